@@ -1,0 +1,402 @@
+"""Runs the README and the pages under `docs/` where they stand.
+
+Python blocks of a page run in order, in one namespace and in a folder of their own. Lines of
+console blocks that call `hiermtl` must name a command that exists, with arguments it takes. YAML
+blocks must load. A comment directly before a block changes that:
+
+    <!-- test: run -->            run the `hiermtl` lines of a console block for real
+    <!-- test: parse -->          only check the syntax or the arguments
+    <!-- test: recipe -->         the YAML block is a whole, valid recipe
+    <!-- test: skip REASON -->    leave the block alone; the reason is mandatory
+"""
+
+import itertools
+import re
+import shlex
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from typer.main import get_command
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    page
+    for pattern in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md")
+    for page in ROOT.glob(pattern)
+)
+VERBS = {
+    "python": ("run", "parse", "skip"),
+    "console": ("parse", "run", "skip"),
+    "yaml": ("parse", "recipe", "skip"),
+}
+LANGUAGES = {
+    **dict.fromkeys(("python", "py"), "python"),
+    **dict.fromkeys(("console", "bash", "sh", "shell"), "console"),
+    **dict.fromkeys(("yaml", "yml"), "yaml"),
+}
+DIRECTIVE = re.compile(r"<!--\s*test:\s*(\S*)\s*(.*?)\s*-->", re.DOTALL)
+# Folders of one machine: no path of a page may start with them.
+MACHINE_PATH = re.compile(r"(?<![\w.~/-])/{1,3}(?:home|opt|root|tmp|work)/?(?![\w-])")
+
+
+class PageError(Exception):
+    """A page says something that does not hold; the message starts with the place."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: where it stands, its language and text, and what the test does with it."""
+
+    place: str
+    line: int
+    language: str
+    text: str
+    verb: str
+
+
+def tokens_of(page: Path) -> list[Token]:
+    return MarkdownIt().parse(page.read_text(encoding="utf-8"))
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    directive: tuple[str, str, str] | None = None
+    for token in tokens_of(page):
+        line = (token.map or [0])[0] + 1
+        place = f"{page.name}:{line}"
+        if token.type == "fence":
+            name = (token.info.split() or [""])[0]
+            language = LANGUAGES.get(name, "")
+            if directive and not language:
+                raise PageError(f"{directive[0]}: blocks of language {name!r} are not tested")
+            if language:
+                verbs = VERBS[language]
+                verb, reason = directive[1:] if directive else (verbs[0], "")
+                if verb not in verbs:
+                    raise PageError(f"{place}: {verb!r} is none of {', '.join(verbs)}")
+                if (verb == "skip") != bool(reason):
+                    raise PageError(f"{place}: 'skip' needs a reason, and only 'skip' takes one")
+                yield Block(place, line, language, token.content, verb)
+            directive = None
+        elif token.type == "html_block" and (match := DIRECTIVE.search(token.content)):
+            if directive:
+                raise PageError(f"{directive[0]}: no block follows this directive")
+            directive = (place, *match.groups())
+        elif directive and token.type != "list_item_close":
+            raise PageError(f"{directive[0]}: no block follows this directive")
+    if directive:
+        raise PageError(f"{directive[0]}: no block follows this directive")
+
+
+def links_of(page: Path) -> Iterator[str]:
+    for token in tokens_of(page):
+        for part in token.children or [token]:
+            if link := part.attrGet("href") or part.attrGet("src"):
+                yield str(link)
+            if part.type in ("html_block", "html_inline"):
+                yield from re.findall(r"""\b(?:href|src)=["']([^"']+)""", part.content)
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """The arguments of every call of `hiermtl`, without prompts, pipes and redirections."""
+    lines = text.replace("\\\n", " ").splitlines()
+    if any(line.startswith("$ ") for line in lines):
+        lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    for line in lines:
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="<>|&;")
+        lexer.whitespace_split = True
+        words: list[str] = []
+        targets = False
+        for word in [*lexer, ";"]:
+            if set(word) <= set("<>"):
+                targets = True
+            elif set(word) <= set("|&;"):
+                if (arguments := arguments_of(words)) is not None:
+                    yield arguments
+                words = []
+            elif targets:
+                targets = False
+            else:
+                words.append(word)
+
+
+def arguments_of(words: list[str]) -> list[str] | None:
+    while words and re.match(r"\w+=", words[0]):
+        words = words[1:]
+    if words[:1] == ["hiermtl"]:
+        return words[1:]
+    for start, pair in enumerate(itertools.pairwise(words)):
+        if pair == ("-m", "hiermtl"):
+            return words[start + 2 :]
+    return None
+
+
+def check_arguments(place: str, arguments: list[str]) -> None:
+    from hiermtl.cli import app
+
+    said = f"{place}: hiermtl {shlex.join(arguments)}"
+    command, name, context = get_command(app), "hiermtl", None
+    try:
+        while True:
+            context = command.make_context(name, list(arguments), parent=context)
+            if not hasattr(command, "resolve_command"):
+                return
+            arguments = [*getattr(context, "_protected_args", []), *context.args]
+            if not arguments:
+                if getattr(command, "invoke_without_command", False):
+                    return
+                raise PageError(f"{said}: a command is missing")
+            _, command, arguments = command.resolve_command(context, arguments)
+            name = str(command.name)
+    except typer.Exit:
+        return  # --help and --version answer and leave
+    except PageError:
+        raise
+    except Exception as error:  # the parser's errors have no public base class
+        message = getattr(error, "format_message", error.__str__)()
+        raise PageError(f"{said}: {message}") from error
+
+
+def run_command(place: str, arguments: list[str], folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hiermtl", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = f"{place}: hiermtl {shlex.join(arguments)}"
+        raise PageError(f"{said}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+def check_python(block: Block, namespace: dict[str, object]) -> None:
+    try:
+        # The empty lines make a traceback point into the page.
+        code = compile("\n" * block.line + block.text, block.place, "exec")
+        if block.verb == "run":
+            exec(code, namespace)
+    except Exception as error:
+        raise PageError(f"{block.place}: {type(error).__name__}: {error}") from error
+
+
+def check_console(block: Block, folder: Path) -> None:
+    try:
+        calls = list(command_lines(block.text))
+    except ValueError as error:
+        raise PageError(f"{block.place}: {error}") from error
+    if block.verb == "run" and not calls:
+        raise PageError(f"{block.place}: no line of this block calls hiermtl")
+    for arguments in calls:
+        check_arguments(block.place, arguments)
+        if block.verb == "run":
+            run_command(block.place, arguments, folder)
+
+
+def check_yaml(block: Block, folder: Path) -> None:
+    try:
+        yaml.safe_load(block.text)
+        if block.verb == "recipe":
+            from hiermtl.recipe import load_recipe
+
+            recipe = folder / f"recipe-{block.line}.yaml"
+            recipe.write_text(block.text, encoding="utf-8")
+            load_recipe(recipe)
+    except Exception as error:
+        raise PageError(f"{block.place}: {type(error).__name__}: {error}") from error
+
+
+def check_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs and checks every block of a page inside a folder."""
+    module = types.ModuleType("page")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look themselves up
+    monkeypatch.chdir(folder)
+    for block in blocks_of(page):
+        if block.verb == "skip":
+            continue
+        if block.language == "python":
+            check_python(block, module.__dict__)
+        elif block.language == "console":
+            check_console(block, folder)
+        else:
+            check_yaml(block, folder)
+
+
+def check_prose(page: Path) -> None:
+    """Checks that relative links lead to files and that no path belongs to one machine."""
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if found := MACHINE_PATH.search(line):
+            raise PageError(f"{page.name}:{number}: {found[0]!r} is a path of one machine")
+    for link in links_of(page):
+        target = link.partition("#")[0]
+        if (
+            target
+            and not re.match(r"[a-z][a-z+.-]*:", target)
+            and not (page.parent / target).exists()
+        ):
+            raise PageError(f"{page.name}: the link {link!r} leads to no file")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
+def test_blocks_of_the_page_hold(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_page(page, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
+def test_links_and_paths_of_the_page_hold(page: Path) -> None:
+    check_prose(page)
+
+
+def test_there_are_pages() -> None:
+    assert ROOT / "docs" / "index.md" in PAGES
+
+
+@pytest.fixture
+def made_up(tmp_path: Path) -> Path:
+    return tmp_path / "made_up.md"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("```python\nassert 1 == 2\n```", r"made_up\.md:1: AssertionError"),
+        ("```python\nx = 1\n```\n\n```python\nprint(y)\n```", r"made_up\.md:5: NameError"),
+        ("<!-- test: parse -->\n```python\n1 +\n```", "SyntaxError"),
+        ("1. A list\n\n   ```python\n   1 / 0\n   ```", "made_up.md:3: ZeroDivisionError"),
+        ("```yaml\na: [1\n```", "ParserError"),
+        ("```console\n$ hiermtl 'open\n```", "No closing quotation"),
+        ("<!-- test: run -->\n```console\n$ ls\n```", "no line of this block calls hiermtl"),
+        ("<!-- test: skip -->\n```python\n1\n```", "needs a reason"),
+        ("<!-- test: run today -->\n```python\n1\n```", "only 'skip' takes one"),
+        ("<!-- test: maybe -->\n```python\n1\n```", "'maybe' is none of run, parse, skip"),
+        ("<!-- test: recipe -->\n```python\n1\n```", "'recipe' is none of"),
+        ("<!-- test: parse -->\n```text\n1\n```", "blocks of language 'text' are not tested"),
+        ("<!-- test: parse -->\n\nProse.\n\n```python\n1\n```", "no block follows"),
+        ("<!-- test: parse -->", "no block follows"),
+    ],
+)
+def test_a_wrong_block_fails(
+    made_up: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    made_up.write_text(text, encoding="utf-8")
+    with pytest.raises(PageError, match=message):
+        check_page(made_up, made_up.parent, monkeypatch)
+
+
+def test_right_blocks_pass_and_share_a_namespace(
+    made_up: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up.write_text(
+        "```python\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    x: 'int'\n```\n\n"
+        "```python\nopen('a.txt', 'w').close(); a = A(1)\n```\n\n"
+        "<!-- test: skip it needs a graphics processor -->\n```python\n1 / 0\n```\n\n"
+        "<!-- test: parse -->\n```python\n1 / 0\n```\n\n"
+        "```yaml\na: 1\n```\n\n```text\nanything\n```\n",
+        encoding="utf-8",
+    )
+    check_page(made_up, made_up.parent, monkeypatch)
+    assert (made_up.parent / "a.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        ("$ hiermtl train a/b x.y=1\nepoch 1\n$ ls\n", [["train", "a/b", "x.y=1"]]),
+        ("hiermtl train a \\\n  -o b  # a comment\n", [["train", "a", "-o", "b"]]),
+        ("A=1 hiermtl annotate m - < in > out | hiermtl x", [["annotate", "m", "-"], ["x"]]),
+        ("accelerate launch -m hiermtl train a", [["train", "a"]]),
+        ("pip install hiermtl", []),
+    ],
+)
+def test_calls_are_found_among_prompts_pipes_and_output(text: str, calls: list[list[str]]) -> None:
+    assert list(command_lines(text)) == calls
+
+
+@pytest.fixture
+def made_up_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command line with `knit PATTERN [--rows N]` and `wool list` instead of the real one."""
+    app, wool = typer.Typer(), typer.Typer()
+    app.add_typer(wool, name="wool")
+
+    @app.command()
+    def knit(pattern: str, rows: int = 1) -> None: ...
+
+    @wool.command("list")
+    def list_wool() -> None: ...
+
+    module = types.ModuleType("hiermtl.cli")
+    monkeypatch.setattr(module, "app", app, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@pytest.mark.usefixtures("made_up_commands")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hiermtl weave", "weave"),
+        ("hiermtl wool lisst", "lisst"),
+        ("hiermtl knit", "PATTERN|pattern"),
+        ("hiermtl knit sock --colour red", "--colour"),
+        ("hiermtl knit sock --rows many", "--rows"),
+        ("hiermtl knit sock hat", "hat"),
+        ("hiermtl", "a command is missing"),
+    ],
+)
+def test_a_call_that_the_command_line_refuses_fails(
+    made_up: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    made_up.write_text(f"```bash\n{text}\n```", encoding="utf-8")
+    with pytest.raises(PageError, match=rf"^made_up\.md:1: hiermtl.*: .*({message})"):
+        check_page(made_up, made_up.parent, monkeypatch)
+
+
+@pytest.mark.usefixtures("made_up_commands")
+@pytest.mark.parametrize("text", ["knit sock --rows 3", "wool list", "knit --help", "--help"])
+def test_a_call_that_the_command_line_takes_passes(
+    made_up: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    made_up.write_text(f"```console\n$ hiermtl {text}\n```", encoding="utf-8")
+    check_page(made_up, made_up.parent, monkeypatch)
+
+
+@pytest.mark.usefixtures("made_up_commands")
+def test_a_call_that_fails_when_run_fails(made_up: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The real command line, which runs in a process of its own, does not know the command.
+    made_up.write_text("<!-- test: run -->\n```bash\nhiermtl knit sock\n```", encoding="utf-8")
+    with pytest.raises(PageError, match="exit code"):
+        check_page(made_up, made_up.parent, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[a page](nowhere.md#part)", "leads to no file"),
+        ("![a picture](nowhere.png)", "leads to no file"),
+        ('<img src="nowhere.png">', "leads to no file"),
+        (f"See `/{'tmp'}/runs`.", "is a path of one machine"),
+        (f"```\ncd /{'home'}/someone\n```", "is a path of one machine"),
+    ],
+)
+def test_a_wrong_link_or_path_fails(made_up: Path, text: str, message: str) -> None:
+    made_up.write_text(text, encoding="utf-8")
+    with pytest.raises(PageError, match=message):
+        check_prose(made_up)
+
+
+def test_right_links_and_paths_pass(made_up: Path) -> None:
+    made_up.write_text(
+        "[itself](made_up.md#part) [part](#part) [site](https://example.org/tmp) runs/tmp\n",
+        encoding="utf-8",
+    )
+    check_prose(made_up)
