@@ -1,0 +1,1 @@
+"""Structured decoding as pure functions: linear-chain CRFs and maximum spanning trees."""
