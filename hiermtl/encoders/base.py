@@ -1,0 +1,73 @@
+"""What an encoder family owes the model: fresh embedding and blocks, and the width of states at each depth."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from hiermtl.records import Layout
+
+
+class Embedding(nn.Module, ABC):
+    """Depth 0: a batch's inputs to states (units, width)."""
+
+    @abstractmethod
+    def forward(self, inputs: Mapping[str, Tensor], layout: Layout) -> Tensor:
+        """Shapes: inputs as the tokenizer makes them; returns (units, width at depth 0)."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, inputs: Mapping[str, Tensor], layout: Layout) -> Tensor:
+            """As `forward`."""
+            ...
+
+
+class Block(nn.Module, ABC):
+    """One step up: states at depth k - 1 to states at depth k."""
+
+    @abstractmethod
+    def forward(self, values: Tensor, layout: Layout, extra: Tensor | None = None) -> Tensor:
+        """Shapes: values (units, width at k - 1); extra (units, extra width) or None; returns (units, width at k)."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, values: Tensor, layout: Layout, extra: Tensor | None = None) -> Tensor:
+            """As `forward`."""
+            ...
+
+
+class Encoder(ABC):
+    """A stack that can be built block by block, as often as a sharing scheme wants copies.
+
+    `widths[k]` is the width of states at depth k; `limit` the most units a row may have (`None`: no limit).
+    """
+
+    family: ClassVar[str]
+    widths: tuple[int, ...]
+    limit: int | None = None
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks; depths run from 0 to this."""
+        return len(self.widths) - 1
+
+    @abstractmethod
+    def embedding(self) -> Embedding:
+        """A new embedding; copies start equal."""
+
+    @abstractmethod
+    def block(self, depth: int, extra_width: int = 0) -> Block:
+        """A new block for `depth` (1 to `blocks`); copies start equal.
+
+        With `extra_width` the block reads that many further values per unit beside the states below.
+        """
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Plain data from which `from_config` makes the same encoder, `family` among them."""
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Encoder":
+        """The encoder with weights from scratch."""

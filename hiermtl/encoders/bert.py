@@ -1,0 +1,125 @@
+"""The BERT family of transformers, stepped block by block.
+
+Source: Devlin et al. 2019 (BERT), through the layers of the transformers library. Departs: rows may lie end to end
+without padding (`hiermtl.records.Layout`). The states at depth k equal the library's `hidden_states[k]`.
+Post-norm: each block ends in its own LayerNorm, so that a tap needs none.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hiermtl.encoders.attention import attend
+from hiermtl.encoders.base import Block, Embedding, Encoder
+from hiermtl.records import Layout
+
+
+class BertEmbedding(Embedding):
+    """Sum of piece, position and segment vectors, normalised."""
+
+    def __init__(self, source: nn.Module) -> None:
+        """Takes over the parts of a transformers `BertEmbeddings`."""
+        super().__init__()
+        self.pieces = source.get_submodule("word_embeddings")
+        self.positions = source.get_submodule("position_embeddings")
+        self.segments = source.get_submodule("token_type_embeddings")
+        self.norm = source.get_submodule("LayerNorm")
+        self.dropout = source.get_submodule("dropout")
+
+    def forward(self, inputs: Mapping[str, Tensor], layout: Layout) -> Tensor:
+        """Shapes: `ids` and `positions` (units,) to (units, width)."""
+        states = self.pieces(inputs["ids"]) + self.positions(inputs["positions"])
+        states = states + self.segments.get_parameter("weight")[0]
+        return self.dropout(self.norm(states))
+
+
+class BertBlock(Block):
+    """One transformer layer; further inputs are added through a projection that starts at zero.
+
+    Not in the paper: the projection. At zero the block is the pretrained one, bit for bit.
+    """
+
+    def __init__(self, layer: nn.Module, heads: int, *, attention_dropout: float, extra_width: int) -> None:
+        """Takes over the parts of a transformers `BertLayer`."""
+        super().__init__()
+        self.attention, self.intermediate, self.output = (
+            layer.get_submodule(name) for name in ("attention", "intermediate", "output")
+        )
+        self.heads, self.attention_dropout = heads, attention_dropout
+        self.extra: nn.Linear | None = None
+        if extra_width:
+            width = self.attention.get_parameter("self.query.weight").shape[1]
+            self.extra = nn.Linear(extra_width, width, bias=False)
+            nn.init.zeros_(self.extra.weight)
+
+    def forward(self, values: Tensor, layout: Layout, extra: Tensor | None = None) -> Tensor:
+        """Shapes: as `Block.forward`."""
+        if self.extra is not None and extra is not None:
+            values = values + self.extra(extra)
+        own = self.attention.get_submodule("self")
+        query, key, value = (own.get_submodule(name)(values) for name in ("query", "key", "value"))
+        dropout = self.attention_dropout if self.training else 0.0
+        read = attend(query, key, value, layout, self.heads, dropout)
+        values = self.attention.get_submodule("output")(read, values)
+        return self.output(self.intermediate(values), values)
+
+
+class BertEncoder(Encoder):
+    """BERT of any size; `widths` are all the hidden size."""
+
+    family = "bert"
+
+    def __init__(self, config: Any, source: nn.Module | None = None) -> None:
+        """Takes a `BertConfig` and, for pretrained weights, the `BertModel` that holds them."""
+        self._config, self._source = config, source
+        self.widths = (config.hidden_size,) * (config.num_hidden_layers + 1)
+        self.limit = config.max_position_embeddings
+
+    def embedding(self) -> BertEmbedding:
+        """A copy of the pretrained embedding, or a new one."""
+        from transformers.models.bert.modeling_bert import BertEmbeddings
+
+        if self._source is not None:
+            return BertEmbedding(copy.deepcopy(self._source.get_submodule("embeddings")))
+        return BertEmbedding(self._initialised(BertEmbeddings(self._config)))
+
+    def block(self, depth: int, extra_width: int = 0) -> BertBlock:
+        """A copy of the pretrained layer, or a new one."""
+        from transformers.models.bert.modeling_bert import BertLayer
+
+        if self._source is not None:
+            layer = copy.deepcopy(self._source.get_submodule(f"encoder.layer.{depth - 1}"))
+        else:
+            layer = self._initialised(BertLayer(self._config))
+        return BertBlock(
+            layer,
+            self._config.num_attention_heads,
+            attention_dropout=self._config.attention_probs_dropout_prob,
+            extra_width=extra_width,
+        )
+
+    def _initialised(self, module: nn.Module) -> nn.Module:
+        """Weights as the library draws them: normal with the config's spread, biases 0, norms 1."""
+        for part in module.modules():
+            if isinstance(part, nn.Linear | nn.Embedding):
+                nn.init.normal_(part.weight, std=self._config.initializer_range)
+            if isinstance(part, nn.Linear) and part.bias is not None:
+                nn.init.zeros_(part.bias)
+            if isinstance(part, nn.Embedding) and part.padding_idx is not None:
+                with torch.no_grad():
+                    part.weight[part.padding_idx].zero_()
+        return module
+
+    def config(self) -> dict[str, Any]:
+        """The transformers config as plain data, with `family`."""
+        return {"family": self.family, **self._config.to_diff_dict()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "BertEncoder":
+        """An encoder with weights from scratch."""
+        from transformers import BertConfig
+
+        return cls(BertConfig(**{k: v for k, v in config.items() if k not in ("family", "model_type")}))

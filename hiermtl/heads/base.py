@@ -1,0 +1,59 @@
+"""What a head owes the model: scores from word states, a loss against gold, labels from scores."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from hiermtl.records import HeadOutput, Tap
+
+
+class Head(nn.Module, ABC):
+    """Word states to scores, scores to a loss, scores to labels.
+
+    `kind` is the row in the table of heads; `layer` the kind of annotation it is trained on (`tags`: a label per word,
+    `tree`: a head and a relation per word); `labels` its inventory, in the order of its scores.
+    """
+
+    kind: ClassVar[str]
+    layer: ClassVar[str]
+    labels: tuple[str, ...]
+
+    @abstractmethod
+    def forward(self, tap: Tap) -> dict[str, Tensor]:
+        """Scores by name, each with the tap's words as first axis."""
+
+    @abstractmethod
+    def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
+        """The loss in nats, fp32, summed over labelled items.
+
+        Shapes: gold tensors (words,) of the output's sentences; words with `MISSING` add nothing.
+        """
+
+    @abstractmethod
+    def decode(self, output: HeadOutput) -> list[Any]:
+        """One annotation per sentence: label ids (words,) for tags, (heads, relation ids) for trees, numpy int64."""
+
+    def probabilities(self, output: HeadOutput) -> Tensor:
+        """(words, labels): how probable each label is, for schemes that feed predictions upwards.
+
+        Raises NotImplementedError for heads that have no distribution over labels per word.
+        """
+        raise NotImplementedError(f"the {self.kind} head gives no label distribution per word")
+
+    @abstractmethod
+    def options(self) -> dict[str, Any]:
+        """Plain data: the arguments, beside width and labels, from which the same head is made."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, tap: Tap) -> dict[str, Tensor]:
+            """As `forward`."""
+            ...
+
+
+def split_by_sentence(values: np.ndarray, word_counts: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+    """(words,) to one array per sentence."""
+    return np.split(values, np.cumsum(word_counts)[:-1])

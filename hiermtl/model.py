@@ -1,0 +1,245 @@
+"""The model: blocks stepped upwards, heads read on the way. The only file in which sharing meets heads.
+
+A forward pass asks some tasks of some sentences. From the scheme's routes it is known, before any computation, which
+block copies which sentences need; nothing else runs. A sentence leaves at the deepest block one of its tasks depends on.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+
+from hiermtl.encoders import Encoder, encoder_from_config
+from hiermtl.errors import ModelError, listing, nearest
+from hiermtl.heads import HEADS, Head
+from hiermtl.hierarchy import Hierarchy, Task
+from hiermtl.records import Batch, HeadOutput, Stream, Tap
+from hiermtl.seeding import seeded
+from hiermtl.sharing import SHARING, Routes, Sharing, Stack
+
+FORMAT_VERSION = 1
+"""Of model folders; a folder with a higher one is refused."""
+
+
+class HierarchicalConfig(PreTrainedConfig):
+    """All that is needed to build the model again: encoder, tasks with depths and labels, sharing.
+
+    `tasks` maps a name to `depth`, `weight`, `frozen`, `auxiliary`, `head` (its kind), `labels` and `options`;
+    `encoder` is an encoder's `config()`; `sharing` a scheme's `structure()` with its `name`. `precision` is what
+    inference uses where the processor allows it; `recipe` the resolved recipe it was trained by.
+    """
+
+    model_type = "hiermtl"
+
+    def __init__(
+        self,
+        encoder: Mapping[str, Any] | None = None,
+        tasks: Mapping[str, Any] | None = None,
+        sharing: Mapping[str, Any] | None = None,
+        *,
+        pooling: str = "first",
+        language: str = "xx",
+        precision: str = "fp32",
+        recipe: Mapping[str, Any] | None = None,
+        format_version: int = FORMAT_VERSION,
+        **kwargs: Any,
+    ) -> None:
+        """Takes plain data; the empty config is what transformers makes to find defaults."""
+        self.encoder = dict(encoder or {})
+        self.tasks = {name: dict(task) for name, task in (tasks or {}).items()}
+        self.sharing = dict(sharing or {"name": "low_supervision"})
+        self.pooling, self.language, self.precision = pooling, language, precision
+        self.recipe = dict(recipe or {})
+        self.format_version = format_version
+        super().__init__(**kwargs)
+
+    def hierarchy(self) -> Hierarchy:
+        """The tasks and their depths."""
+        fields = ("depth", "weight", "frozen", "auxiliary")
+        return Hierarchy(
+            Task(name, **{key: task[key] for key in fields if key in task}) for name, task in self.tasks.items()
+        )
+
+
+class HierarchicalModel(PreTrainedModel):
+    """One encoder, many tasks, each read at its depth; saved and loaded as transformers models are."""
+
+    config_class = HierarchicalConfig
+    base_model_prefix = ""
+    main_input_name = "batch"
+
+    def __init__(self, config: HierarchicalConfig, encoder: Encoder | None = None, *, seed: int = 0) -> None:
+        """Builds from a config; `encoder` may bring pretrained weights.
+
+        Raises ModelError for an unknown scheme, head or family, and for a newer format; RecipeError when the scheme
+        cannot serve the hierarchy.
+        """
+        super().__init__(config)
+        if config.format_version > FORMAT_VERSION:
+            raise ModelError(
+                f"the model has format version {config.format_version}; this version of hiermtl reads up to "
+                f"{FORMAT_VERSION}: install a newer hiermtl"
+            )
+        self.hierarchy = config.hierarchy()
+        encoder = encoder or encoder_from_config(config.encoder)
+        for task in self.hierarchy:
+            if task.depth > encoder.blocks:
+                raise ModelError(
+                    f"tasks.{task.name}.depth is {task.depth}, but the encoder has depths 0 to {encoder.blocks}; "
+                    "a task is read at 1 or above: lower it or choose a deeper encoder"
+                )
+        options = {key: value for key, value in config.sharing.items() if key != "name"}
+        scheme = _row(SHARING, config.sharing["name"], "sharing")
+        labels = {name: len(task["labels"]) for name, task in config.tasks.items()}
+        with seeded(seed, "sharing"):
+            self.sharing: Sharing = scheme(self.hierarchy, encoder.widths, labels=labels, **options)
+        self.stack = Stack(encoder, self.sharing, seed=seed)
+        self.heads = torch.nn.ModuleDict()
+        for task in self.hierarchy:
+            given = config.tasks[task.name]
+            kind = _row(HEADS, given["head"], "head")
+            with seeded(seed, "heads", task.name):
+                width = encoder.widths[task.depth]
+                self.heads[task.name] = kind(width, given["labels"], **given.get("options", {}))
+        self.routes = Routes(self.sharing)
+        self.post_init()
+
+    def _init_weights(self, module: torch.nn.Module) -> None:
+        """Nothing: each module draws its own start when it is made."""
+
+    def head(self, task: str) -> Head:
+        """The head of a task."""
+        found = self.heads[task]
+        assert isinstance(found, Head)
+        return found
+
+    def restructured(self) -> None:
+        """Follows a change of the scheme's structure; to be called after each `Edit`."""
+        self.routes = Routes(self.sharing)
+        self.config.sharing = {"name": self.sharing.name, **self.sharing.structure()}
+
+    def forward(self, batch: Batch, tasks: Iterable[str] | None = None) -> dict[str, HeadOutput]:
+        """Scores of the tasks asked for, and of those they depend on.
+
+        With `tasks`, each is asked of all sentences; without, each of the sentences that carry its gold.
+        """
+        wanted = self._wanted(batch, tasks)
+        raw, mixed = self._demand(wanted)
+        top = max((depth for depth, _ in raw), default=-1)
+        last = {task: max(depth for depth, _ in self.sharing.reads(task)) for task in wanted}
+        kept: dict[tuple[int, str], Stream] = {}
+        outputs: dict[str, HeadOutput] = {}
+        reading = {state for task in wanted for state in self.sharing.reads(task)}
+        below: Mapping[str, Stream] = {}
+        for depth in range(top + 1):
+            streams: dict[str, Stream] = {}
+            for branch, parent in self.sharing.branches(depth).items():
+                sentences = raw.get((depth, branch))
+                if sentences is None:
+                    continue
+                if parent is None:
+                    values = self.stack.embedding(branch)(batch.inputs, batch.layout)
+                    everyone = np.arange(batch.layout.sentences)
+                    streams[branch] = Stream(values, batch.layout, everyone).narrow(sentences)
+                else:
+                    stream = below[parent].narrow(sentences)
+                    fed = {task: self._feed(outputs[task], task, stream=stream) for task in self.sharing.feeds(depth)}
+                    extra = self.sharing.extra(depth, stream, fed=fed)
+                    block = self.stack.block(depth, branch)
+                    streams[branch] = stream.replace(block(stream.values, stream.layout, extra))
+            receivers = {branch: who for (at, branch), who in mixed.items() if at == depth}
+            below = self.sharing.mix(depth, streams, receivers=receivers)
+            kept.update({(depth, name): stream for name, stream in below.items() if (depth, name) in reading})
+            for task, sentences in wanted.items():
+                if last[task] == depth:
+                    outputs[task] = self._read(task, kept, sentences=sentences)
+        return outputs
+
+    def losses(self, batch: Batch, outputs: Mapping[str, HeadOutput]) -> dict[str, Tensor]:
+        """For each task with gold in the batch: its loss summed over labelled items, in nats, fp32."""
+        losses: dict[str, Tensor] = {}
+        for task, output in outputs.items():
+            if task not in batch.gold:
+                continue
+            chosen = batch.layout.select(output.sentences)
+            gold = {name: chosen.take_words(values) for name, values in batch.gold[task].items()}
+            losses[task] = self.head(task).loss(output, gold)
+        return losses
+
+    def decode(self, outputs: Mapping[str, HeadOutput], tasks: Iterable[str]) -> dict[str, list[Any]]:
+        """For each task, one annotation per sentence the head ran on (`Head.decode`)."""
+        return {task: self.head(task).decode(outputs[task]) for task in tasks}
+
+    def _wanted(self, batch: Batch, tasks: Iterable[str] | None) -> dict[str, np.ndarray]:
+        """Task to the sentences it must run on, tasks that others depend on included, lowest first."""
+        sentences = batch.layout.sentences
+        masks: dict[str, np.ndarray] = {}
+        asked = (
+            {task: batch.annotated[task] for task in self.hierarchy.names if task in batch.annotated}
+            if tasks is None
+            else dict.fromkeys(self._known(tasks), np.ones(sentences, dtype=bool))
+        )
+        for task, mask in asked.items():
+            for needed in self.routes[task].tasks:
+                masks[needed] = masks[needed] | mask if needed in masks else mask
+        chosen = {task: np.flatnonzero(masks[task]) for task in self.hierarchy.names if task in masks}
+        return {task: who for task, who in chosen.items() if len(who)}
+
+    def _known(self, tasks: Iterable[str]) -> list[str]:
+        tasks = list(tasks)
+        for task in tasks:
+            if task not in self.hierarchy:
+                raise ModelError(
+                    f"the model has no task {task!r}; it has {listing(self.hierarchy.names)}"
+                    f"{nearest(task, self.hierarchy.names)}"
+                )
+        return tasks
+
+    def _demand(
+        self, wanted: Mapping[str, np.ndarray]
+    ) -> tuple[dict[tuple[int, str], np.ndarray], dict[tuple[int, str], np.ndarray]]:
+        """The sentences each state is needed for, before and after mixing."""
+        raw: dict[tuple[int, str], np.ndarray] = {}
+        mixed: dict[tuple[int, str], np.ndarray] = {}
+        for task, sentences in wanted.items():
+            route = self.routes[task]
+            for demand, states in ((raw, route.raw), (mixed, route.mixed)):
+                for state in states:
+                    known = demand.get(state)
+                    demand[state] = sentences if known is None else _union(known, sentences)
+        return raw, mixed
+
+    def _feed(self, output: HeadOutput, task: str, *, stream: Stream) -> Tensor:
+        """(words of the stream, labels): what the task's head finds probable."""
+        chosen = output.layout.select(output.positions(stream.sentences))
+        return chosen.take_words(self.head(task).probabilities(output))
+
+    def _read(self, task: str, kept: Mapping[tuple[int, str], Stream], *, sentences: np.ndarray) -> HeadOutput:
+        values = []
+        for state in self.sharing.reads(task):
+            stream = kept[state]
+            chosen = stream.layout.select(np.searchsorted(stream.sentences, sentences))
+            words = stream.layout.gather(stream.values, self.config.pooling)
+            values.append(chosen.take_words(words))
+        layout = chosen.layout
+        scores = self.head(task)(Tap(self.sharing.read(task, values), layout))
+        return HeadOutput(scores, layout, sentences)
+
+
+def _union(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    if len(first) == len(second) and (first is second or np.array_equal(first, second)):
+        return first
+    return np.union1d(first, second)
+
+
+def _row(table: Mapping[str, Any], name: str, what: str) -> Any:
+    if name not in table:
+        raise ModelError(f"{what} {name!r} is not known; known are {listing(table)}{nearest(name, table)}")
+    return table[name]
+
+
+AutoConfig.register("hiermtl", HierarchicalConfig)
+AutoModel.register(HierarchicalConfig, HierarchicalModel)

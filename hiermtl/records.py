@@ -1,0 +1,233 @@
+"""The records that flow from sentences to labels: Example, Layout, Batch, Stream, HeadOutput.
+
+Axes: *sentences* of a batch; *rows*, the encoder's sequences (a sentence longer than the encoder has several, its
+windows); *units*, all positions of all rows one after the other; *words* of all sentences one after the other.
+
+Encoder states are always (units, width). How units form rows is the `Layout`'s business alone: rows may be padded to one
+length or lie end to end without padding ("flat"). Heads see words only, (words, width), and so never see padding.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Made = TypeVar("Made")
+
+MISSING = -100
+"""The label id of a word without gold: `ignore_index` of torch's losses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One sentence as the collator reads it.
+
+    Shapes: pieces (pieces,) ids without special tokens; piece_counts (words,) pieces of each word, at least 1;
+    features: further arrays of the encoder's tokenizer; gold: task -> name -> (words,) int64 with `MISSING` where a
+    word is not annotated. A task without any gold here is absent from `gold`.
+    """
+
+    pieces: np.ndarray
+    piece_counts: np.ndarray
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    gold: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    index: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How the units of some sentences form rows and words. Host-side arrays; device tensors are made once, on demand.
+
+    Shapes: word_counts (sentences,); row_sentences, row_lengths, row_starts (rows,); word_units (words,) unit of each
+    word's first piece; piece_units, piece_words (pieces,) each piece's unit and word; scatter_units, scatter_words: the
+    same for every copy of a word, copies in overlapping windows included. Rows of a sentence are neighbours and in the
+    order of its text. `padded` is the common row length, or 0 when rows lie end to end.
+    """
+
+    word_counts: np.ndarray
+    row_sentences: np.ndarray
+    row_lengths: np.ndarray
+    row_starts: np.ndarray
+    units: int
+    padded: int
+    word_units: np.ndarray
+    piece_units: np.ndarray
+    piece_words: np.ndarray
+    scatter_units: np.ndarray
+    scatter_words: np.ndarray
+    device: torch.device
+    _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def sentences(self) -> int:
+        """The number of sentences."""
+        return len(self.word_counts)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.row_lengths)
+
+    @cached_property
+    def word_starts(self) -> np.ndarray:
+        """(sentences + 1,): where each sentence's words begin among all words."""
+        return np.concatenate([[0], np.cumsum(self.word_counts)])
+
+    @property
+    def words(self) -> int:
+        """The number of words."""
+        return int(self.word_starts[-1])
+
+    @cached_property
+    def word_sentences(self) -> np.ndarray:
+        """(words,): the sentence of each word."""
+        return np.repeat(np.arange(self.sentences), self.word_counts)
+
+    def tensor(self, name: str) -> Tensor:
+        """The array of that name as a tensor on the device."""
+        return self.cached(name, lambda: self._move(getattr(self, name)))
+
+    def _move(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
+
+    def cached(self, key: object, make: Callable[[], Made]) -> Made:
+        """`make()`, computed once for this layout: encoders and heads keep masks and orderings here."""
+        if key not in self._cache:
+            self._cache[key] = make()
+        return cast("Made", self._cache[key])
+
+    def gather(self, values: Tensor, pooling: str) -> Tensor:
+        """(units, width) states to (words, width): each word's first piece, or the mean of its pieces."""
+        if pooling == "first" or len(self.piece_units) == len(self.word_units):
+            return values.index_select(0, self.tensor("word_units"))
+        pieces = values.index_select(0, self.tensor("piece_units"))
+        words = self.tensor("piece_words")
+        total = pieces.new_zeros(self.words, pieces.shape[-1]).index_add_(0, words, pieces)
+        return total / torch.bincount(words, minlength=self.words).unsqueeze(-1).to(total.dtype)
+
+    def scatter(self, words: Tensor) -> Tensor:
+        """(words, width) to (units, width): every piece of a word gets its vector, special and padding units get 0."""
+        out = words.new_zeros(self.units, words.shape[-1])
+        return out.index_copy(0, self.tensor("scatter_units"), words.index_select(0, self.tensor("scatter_words")))
+
+    def select(self, sentences: np.ndarray) -> "Selection":
+        """The layout of some of the sentences (ascending indices), and how to take their units and words."""
+        return self.cached(("select", sentences.tobytes()), lambda: self._select(sentences))
+
+    def _select(self, sentences: np.ndarray) -> "Selection":
+        if len(sentences) == self.sentences:
+            return Selection(self, sentences, None, None)
+        chosen = np.zeros(self.sentences, dtype=bool)
+        chosen[sentences] = True
+        row_kept = chosen[self.row_sentences]
+        word_kept = np.repeat(chosen, self.word_counts)
+        stride = np.full(self.rows, self.padded) if self.padded else self.row_lengths
+        unit_kept = np.repeat(row_kept, stride)
+        new_unit, new_word = np.cumsum(unit_kept) - 1, np.cumsum(word_kept) - 1
+        piece_kept, copy_kept = word_kept[self.piece_words], word_kept[self.scatter_words]
+        row_starts = new_unit[self.row_starts[row_kept]] if row_kept.any() else self.row_starts[:0]
+        layout = Layout(
+            word_counts=self.word_counts[sentences],
+            row_sentences=(np.cumsum(chosen) - 1)[self.row_sentences[row_kept]],
+            row_lengths=self.row_lengths[row_kept],
+            row_starts=row_starts,
+            units=int(unit_kept.sum()),
+            padded=self.padded,
+            word_units=new_unit[self.word_units[word_kept]],
+            piece_units=new_unit[self.piece_units[piece_kept]],
+            piece_words=new_word[self.piece_words[piece_kept]],
+            scatter_units=new_unit[self.scatter_units[copy_kept]],
+            scatter_words=new_word[self.scatter_words[copy_kept]],
+            device=self.device,
+        )
+        prefix = bool(sentences.size == 0 or sentences[-1] == sentences.size - 1)
+        if prefix:
+            return Selection(layout, sentences, slice(0, layout.units), slice(0, layout.words))
+        units, words = (self._move(np.flatnonzero(kept)) for kept in (unit_kept, word_kept))
+        return Selection(layout, sentences, units, words)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Selection:
+    """Some sentences of a layout: their own layout, and the units and words to take (a slice where they come first)."""
+
+    layout: Layout
+    sentences: np.ndarray
+    units: slice | Tensor | None
+    words: slice | Tensor | None
+
+    def take_units(self, values: Tensor) -> Tensor:
+        """(units of the wider layout, ...) to (units of this one, ...)."""
+        return take(values, self.units)
+
+    def take_words(self, values: Tensor) -> Tensor:
+        """(words of the wider layout, ...) to (words of this one, ...)."""
+        return take(values, self.words)
+
+
+def take(values: Tensor, index: slice | Tensor | None) -> Tensor:
+    """Entries of the first axis; `None` takes all of them."""
+    if index is None:
+        return values
+    return values[index] if isinstance(index, slice) else values.index_select(0, index)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Batch:
+    """Sentences on their way through the model.
+
+    Shapes: inputs: what the encoder's embedding reads, by name (`ids` and `positions` are (units,)); gold: task ->
+    name -> (words,) with `MISSING`; annotated: task -> (sentences,) bool, whether the sentence has gold for the task.
+    `order` gives for each sentence its place in the list the batch was made from.
+    """
+
+    layout: Layout
+    inputs: Mapping[str, Tensor]
+    gold: Mapping[str, Mapping[str, Tensor]]
+    annotated: Mapping[str, np.ndarray]
+    order: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Stream:
+    """One column of states: values (units, width) of the sentences named by `sentences` (ascending, in the batch)."""
+
+    values: Tensor
+    layout: Layout
+    sentences: np.ndarray
+
+    def narrow(self, sentences: np.ndarray) -> "Stream":
+        """The same stream for fewer sentences; itself when they are the same."""
+        if len(sentences) == len(self.sentences):
+            return self
+        chosen = self.layout.select(np.searchsorted(self.sentences, sentences))
+        return Stream(chosen.take_units(self.values), chosen.layout, sentences)
+
+    def replace(self, values: Tensor) -> "Stream":
+        """Other states for the same sentences."""
+        return Stream(values, self.layout, self.sentences)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tap:
+    """What a head reads: word states (words, width) of some sentences, and their layout."""
+
+    values: Tensor
+    layout: Layout
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class HeadOutput:
+    """A head's scores for the sentences it ran on; `scores` are the head's own tensors, words first."""
+
+    scores: Mapping[str, Tensor]
+    layout: Layout
+    sentences: np.ndarray
+
+    def positions(self, sentences: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Where these sentences of the batch stand in this output."""
+        return np.searchsorted(self.sentences, np.asarray(sentences))

@@ -1,0 +1,131 @@
+"""What every sharing scheme answers: which copies of a block exist, what flows between them, and what a task reads.
+
+The states at one depth are held by *branches*: columns of states with a block of their own. A branch at depth k reads
+one branch at depth k - 1, its parent, so that the branches form a forest rooted in the embeddings; mixing between
+branches of one depth happens after their blocks. As it stands the class is one stream of states: one branch at each
+depth, read by every task.
+
+Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`), from which `Routes` knows, before any
+computation, which blocks a task depends on. Computation is `extra`, `mix` and `read`. Training is `penalties`, `after_step`,
+`propose` and `rates`.
+
+Source: the interface of sharing schemes worked out for this project; each scheme's file names its paper.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from hiermtl.hierarchy import Hierarchy
+from hiermtl.records import Stream
+
+if TYPE_CHECKING:
+    from hiermtl.sharing.routes import Stack
+
+SHARED = "shared"
+"""The branch of schemes with a single stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of structure: each new parameter's name, and the name of the parameter it was copied from.
+
+    Names are the whole model's: what `propose` adds to its stack begins with `stack.`.
+    """
+
+    born: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """An own learning rate and weight decay for parameters whose name in the model begins with `prefix`."""
+
+    prefix: str
+    lr: float
+    weight_decay: float
+
+
+class Sharing(nn.Module):
+    """One stream of states for all tasks."""
+
+    name: ClassVar[str]
+
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        widths: Sequence[int],
+        *,
+        labels: Mapping[str, int] | None = None,
+        **options: Any,
+    ) -> None:
+        """Takes the hierarchy, the width of states at each depth, each task's number of labels, and the scheme's options.
+
+        Raises RecipeError when the scheme cannot serve this hierarchy or encoder.
+        """
+        super().__init__()
+        self.hierarchy, self.widths, self.options = hierarchy, tuple(widths), options
+        self.labels = dict(labels or {})
+
+    def branches(self, depth: int) -> Mapping[str, str | None]:
+        """The branches at a depth, each with its parent at the depth below (`None` at depth 0)."""
+        return {SHARED: SHARED if depth else None}
+
+    def branch_of(self, task: str) -> str:
+        """The branch whose states the task reads at its depth."""
+        return SHARED
+
+    def reads(self, task: str) -> Sequence[tuple[int, str]]:
+        """Every (depth, branch) the task's head reads from, none above its own depth."""
+        return ((self.hierarchy[task].depth, self.branch_of(task)),)
+
+    def senders(self, depth: int, branch: str) -> Sequence[str]:
+        """The branches whose states are mixed into this one after the blocks of `depth`, itself included."""
+        return (branch,)
+
+    def feeds(self, depth: int) -> Sequence[str]:
+        """The tasks whose predictions enter the blocks of `depth`; each must be read below it."""
+        return ()
+
+    def extra_width(self, depth: int) -> int:
+        """How many further values per unit the blocks of `depth` read."""
+        return 0
+
+    def extra(self, depth: int, stream: Stream, *, fed: Mapping[str, Tensor]) -> Tensor | None:
+        """(units, extra width) for a block of `depth` that is about to read `stream`.
+
+        `fed` holds for each task of `feeds(depth)` how probable its labels are, (words, labels), for the words of
+        `stream` and in their order.
+        """
+        return None
+
+    def mix(
+        self, depth: int, streams: Mapping[str, Stream], *, receivers: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Stream]:
+        """The states after mixing, for each receiving branch and the sentences it is wanted for."""
+        return streams
+
+    def read(self, task: str, values: Sequence[Tensor]) -> Tensor:
+        """(words, width) for the task's head, from the word states of each of its `reads`."""
+        return values[0]
+
+    def penalties(self, stack: "Stack") -> dict[str, Tensor]:
+        """Terms on weights, added once per optimizer step; fp32."""
+        return {}
+
+    def after_step(self, stack: "Stack", step: int) -> None:
+        """Closed-form updates of the scheme's own buffers."""
+
+    def propose(self, stack: "Stack", step: int) -> Edit | None:
+        """May change branches and blocks between two steps, without changing any task's function in evaluation."""
+        return None
+
+    def rates(self) -> Sequence[Rate]:
+        """Parameters of the scheme that need a rate of their own."""
+        return ()
+
+    def structure(self) -> dict[str, Any]:
+        """Plain data that, given to the constructor as options, makes the same structure again."""
+        return dict(self.options)

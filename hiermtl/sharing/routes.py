@@ -1,0 +1,120 @@
+"""Which blocks a task depends on, worked out from a scheme's structure alone; and the blocks themselves."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import nn
+
+from hiermtl.encoders import Block, Embedding, Encoder
+from hiermtl.seeding import seeded
+from hiermtl.sharing.base import Sharing
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What one task needs: states before mixing (`raw`), states after it (`mixed`), and the tasks that must run too."""
+
+    raw: frozenset[tuple[int, str]]
+    mixed: frozenset[tuple[int, str]]
+    tasks: frozenset[str]
+
+    @property
+    def depth(self) -> int:
+        """The deepest block the task depends on."""
+        return max(depth for depth, _ in self.raw)
+
+
+class Routes:
+    """The route of every task under a scheme, as its structure stands now."""
+
+    def __init__(self, sharing: Sharing) -> None:
+        """Follows each task's reads down to the embeddings."""
+        self._routes = {task.name: _follow(sharing, task.name) for task in sharing.hierarchy}
+
+    def __getitem__(self, task: str) -> Route:
+        """The route of a task."""
+        return self._routes[task]
+
+    def depths(self) -> dict[str, int]:
+        """How deep the encoder must run for each task."""
+        return {task: route.depth for task, route in self._routes.items()}
+
+
+def _follow(sharing: Sharing, task: str) -> Route:
+    raw: set[tuple[int, str]] = set()
+    mixed: set[tuple[int, str]] = set()
+    tasks = {task}
+    wanted = list(sharing.reads(task))
+    while wanted:
+        state = wanted.pop()
+        if state in mixed:
+            continue
+        mixed.add(state)
+        depth, branch = state
+        for sender in sharing.senders(depth, branch):
+            if (depth, sender) in raw:
+                continue
+            raw.add((depth, sender))
+            if not depth:
+                continue
+            parent = sharing.branches(depth)[sender]
+            assert parent is not None, f"branch {sender!r} at depth {depth} has no parent"
+            wanted.append((depth - 1, parent))
+            for lower in sharing.feeds(depth):
+                tasks.add(lower)
+                wanted.extend(sharing.reads(lower))
+    return Route(frozenset(raw), frozenset(mixed), frozenset(tasks))
+
+
+class Stack(nn.Module):
+    """The copies of embedding and blocks a scheme asked for: one module per branch and depth.
+
+    Only blocks some task depends on exist.
+    """
+
+    def __init__(self, encoder: Encoder, sharing: Sharing, *, seed: int = 0) -> None:
+        """Builds every branch up to the deepest depth a task depends on; copies of one block start equal.
+
+        Each block draws from a seed of its own, so that how many are built changes none of them.
+        """
+        super().__init__()
+        routes = [_follow(sharing, task.name) for task in sharing.hierarchy]
+        needed = set().union(*(route.raw for route in routes))
+        self.embeddings = nn.ModuleDict()
+        for name in _at(needed, 0, sharing):
+            with seeded(seed, "embedding"):
+                self.embeddings[name] = encoder.embedding()
+        self.blocks = nn.ModuleDict()
+        for depth in range(1, max(depth for depth, _ in needed) + 1):
+            width = sharing.extra_width(depth)
+            copies = self.blocks[str(depth)] = nn.ModuleDict()
+            for name in _at(needed, depth, sharing):
+                with seeded(seed, "block", depth):
+                    copies[name] = encoder.block(depth, width)
+
+    @property
+    def depth(self) -> int:
+        """The deepest block there is."""
+        return len(self.blocks)
+
+    def embedding(self, branch: str) -> Embedding:
+        """The embedding of a branch."""
+        found = self.embeddings[branch]
+        assert isinstance(found, Embedding)
+        return found
+
+    def copies(self, depth: int) -> nn.ModuleDict:
+        """All copies of the block at a depth, by branch."""
+        found = self.blocks[str(depth)]
+        assert isinstance(found, nn.ModuleDict)
+        return found
+
+    def block(self, depth: int, branch: str) -> Block:
+        """The block of a branch."""
+        found = self.copies(depth)[branch]
+        assert isinstance(found, Block)
+        return found
+
+
+def _at(needed: Iterable[tuple[int, str]], depth: int, sharing: Sharing) -> list[str]:
+    return [name for name in sharing.branches(depth) if (depth, name) in needed]

@@ -1,0 +1,98 @@
+"""Word pieces of a transformers tokenizer, for words that are split already."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hiermtl.errors import ModelError
+from hiermtl.tokens.base import Rows, Tokenizer
+
+CACHED_WORDS = 500_000
+PROBE = ["The", "co-operative", "naïve", "Ωmega", "don", "'t", "12,000.5", "Ünïcode", "\u4f60\u597d", "!"]
+
+
+class PieceTokenizer(Tokenizer):
+    """A fast transformers tokenizer, one word at a time.
+
+    The pieces of a word do not depend on its neighbours when words are given one by one, so that each word form is
+    tokenized once and remembered. This is checked on a probe sentence when the tokenizer is made.
+    """
+
+    def __init__(self, tokenizer: Any, limit: int) -> None:
+        """Takes a `PreTrainedTokenizerFast` and the largest number of units in one row, special pieces included.
+
+        Raises ModelError when the tokenizer reads a word differently beside other words.
+        """
+        self._tokenizer = tokenizer
+        bare = tokenizer(["a"], is_split_into_words=True, add_special_tokens=False)["input_ids"]
+        whole = tokenizer(["a"], is_split_into_words=True)["input_ids"]
+        start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+        self.prefix, self.suffix = tuple(whole[:start]), tuple(whole[start + len(bare) :])
+        self.limit = limit - len(self.prefix) - len(self.suffix)
+        self._unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else self.suffix[-1]
+        self.pad = tokenizer.pad_token_id or 0
+        self._pieces: dict[str, np.ndarray] = {}
+        together = tokenizer(PROBE, is_split_into_words=True, add_special_tokens=False)["input_ids"]
+        apart = np.concatenate(self._lookup(PROBE)).tolist()
+        if together != apart:
+            raise ModelError(
+                f"the tokenizer {type(tokenizer).__name__} reads a word differently beside other words; "
+                "load it with add_prefix_space=True"
+            )
+        self.dropped = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of the tokenizer's own serialisation, and the row limit."""
+        state = self._tokenizer.backend_tokenizer.to_str()
+        return f"pieces-{hashlib.sha256(state.encode()).hexdigest()[:16]}-{self.limit}"
+
+    def _lookup(self, words: Sequence[str]) -> list[np.ndarray]:
+        unseen = [word for word in dict.fromkeys(words) if word not in self._pieces]
+        if unseen:
+            if len(self._pieces) + len(unseen) > CACHED_WORDS:
+                self._pieces.clear()
+                unseen = list(dict.fromkeys(words))
+            encoded = self._tokenizer(
+                [[word] for word in unseen], is_split_into_words=True, add_special_tokens=False, verbose=False
+            )["input_ids"]
+            for word, ids in zip(unseen, encoded, strict=True):
+                self._pieces[word] = np.array(ids, dtype=np.int32)
+        return [self._pieces[word] for word in words]
+
+    def encode(self, sentences: Sequence[Sequence[str]]) -> dict[str, list[np.ndarray]]:
+        """Piece ids and pieces per word; a word without pieces is read as the unknown piece and counted."""
+        flat = self._lookup([word for words in sentences for word in words])
+        counts = np.fromiter((len(ids) for ids in flat), dtype=np.int32, count=len(flat))
+        empty = np.flatnonzero(counts == 0)
+        if len(empty):
+            unknown = np.array([self._unknown], dtype=np.int32)
+            for place in empty:
+                flat[place] = unknown
+            counts[empty] = 1
+            self.dropped += len(empty)
+        pieces = np.concatenate(flat) if flat else np.zeros(0, dtype=np.int32)
+        word_ends = np.cumsum([len(words) for words in sentences])[:-1]
+        piece_ends = np.concatenate([[0], np.cumsum(counts)])[word_ends]
+        return {"pieces": np.split(pieces, piece_ends), "piece_counts": np.split(counts, word_ends)}
+
+    def inputs(self, rows: Rows, features: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """`ids` and `positions`, both (units,) int64; padding units hold the padding piece at position 0."""
+        ids = np.full(rows.units, self.pad, dtype=np.int64)
+        ids[rows.unit_of_copy] = rows.pieces[rows.piece_of_copy]
+        for offset, piece in enumerate(self.prefix):
+            ids[rows.starts + offset] = piece
+        for offset, piece in enumerate(reversed(self.suffix), start=1):
+            ids[rows.starts + rows.lengths - offset] = piece
+        positions = np.zeros(rows.units, dtype=np.int64)
+        ends = np.cumsum(rows.lengths)
+        within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - rows.lengths, rows.lengths)
+        positions[np.repeat(rows.starts, rows.lengths) + within] = within
+        return {"ids": ids, "positions": positions}
+
+    def save(self, folder: Path) -> None:
+        """Writes tokenizer.json and its companions."""
+        self._tokenizer.save_pretrained(folder)
