@@ -1,0 +1,109 @@
+"""`hiermtl evaluate` and `hiermtl annotate`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hiermtl.cli.arguments import DataDir, ModelName, Quiet, Tasks, read_names
+from hiermtl.cli.output import rows_as_json, say, write_whole
+
+Precision = Annotated[
+    Literal["fp32", "bf16"] | None,
+    typer.Option("--precision", help="Number type. Default: what the model says it can bear."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    app.command(epilog="Example: hiermtl evaluate runs/ewt --split test --json scores.json")(
+        evaluate
+    )
+    app.command(epilog="Example: hiermtl annotate runs/ewt notes.txt -o notes.conllu --tasks upos")(
+        annotate
+    )
+
+
+def evaluate(
+    model: ModelName,
+    *,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="FILE", help="Gold file. Default: the recipe's own corpora."
+        ),
+    ] = None,
+    split: Annotated[
+        Literal["dev", "test"], typer.Option("--split", help="Which part of the recipe's corpora.")
+    ] = "dev",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Score from plain text, aligned as in CoNLL-18.")
+    ] = False,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Also write the rows as a JSON list."),
+    ] = None,
+    tasks: Tasks = None,
+    precision: Precision = None,
+    format: Annotated[
+        Literal["text", "markdown", "json"],
+        typer.Option("--format", help="How scores are printed."),
+    ] = "text",
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score a model per level and task. With --json, --quiet prints no table."""
+    wanted = read_names(tasks)
+    from hiermtl import commands
+
+    scores = commands.evaluate(
+        model, data, split=split, tasks=wanted, raw=raw, precision=precision, data_dir=data_dir
+    )
+    if json is not None:
+        write_whole(json, rows_as_json(scores.rows))
+        if quiet:
+            return
+    match format:
+        case "text":
+            typer.echo(scores.to_text())
+        case "markdown":
+            typer.echo(scores.to_markdown())
+        case "json":
+            typer.echo(rows_as_json(scores.rows), nl=False)
+
+
+def annotate(
+    model: ModelName,
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A file, a folder of files, or - for text.")
+    ],
+    *,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUTPUT", help="File to write, or -.")
+    ],
+    tasks: Tasks = None,
+    format: Annotated[
+        Literal["conllu", "jsonl", "docbin"] | None,
+        typer.Option("--format", help="Format of the output. Default: by its ending."),
+    ] = None,
+    precision: Precision = None,
+    quiet: Quiet = False,
+) -> None:
+    """Annotate text. Blocks above the deepest task asked for are not run."""
+    wanted = read_names(tasks)
+    from hiermtl import commands
+
+    report = commands.annotate(
+        model,
+        source,
+        output,
+        tasks=wanted,
+        format=format,
+        precision=precision,
+        quiet=quiet,
+    )
+    rate = f", {report.words / report.seconds:,.0f} words/s" if report.seconds > 0 else ""
+    say(
+        f"{report.sentences:,} sentences, {report.words:,} words in {report.seconds:.1f} s{rate}",
+        quiet=quiet,
+    )

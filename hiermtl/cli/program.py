@@ -1,0 +1,77 @@
+"""The program: its commands, its version, and how errors become messages and exit codes.
+
+Exit codes: 0 done, 1 failed in running, 2 the user's input, 130 interrupted.
+"""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from hiermtl.cli import catalogue, models, runs
+from hiermtl.errors import HiermtlError
+
+
+class Program(TyperGroup):
+    """The group of all commands: the one place where errors are caught."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command; a user's error is a message on standard error, never a stack trace."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except HiermtlError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(130) from error
+        except BrokenPipeError as error:
+            # Whoever read our output has closed it; Python must not flush to it again when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from error
+        return result
+
+
+app = typer.Typer(
+    name="hiermtl",
+    cls=Program,
+    help="One encoder, many tasks, each read at the depth where it belongs.",
+    epilog="Example: hiermtl train quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from hiermtl._version import __version__
+
+        typer.echo(f"hiermtl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """One encoder, many tasks, each read at the depth where it belongs."""
+    del version
+
+
+runs.add_to(app)
+models.add_to(app)
+catalogue.add_to(app)
+
+
+def main() -> None:
+    """Entry point of the `hiermtl` script."""
+    app(prog_name="hiermtl")

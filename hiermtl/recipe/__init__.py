@@ -1,0 +1,35 @@
+"""Recipes: what a run is, written in YAML, checked before anything heavy starts."""
+
+from hiermtl.recipe.catalogue import (
+    copy_recipe,
+    recipe_names,
+    recipe_path,
+    recipes_folder,
+    show_recipe,
+)
+from hiermtl.recipe.checks import corpora_of
+from hiermtl.recipe.data_files import data_file
+from hiermtl.recipe.depths import permute_depths, resolve_depth, resolve_depths
+from hiermtl.recipe.loading import load_recipe
+from hiermtl.recipe.models import Recipe
+from hiermtl.recipe.resolved import default_output, differences, resolved
+from hiermtl.recipe.schema import schema
+
+__all__ = [
+    "Recipe",
+    "copy_recipe",
+    "corpora_of",
+    "data_file",
+    "default_output",
+    "differences",
+    "load_recipe",
+    "permute_depths",
+    "recipe_names",
+    "recipe_path",
+    "recipes_folder",
+    "resolve_depth",
+    "resolve_depths",
+    "resolved",
+    "schema",
+    "show_recipe",
+]

@@ -1,0 +1,114 @@
+"""What is wrong between sections of a recipe whose sections are each in order."""
+
+from collections.abc import Iterator
+
+from hiermtl.errors import listing, nearest
+from hiermtl.recipe.base import shown
+from hiermtl.recipe.corpora import SPLITS, ConlluCorpus, layers
+from hiermtl.recipe.depths import depth_problems
+from hiermtl.recipe.encoder import BilstmEncoder
+from hiermtl.recipe.messages import Problem
+from hiermtl.recipe.models import Recipe
+from hiermtl.recipe.tables import HEADS
+
+
+def cross_checks(recipe: Recipe) -> list[Problem]:
+    """All problems that need no file and no encoder, in the order of the recipe."""
+    blocks = recipe.encoder.layers if isinstance(recipe.encoder, BilstmEncoder) else None
+    return [
+        *_frozen_depths(recipe, blocks),
+        *depth_problems(recipe, blocks),
+        *_class_weights(recipe),
+        *_corpora_of_tasks(recipe),
+        *_joined_splits(recipe),
+        *_main_tasks(recipe),
+    ]
+
+
+def corpora_of(recipe: Recipe, task: str) -> tuple[str, ...]:
+    """Corpora of a task: those it names, else all that can have its column by their options."""
+    options = recipe.tasks[task]
+    if options.corpus is not None:
+        return options.corpus
+    return tuple(
+        name for name, corpus in recipe.corpora.items() if options.column in layers(corpus)
+    )
+
+
+def _frozen_depths(recipe: Recipe, blocks: int | None) -> Iterator[Problem]:
+    below = recipe.encoder.freeze_below
+    if blocks is not None and below > blocks + 1:
+        yield Problem(
+            ("encoder", "freeze_below"),
+            f"is {below}, but encoder {recipe.encoder.name!r} has depths 0 to {blocks}; "
+            f"{blocks + 1} freezes all of them",
+        )
+
+
+def _class_weights(recipe: Recipe) -> Iterator[Problem]:
+    for task, options in recipe.tasks.items():
+        if options.class_weights != "none" and not options.head.weighs_classes:
+            able = [name for name, model in HEADS.items() if model.weighs_classes]
+            yield Problem(
+                ("tasks", task, "class_weights"),
+                f"is {shown(options.class_weights)}, but head {options.head.name!r} does not "
+                "weigh classes; "
+                f"leave it out or use head: {listing(able)}",
+            )
+
+
+def _corpora_of_tasks(recipe: Recipe) -> Iterator[Problem]:
+    for task, options in recipe.tasks.items():
+        unknown = [name for name in options.corpus or () if name not in recipe.corpora]
+        for name in unknown:
+            yield Problem(
+                ("tasks", task, "corpus"),
+                f"is {name!r}, which is not a corpus of this recipe{nearest(name, recipe.corpora)}"
+                f" (corpora: {', '.join(recipe.corpora)})",
+            )
+        named = [name for name in options.corpus or recipe.corpora if name in recipe.corpora]
+        lacking = [name for name in named if options.column not in layers(recipe.corpora[name])]
+        if named and len(lacking) == len(named):
+            offered = sorted(set().union(*(layers(recipe.corpora[name]) for name in named)))
+            yield Problem(
+                ("tasks", task, "column"),
+                f"is {options.column!r}, but {_corpora(named)} {listing(offered)}"
+                f"{nearest(options.column, offered)}",
+            )
+
+
+def _corpora(names: list[str]) -> str:
+    many = len(names) > 1
+    return f"corp{'ora' if many else 'us'} {listing(names)} {'have' if many else 'has'} the columns"
+
+
+def _joined_splits(recipe: Recipe) -> Iterator[Problem]:
+    for name, corpus in recipe.corpora.items():
+        if not isinstance(corpus, ConlluCorpus):
+            continue
+        for index, join in enumerate(corpus.join):
+            given = [split for split in SPLITS if getattr(join, split) is not None]
+            path = ("corpora", name, "join", str(index))
+            if not given:
+                yield Problem(path, f"names no file; give at least one of {listing(SPLITS)}")
+            for split in given:
+                if getattr(corpus, split) is None:
+                    yield Problem(
+                        (*path, split),
+                        f"has no sentences to join: corpora.{name}.{split} is not given",
+                    )
+
+
+def _main_tasks(recipe: Recipe) -> Iterator[Problem]:
+    for name in recipe.evaluation.main or ():
+        if name not in recipe.tasks:
+            yield Problem(
+                ("evaluation", "main"),
+                f"is {name!r}, which is not a task of this recipe{nearest(name, recipe.tasks)}"
+                f" (tasks: {', '.join(recipe.tasks)})",
+            )
+    if recipe.evaluation.main is None and all(task.auxiliary for task in recipe.tasks.values()):
+        yield Problem(
+            ("evaluation", "main"),
+            "is not given and every task is auxiliary, so no checkpoint is best; name a task here",
+        )

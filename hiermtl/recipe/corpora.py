@@ -1,0 +1,209 @@
+"""The recipe's `corpora` section: where annotated sentences come from."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from hiermtl.recipe.base import OneOf, Section, Table, problem, row, shown
+from hiermtl.recipe.files import Files
+
+
+def _column(value: object) -> object:
+    number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if number or (isinstance(value, str) and value):
+        return value
+    raise problem(f"is {shown(value)}, but a column's number from 0 or its name is needed")
+
+
+def _feature(value: object) -> object:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, Mapping) and set(value) == {"heads", "relations"}:
+        return {key: _feature(item) for key, item in value.items()}
+    raise problem(
+        f"is {shown(value)}, but a feature's name is needed, or {{heads: ..., relations: ...}} "
+        "for a tree"
+    )
+
+
+Column: TypeAlias = Annotated[int | str, BeforeValidator(_column)]
+"""A column's number from 0, or its name in the file's header line."""
+
+Columns: TypeAlias = Annotated[dict[str, Column], Field(min_length=1)]
+"""Layer -> column of a file."""
+
+Features: TypeAlias = Annotated[
+    dict[str, Annotated[str | dict[str, str], BeforeValidator(_feature)]], Field(min_length=1)
+]
+"""Layer -> feature of a data set; a tree has one for heads and one for relations."""
+
+SPLITS = ("train", "dev", "test")
+
+
+class CorpusOptions(Section):
+    """What every corpus may say of itself."""
+
+    format: str
+    """How the corpus is read."""
+
+    note: str | None = None
+    """Free text printed with every score on this corpus."""
+
+    licence: str | None = None
+    """The corpus's licence, printed on model cards."""
+
+
+class FileCorpus(CorpusOptions):
+    """A corpus in files, found under --data-dir or HIERMTL_DATA, or beside the recipe."""
+
+    train: Files
+    """Training files, one or a list."""
+
+    dev: Files | None = None
+    """Development files, one or a list."""
+
+    test: Files | None = None
+    """Test files, one or a list; read only when asked for."""
+
+
+class ColumnsJoin(Section):
+    """Layers from files of columns, added to a corpus's sentences by their id."""
+
+    format: str = row("columns", required=True)
+    """One word per line, an empty line after each sentence."""
+
+    train: Files | None = None
+    """Files for the training sentences, one or a list."""
+
+    dev: Files | None = None
+    """Files for the development sentences, one or a list."""
+
+    test: Files | None = None
+    """Files for the test sentences, one or a list."""
+
+    key: Literal["sent_id", "position"] = "sent_id"
+    """What partners have in common: their id, or their place in the files. Default: the safer
+    one."""
+
+    words: Column = 0
+    """Column of the words: its number from 0, or its name in a header line. Default: the first."""
+
+    columns: Columns
+    """Layer -> column: its number from 0, or its name in a header line."""
+
+    bio: Literal["strict", "repair", "off"] = "strict"
+    """What an IOB2 violation is: an error, mended (I- without a beginning becomes B-), or left as
+    it is (`off`). Default: the safest."""
+
+    mismatch: Literal["skip", "project"] = "skip"
+    """What happens where the two have other words: `skip` leaves the sentence without the layer and
+    counts it, `project` carries spans over whose characters agree. Default: ours."""
+
+
+JOINS: Table = MappingProxyType({"columns": ColumnsJoin})
+
+
+class ConlluCorpus(FileCorpus):
+    """CoNLL-U files: upos, xpos, feats, lemma and dep; ner and chunk from MISC."""
+
+    format: str = row("conllu", required=True)
+    """Universal Dependencies' format."""
+
+    join: Annotated[
+        tuple[Annotated[ColumnsJoin, OneOf(JOINS, key="format")], ...], Field(strict=False)
+    ] = ()
+    """Layers from other files, added by sentence id."""
+
+
+class ColumnsCorpus(FileCorpus):
+    """Files with one word per line and an empty line after each sentence."""
+
+    format: str = row("columns", required=True)
+    """CoNLL-2003 and its kin."""
+
+    words: Column = 0
+    """Column of the words: its number from 0, or its name in a header line. Default: the first."""
+
+    columns: Columns
+    """Layer -> column: its number from 0, or its name in a header line."""
+
+    bio: Literal["strict", "repair", "off"] = "strict"
+    """What an IOB2 violation is: an error, mended (I- without a beginning becomes B-), or left as
+    it is (`off`). Default: the safest."""
+
+
+class DatasetCorpus(CorpusOptions):
+    """A data set of the `datasets` library, from the hub or a folder."""
+
+    format: str = row("dataset", required=True)
+    """Rows with a list of words and a list of labels per layer."""
+
+    path: str = Field(min_length=1)
+    """Hub id or folder."""
+
+    config: str | None = None
+    """Which configuration of the data set."""
+
+    revision: str | None = None
+    """Branch, tag or commit of the hub's data set."""
+
+    train: str = Field(default="train", min_length=1)
+    """Name of the training split. Default: the hub's custom."""
+
+    dev: str = Field(default="validation", min_length=1)
+    """Name of the development split. Default: the hub's custom."""
+
+    test: str = Field(default="test", min_length=1)
+    """Name of the test split. Default: the hub's custom."""
+
+    words: str = Field(default="tokens", min_length=1)
+    """Feature that holds the words. Default: the hub's custom."""
+
+    columns: Features
+    """Layer -> feature that holds its labels; for trees {heads: feature, relations: feature}."""
+
+
+class SampleCorpus(CorpusOptions):
+    """Sentences generated from the package's grammar: no file, no download."""
+
+    format: str = row("sample", required=True)
+    """Layers upos, xpos, feats, chunk, ner and dep."""
+
+    seed: int = Field(default=0, ge=0)
+    """Which sentences are drawn. Default: ours."""
+
+    train: int = Field(default=2000, ge=1)
+    """Training sentences. Default: ours, a minute of training on one CPU."""
+
+    dev: int = Field(default=300, ge=1)
+    """Development sentences. Default: ours."""
+
+    test: int = Field(default=300, ge=1)
+    """Test sentences. Default: ours."""
+
+
+CORPORA: Table = MappingProxyType(
+    {
+        "conllu": ConlluCorpus,
+        "columns": ColumnsCorpus,
+        "dataset": DatasetCorpus,
+        "sample": SampleCorpus,
+    }
+)
+"""Format -> the options of a corpus in it."""
+
+CONLLU_LAYERS = frozenset({"upos", "xpos", "feats", "lemma", "dep", "ner", "chunk"})
+SAMPLE_LAYERS = frozenset({"upos", "xpos", "feats", "lemma", "dep", "ner", "chunk"})
+
+
+def layers(corpus: CorpusOptions) -> frozenset[str]:
+    """The layers a corpus can have by what its options say, before any file is read."""
+    match corpus:
+        case ConlluCorpus(join=joins):
+            return CONLLU_LAYERS.union(*(join.columns for join in joins))
+        case ColumnsCorpus(columns=columns) | DatasetCorpus(columns=columns):
+            return frozenset(columns)
+        case _:
+            return SAMPLE_LAYERS

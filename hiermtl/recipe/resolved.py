@@ -1,0 +1,38 @@
+"""A recipe as plain data: saved with a run, compared on --resume."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hiermtl.recipe.models import Recipe
+
+RESUMABLE = frozenset({"training.processes", "training.output"})
+"""Keys that may differ between a run and its continuation: they change no number of the result."""
+
+
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """Every key with its value, defaults included, as plain data that `load_recipe` reads back."""
+    return recipe.model_dump(mode="json")
+
+
+def differences(first: Recipe | Mapping[str, Any], second: Recipe | Mapping[str, Any]) -> list[str]:
+    """Dotted keys in which two resolved recipes differ, sorted; name and `RESUMABLE` keys aside."""
+    left, right = (
+        dict(_leaves(resolved(item) if isinstance(item, Recipe) else item, ()))
+        for item in (first, second)
+    )
+    absent = object()
+    keys = {key for key in {*left, *right} if left.get(key, absent) != right.get(key, absent)}
+    return sorted(keys - RESUMABLE - {"name"})
+
+
+def default_output(recipe: Recipe) -> str:
+    """The run folder of a recipe that names none: `runs/<name with / as ->`."""
+    return f"runs/{(recipe.name or 'recipe').replace('/', '-')}"
+
+
+def _leaves(value: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from _leaves(item, (*path, str(key)))
+        else:
+            yield ".".join((*path, str(key))), item

@@ -1,0 +1,117 @@
+"""The names a recipe may choose from and their options: sharing, heads, balancing, sampling.
+
+A new scheme or head adds its options' model and one row. A row says only what a recipe may write;
+the code behind it lies in the room of the same name.
+"""
+
+from types import MappingProxyType
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from hiermtl.recipe.base import Options, Table, row
+
+
+class SharingOptions(Options):
+    """What tasks share. `depths` says who decides where a task is read.
+
+    `own`: the recipe, for each task. `top`: the scheme, which reads all at the top. `any`: the
+    recipe, and the top where it says nothing.
+    """
+
+    depths: ClassVar[Literal["own", "top", "any"]] = "own"
+
+
+class SingleSharing(SharingOptions):
+    """One encoder, optimizer and best checkpoint per task: the control that shares nothing."""
+
+    depths = "any"
+    name: str = row("single")
+    """Single-task training of every task, in one run."""
+
+
+class HardSharing(SharingOptions):
+    """One encoder for all tasks, all read at the top: the control without hierarchy."""
+
+    depths = "top"
+    name: str = row("hard")
+    """Hard parameter sharing."""
+
+
+class LowSupervisionSharing(SharingOptions):
+    """One encoder, each task read at its own depth (Soegaard and Goldberg, 2016)."""
+
+    name: str = row("low_supervision")
+    """Low tasks supervise low layers."""
+
+
+class HeadOptions(Options):
+    """What turns states into labels; `weighs_classes`: whether a task may give `class_weights`."""
+
+    weighs_classes: ClassVar[bool] = False
+
+
+class TaggingHead(HeadOptions):
+    """One label per word, each decided alone: a linear layer and softmax."""
+
+    weighs_classes = True
+    name: str = row("tagging")
+    """Independent labels."""
+
+
+class CrfHead(HeadOptions):
+    """One label per word, decided together: a linear-chain conditional random field."""
+
+    name: str = row("crf")
+    """Labels that depend on their neighbours."""
+
+    bio: bool = True
+    """Whether labels are IOB2 and transitions that IOB2 forbids are impossible. Default: true, as
+    for `ner` and `chunk`; false where the head is given to upos, xpos or feats."""
+
+
+class BiaffineHead(HeadOptions):
+    """Dependency trees by biaffine attention (Dozat and Manning, 2017)."""
+
+    name: str = row("biaffine")
+    """Arcs and labels of a tree."""
+
+    arc_width: int = Field(default=400, ge=1)
+    """Numbers per word and role when arcs are scored. Default: ours; the paper has 500."""
+
+    label_width: int = Field(default=100, ge=1)
+    """Numbers per word and role when labels are scored. Default: the paper."""
+
+
+class StaticBalancing(Options):
+    """Losses are added with the weights the recipe gives (`tasks.<name>.weight`)."""
+
+    name: str = row("static")
+    """Fixed weights."""
+
+
+class ProportionalSampling(Options):
+    """Each task is seen as often as its corpora are large."""
+
+    name: str = row("proportional")
+    """Every sentence once per epoch."""
+
+
+SHARING: Table = MappingProxyType(
+    {"single": SingleSharing, "hard": HardSharing, "low_supervision": LowSupervisionSharing}
+)
+HEADS: Table = MappingProxyType({"tagging": TaggingHead, "crf": CrfHead, "biaffine": BiaffineHead})
+BALANCING: Table = MappingProxyType({"static": StaticBalancing})
+SAMPLING: Table = MappingProxyType({"proportional": ProportionalSampling})
+
+DEFAULT_HEADS = MappingProxyType(
+    {
+        "upos": "tagging",
+        "xpos": "tagging",
+        "feats": "tagging",
+        "chunk": "crf",
+        "ner": "crf",
+        "dep": "biaffine",
+    }
+)
+"""Task name -> its head where the recipe names none."""

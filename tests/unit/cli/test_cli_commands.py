@@ -1,0 +1,182 @@
+"""Each command calls one function with what was typed, and prints what comes back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hiermtl.recipe import recipe_names, schema, show_recipe
+
+
+def test_train_passes_everything_on(program: Any, tmp_path: Path) -> None:
+    found = program(
+        *("train", "hard/ewt", "training.lr=4e-4", "-o", "runs/a", "--resume"),
+        *("--processes", "2", "--data-dir", str(tmp_path), "tasks.ner=null", "sharing=single"),
+    )
+    assert (found.exit_code, found.stdout) == (0, "runs/quickstart\n")
+    assert program.calls == [
+        (
+            "train",
+            ("hard/ewt",),
+            {
+                "output": Path("runs/a"),
+                "resume": True,
+                "processes": 2,
+                "data_dir": tmp_path,
+                "quiet": False,
+                "overrides": {"training.lr": 4e-4, "tasks.ner": None, "sharing": "single"},
+            },
+        )
+    ]
+
+
+def test_train_is_silent_when_asked_or_when_another_process_speaks(
+    program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert program("train", "quickstart", "--quiet").output == ""
+    monkeypatch.setenv("RANK", "1")
+    assert program("train", "quickstart").output == ""
+
+
+def test_override_values_are_yaml(program: Any) -> None:
+    program("train", "r", "a=50%", "b=[1, x]", "c={d: true}", "e=", "f=a=b")
+    assert program.calls[0][2]["overrides"] == {
+        "a": "50%",
+        "b": [1, "x"],
+        "c": {"d": True},
+        "e": None,
+        "f": "a=b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [("training.epochs", "'training.epochs' is not KEY=VALUE"), ("=3", "'=3' is not KEY=VALUE")],
+)
+def test_what_is_no_override_is_a_usage_error(program: Any, argument: str, message: str) -> None:
+    found = program("train", "quickstart", argument)
+    assert found.exit_code == 2
+    assert message in found.stderr
+    assert program.calls == []
+
+
+def test_a_key_set_twice_is_a_usage_error(program: Any) -> None:
+    found = program("train", "quickstart", "a=1", "a=2")
+    assert (found.exit_code, "'a' is set twice" in found.stderr) == (2, True)
+
+
+def test_a_malformed_value_names_its_key(program: Any) -> None:
+    found = program("check", "quickstart", "tasks.upos=[1")
+    assert (found.exit_code, found.stderr[:20]) == (2, "error: tasks.upos:1:")
+
+
+def test_check_prints_findings(program: Any) -> None:
+    assert program("check", "quickstart", "training.epochs=2").stdout == "5 tasks\n1 corpus\n"
+    assert program.calls[0][2] == {"data_dir": None, "overrides": {"training.epochs": 2}}
+    assert program("check", "quickstart", "-q").output == ""
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [("text", "TEXT\n"), ("markdown", "| MARK |\n")],
+)
+def test_evaluate_prints_in_the_form_asked_for(program: Any, form: str, text: str) -> None:
+    assert program("evaluate", "runs/a", "--format", form).stdout == text
+
+
+def test_evaluate_writes_rows_and_nothing_around_them(program: Any, tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    path.write_text("old")
+    found = program(
+        *("evaluate", "runs/a", "--data", "g.conllu", "--split", "test", "--raw"),
+        *("--tasks", "upos, ner", "--precision", "bf16", "--json", str(path), "--quiet"),
+    )
+    assert (found.exit_code, found.output) == (0, "")
+    assert json.loads(path.read_text())[0]["task"] == "upos"
+    assert program.calls[0] == (
+        "evaluate",
+        ("runs/a", "g.conllu"),
+        {
+            "split": "test",
+            "tasks": ["upos", "ner"],
+            "raw": True,
+            "precision": "bf16",
+            "data_dir": None,
+        },
+    )
+    assert json.loads(program("evaluate", "m", "--format", "json").stdout) == json.loads(
+        path.read_text()
+    )
+
+
+def test_evaluate_has_no_other_splits(program: Any) -> None:
+    found = program("evaluate", "runs/a", "--split", "train")
+    assert (found.exit_code, "'train' is not one of 'dev', 'test'" in found.stderr) == (2, True)
+
+
+def test_annotate_passes_everything_on_and_reports_on_standard_error(program: Any) -> None:
+    found = program(
+        "annotate", "runs/a", "-", "-o", "-", "--tasks", "upos,ner", "--format", "jsonl"
+    )
+    assert (found.exit_code, found.stdout) == (0, "")
+    assert found.stderr == "1,200 sentences, 24,000 words in 2.0 s, 12,000 words/s\n"
+    assert program.calls == [
+        (
+            "annotate",
+            ("runs/a", "-", "-"),
+            {"tasks": ["upos", "ner"], "format": "jsonl", "precision": None, "quiet": False},
+        )
+    ]
+    assert program("annotate", "runs/a", "in", "-o", "out", "-q").output == ""
+
+
+def test_annotate_needs_an_output(program: Any) -> None:
+    found = program("annotate", "runs/a", "in.txt")
+    assert (found.exit_code, "--output" in found.stderr) == (2, True)
+    found = program("annotate", "runs/a", "in.txt", "-o", "x", "--tasks", ",")
+    assert (found.exit_code, "',' names no task" in found.stderr) == (2, True)
+
+
+def test_recipes_are_listed_with_what_they_are(program: Any) -> None:
+    lines = program("recipes", "list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(recipe_names())
+    assert all(
+        line.endswith(text) for line, text in zip(lines, recipe_names().values(), strict=True)
+    )
+    assert program("recipes", "list", "-q").stdout.split() == list(recipe_names())
+
+
+def test_recipes_are_shown(program: Any) -> None:
+    assert program("recipes", "show", "hard/ewt").stdout == show_recipe("hard/ewt")
+    assert program("recipes", "show", "hard/ewt", "-q").stdout.startswith("description: ")
+    found = program("recipes", "show", "hard/ewtt")
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert found.stderr.startswith(
+        "error: there is no recipe 'hard/ewtt'; did you mean 'hard/ewt'?"
+    )
+
+
+def test_recipes_are_copied(program: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    assert program("recipes", "copy", "quickstart", str(path)).stderr == f"wrote {path}\n"
+    assert path.read_text() == show_recipe("quickstart")
+    found = program("recipes", "copy", "quickstart", str(path))
+    assert (found.exit_code, "mine.yaml exists" in found.stderr) == (2, True)
+
+
+def test_sample_passes_everything_on(program: Any) -> None:
+    found = program("sample", "d", "--seed", "3", "--train", "10", "--dev", "4", "--test", "5")
+    assert found.exit_code == 0
+    assert program.calls == [
+        ("sample", (Path("d"),), {"seed": 3, "train": 10, "dev": 4, "test": 5})
+    ]
+
+
+def test_the_schema_is_printed_or_written(program: Any, tmp_path: Path) -> None:
+    assert json.loads(program("schema").stdout) == schema()
+    path = tmp_path / "s.json"
+    assert program("schema", "-o", str(path), "-q").output == ""
+    assert json.loads(path.read_text()) == schema()
+    found = program("schema", "-o", str(tmp_path / "none" / "s.json"))
+    assert (found.exit_code, "s.json: cannot be written: No such file" in found.stderr) == (1, True)

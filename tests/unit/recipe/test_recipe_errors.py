@@ -1,0 +1,228 @@
+"""What a user reads when a recipe is wrong: place, dotted path, value, what is allowed."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hiermtl.errors import RecipeError
+from hiermtl.recipe import load_recipe
+
+CASES = [
+    (
+        {"training.epoch": 2},
+        "training.epoch is not a key; did you mean 'epochs'? allowed: epochs, max_steps,",
+    ),
+    ({"epochs": 2}, "epochs is not a key at the top of a recipe; did you mean 'training.epochs'?"),
+    ({"main": "ner"}, "main is not a key at the top of a recipe; did you mean 'evaluation.main'?"),
+    ({"corpus": 1}, "corpus is not a key; did you mean 'corpora'? allowed: name, description,"),
+    ({"training.epochs": 2.5}, "training.epochs is 2.5, but a whole number is needed"),
+    ({"training.epochs": True}, "training.epochs is true, but a whole number is needed"),
+    ({"training.epochs": "two"}, "training.epochs is 'two', but a whole number is needed"),
+    ({"training.epochs": 0}, "training.epochs is 0, but it must be at least 1"),
+    ({"training.lr": 0}, "training.lr is 0, but it must be above 0"),
+    ({"training.lr": float("nan")}, "training.lr is nan, but a finite number is needed"),
+    ({"training.layer_decay": 1.5}, "training.layer_decay is 1.5, but it must be at most 1"),
+    ({"training.dropout": 1}, "training.dropout is 1, but it must be below 1"),
+    ({"training.warmup": -1}, "training.warmup is -1; allowed: a whole number of steps from 0, or"),
+    ({"training.warmup": 1.5}, "training.warmup is 1.5; allowed: a whole number of steps from 0"),
+    (
+        {"training.precision": "fp16"},
+        "training.precision is 'fp16', but allowed are auto, fp32, bf16 and fp64",
+    ),
+    ({"training.trackers": ["wandbb"]}, "training.trackers.0 is 'wandbb', but allowed are aim,"),
+    ({"training.trackers": "wandb"}, "training.trackers is 'wandb', but a list is needed"),
+    ({"training": 3}, "training is 3, but a mapping is needed"),
+    ({"controls": "shufled"}, "did you mean 'shuffled'?"),
+    (
+        {"sharing": "sluce"},
+        "sharing.name is 'sluce', but allowed are single, hard and low_supervision",
+    ),
+    (
+        {"sharing": {"name": "hard", "subspaces": 2}},
+        "sharing.subspaces is not a key; allowed: name",
+    ),
+    ({"sharing": 3}, "sharing is 3, but a name or {name: ...} is needed"),
+    ({"balancing": "statik"}, "balancing.name is 'statik', but allowed are static; did you mean"),
+    ({"sampling": {}, "sampling.nam": 1}, "sampling.nam is not a key; did you mean 'name'?"),
+    (
+        {"tasks.ner.head": "crff"},
+        "tasks.ner.head.name is 'crff', but allowed are tagging, crf and biaffine; did you "
+        "mean 'crf'?",
+    ),
+    ({"tasks.ner.head.boi": True}, "tasks.ner.head.boi is not a key; did you mean 'bio'?"),
+    ({"tasks.mood": {"depth": 1}}, "tasks.mood needs a head, since tasks named 'mood' have none"),
+    ({"tasks.nre": None}, "tasks.nre is null, but a mapping such as {depth: 3} is needed; did you"),
+    ({"tasks.9x": {"depth": 1, "head": "crf"}}, "tasks.9x is not a name; a name is a letter"),
+    ({"tasks": {"upos": None, "ner": None, "dep": None}}, "tasks is empty; at least 1 needed"),
+    (
+        {"tasks.ner.depth": "auto"},
+        "tasks.ner.depth is 'auto', which is not available; allowed: a whole number from 1, or a "
+        "share of the encoder such as '50%'",
+    ),
+    ({"tasks.ner.depth": "0%"}, "tasks.ner.depth is '0%'; allowed: a whole number from 1, or"),
+    ({"tasks.ner.depth": "101%"}, "tasks.ner.depth is '101%'; allowed: a whole number from 1"),
+    ({"tasks.ner.depth": 1.5}, "tasks.ner.depth is 1.5; allowed: a whole number from 1"),
+    ({"tasks.ner.depth": True}, "tasks.ner.depth is true; allowed: a whole number from 1"),
+    ({"tasks.ner.depth": 0}, "tasks.ner.depth is 0; a task is read at depth 1 or above"),
+    ({"tasks.ner.depth": None}, "tasks.ner.depth is missing; sharing 'low_supervision' reads each"),
+    (
+        {"tasks.ner.depth": 13},
+        "tasks.ner.depth is 13, but encoder 'bilstm' has depths 0 to 3; a task is read at 1 to 3; "
+        "lower it or choose a deeper encoder",
+    ),
+    ({"tasks.ner.weight": 0}, "tasks.ner.weight is 0, but it must be above 0"),
+    ({"tasks.ner.corpus": "smaple"}, "tasks.ner.corpus is 'smaple', which is not a corpus of this"),
+    ({"tasks.ner.corpus": []}, "tasks.ner.corpus is [], but a text or a list of texts is needed"),
+    ({"tasks.ner.corpus": ["a", "a"]}, "tasks.ner.corpus holds 'a' twice; name it once"),
+    ({"tasks.ner.corpus": ["a", 3]}, "tasks.ner.corpus holds 3, but a text or a list of texts"),
+    (
+        {"tasks.ner.column": "nerr"},
+        "tasks.ner.column is 'nerr', but corpus sample has the columns chunk, dep,",
+    ),
+    (
+        {"tasks.ner.class_weights": "balanced"},
+        "tasks.ner.class_weights is 'balanced', but head 'crf' does not weigh classes; leave it "
+        "out or use head: tagging",
+    ),
+    ({"tasks.upos.class_weights": {"X": 0}}, "tasks.upos.class_weights gives 'X' the weight 0;"),
+    ({"tasks.upos.class_weights": "some"}, "tasks.upos.class_weights is 'some'; allowed are none,"),
+    ({"encoder.pooling": "mean"}, "encoder.pooling is a key of pretrained encoders only; encoder"),
+    (
+        {"encoder": "bert-base-cased", "encoder.layers": 3},
+        "encoder.layers is a key of `encoder.name: bilstm` only; encoder 'bert-base-cased' brings",
+    ),
+    ({"encoder.name": "package:a b/model"}, "encoder.name is 'package:a b/model', but package:<Py"),
+    ({"encoder.name": ""}, "encoder.name is empty; name `bilstm`, a hub id, a folder"),
+    ({"encoder.name": 3}, "encoder.name is 3, but allowed are bilstm"),
+    (
+        {"encoder.freeze_below": 5},
+        "encoder.freeze_below is 5, but encoder 'bilstm' has depths 0 to",
+    ),
+    ({"corpora.sample": "ewt"}, "corpora.sample is 'ewt', but {format: ..., ...} is needed"),
+    (
+        {"corpora.sample.format": "conllux"},
+        "corpora.sample.format is 'conllux', but allowed are conllu, columns, dataset and sample",
+    ),
+    ({"corpora.sample.format": "conllu"}, "corpora.sample.train is missing; a value is needed"),
+    (
+        {"corpora.x": {"format": "columns", "train": "t", "columns": {"ner": -1}}},
+        "corpora.x.columns.ner is -1, but a column's number from 0 or its name is needed",
+    ),
+    (
+        {"corpora.x": {"format": "dataset", "path": "p", "columns": {"dep": {"heads": "h"}}}},
+        "corpora.x.columns.dep is {'heads': 'h'}, but a feature's name is needed, or {heads:",
+    ),
+    (
+        {"corpora.x": {"format": "conllu", "train": "t", "join": [{"format": "tsv"}]}},
+        "corpora.x.join.0.format is 'tsv', but allowed are columns",
+    ),
+    (
+        {
+            "corpora.x": {
+                "format": "conllu",
+                "train": "t",
+                "join": [{"format": "columns", "columns": {"srl": 1}}],
+            }
+        },
+        "corpora.x.join.0 names no file; give at least one of train, dev and test",
+    ),
+    (
+        {
+            "corpora.x": {
+                "format": "conllu",
+                "train": "t",
+                "join": [{"format": "columns", "columns": {"srl": 1}, "dev": "d"}],
+            }
+        },
+        "corpora.x.join.0.dev has no sentences to join: corpora.x.dev is not given",
+    ),
+    (
+        {"evaluation.main": "nre"},
+        "evaluation.main is 'nre', which is not a task of this recipe; did",
+    ),
+    ({"language": 3}, "language is 3, but a text is needed"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), CASES, ids=[str(c[0])[:60] for c in CASES])
+def test_a_wrong_key_is_named_with_its_value(
+    small: dict[str, Any], overrides: dict[str, object], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=re.escape(message)) as caught:
+        load_recipe(small, overrides)
+    assert "pydantic" not in str(caught.value)
+    assert "validation error" not in str(caught.value)
+
+
+def test_all_tasks_auxiliary_leaves_no_best_checkpoint(small: dict[str, Any]) -> None:
+    for task in small["tasks"].values():
+        task["auxiliary"] = True
+    with pytest.raises(RecipeError, match=r"evaluation\.main is not given and every task is auxil"):
+        load_recipe(small)
+    assert load_recipe(small, {"evaluation.main": "ner"}).evaluation.main == ("ner",)
+
+
+def test_hard_sharing_refuses_unequal_depths(small: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(small, {"sharing": "hard"})
+    assert str(caught.value).splitlines() == [
+        "the recipe has 2 errors",
+        "tasks.upos.depth is 1, but sharing 'hard' reads every task at the top (depth 3); "
+        "leave depths out, or use sharing: low_supervision",
+        "tasks.ner.depth is 2, but sharing 'hard' reads every task at the top (depth 3); "
+        "leave depths out, or use sharing: low_supervision",
+    ]
+
+
+def test_hard_sharing_refuses_controls(small: dict[str, Any]) -> None:
+    small["tasks"] = {"upos": {}}
+    with pytest.raises(RecipeError, match="controls is 'inverted', but sharing 'hard' reads every"):
+        load_recipe(small, {"sharing": "hard", "controls": "inverted"})
+
+
+def test_all_errors_are_listed_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "sharing: low_supervision\n"
+        "tasks:\n"
+        "  upos: {depht: 1}\n"
+        "  ner:\n"
+        "    depth: 2\n"
+        "    head: crff\n"
+        "training:\n"
+        "  lr: fast\n"
+        "corpora:\n"
+        "  sample: {format: sample}\n"
+    )
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, {"training.epochs": 0})
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{path} has 4 errors"
+    assert sorted(line.split(" is ")[0] for line in lines[1:]) == [
+        f"{path}:3: tasks.upos.depht",
+        f"{path}:6: tasks.ner.head.name",
+        f"{path}:8: training.lr",
+        "override: training.epochs",
+    ]
+
+
+def test_an_error_in_an_extended_recipe_is_placed_there(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(
+        "tasks: {upos: {depth: 1}}\ncorpora: {a: {format: sample}}\ntraining:\n  lr: 0\n"
+    )
+    (tmp_path / "mine.yaml").write_text("extends: base.yaml\n")
+    with pytest.raises(RecipeError, match=r"base\.yaml:4: training\.lr is 0"):
+        load_recipe(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize("key", ["", "training.", ".epochs", "training..epochs"])
+def test_malformed_override_keys_are_refused(small: dict[str, Any], key: str) -> None:
+    with pytest.raises(RecipeError, match=f"^{key!r} is not a key; write the keys from the top"):
+        load_recipe(small, {key: 1})
+
+
+def test_an_empty_recipe_says_what_it_needs() -> None:
+    with pytest.raises(RecipeError, match=r"(?s)2 errors.tasks is missing.*corpora is missing"):
+        load_recipe({})
