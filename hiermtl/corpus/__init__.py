@@ -1,0 +1,1 @@
+"""Sentences in memory-mapped Arrow files, encoded once, and the view the training loop reads."""

@@ -1,0 +1,274 @@
+"""A corpus: its stored splits, one label inventory for all, and what only dev or test has."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from hiermtl.corpus.cache import cache_folder, digest, file_digest, kept
+from hiermtl.corpus.encoded import EncodedSplit, WordEncoder, encode_split
+from hiermtl.corpus.names import Kind
+from hiermtl.corpus.store import (
+    Draft,
+    draft_split,
+    finish_split,
+    read_layer,
+    read_sentences,
+)
+from hiermtl.errors import DataError, RecipeError, listing, nearest
+from hiermtl.text.sentence import Layer, Sentence
+
+FORMAT = 1
+"""Version of the stored form and of what the readers give; a change makes every entry new."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A split to be read: `read` gives its sentences anew at each call.
+
+    `files` are all files it reads and `options` all else that decides what it yields (JSON types);
+    both make the key of the stored form, so that a change of either is noticed. `reports` is called
+    after reading and gives what the readers counted (joined sentences, repaired tags), to be kept
+    with the corpus.
+    """
+
+    files: tuple[Path, ...]
+    read: Callable[[], Iterable[Sentence]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    reports: Callable[[], Sequence[str]] = tuple
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Splits of one corpus, memory-mapped.
+
+    `layers` gives the kind of each layer; `names` its labels by id: those of train, sorted, then
+    those seen only in other splits, sorted; `trained` how many are train's. `unseen` counts the
+    items of the others: layer -> label -> split -> words. `reports` are lines its readers left, by
+    split. `keys` changes whenever the content of a split does.
+    """
+
+    name: str
+    splits: Mapping[str, datasets.Dataset]
+    layers: Mapping[str, Kind]
+    names: Mapping[str, tuple[str, ...]]
+    trained: Mapping[str, int]
+    unseen: Mapping[str, Mapping[str, Mapping[str, int]]]
+    reports: Mapping[str, tuple[str, ...]]
+    keys: Mapping[str, str]
+    words: Mapping[str, int]
+    cache: Path
+
+    def inventory(self, layer: str) -> tuple[str, ...]:
+        """The labels of train, sorted; a tree's relations.
+
+        Raises:
+            DataError: The corpus has no such layer.
+        """
+        self._check(layer)
+        return self.names[layer][: self.trained[layer]]
+
+    def sentences(self, split: str) -> Iterator[Sentence]:
+        """The sentences of a split, without origin and verbatim lines.
+
+        Raises:
+            DataError: The corpus has no such split.
+        """
+        return read_sentences(self.split(split), self.layers, names=self.names)
+
+    def gold(self, split: str, layer: str) -> list[Layer | None]:
+        """A layer of every sentence of a split, `None` where a sentence does not have it.
+
+        Raises:
+            DataError: The corpus has no such split or layer.
+        """
+        self._check(layer)
+        lookup = np.array([*self.names[layer], None], dtype=object)
+        batches = self.split(split).data.to_batches()
+        kind = self.layers[layer]
+        return [one for batch in batches for one in read_layer(batch, layer, kind, lookup=lookup)]
+
+    def split(self, name: str) -> datasets.Dataset:
+        """A split as a dataset.
+
+        Raises:
+            DataError: The corpus has no such split.
+        """
+        if name not in self.splits:
+            raise DataError(
+                f"corpus {self.name!r} has no split {name!r}; it has {listing(self.splits)}"
+                f"{nearest(name, self.splits)}"
+            )
+        return self.splits[name]
+
+    def encode(self, split: str, tokenizer: WordEncoder) -> EncodedSplit:
+        """A split through a tokenizer, from the cache if it is there.
+
+        Raises:
+            DataError: The corpus has no such split.
+        """
+        data = self.split(split)
+        return encode_split(data, tokenizer, folder=self.cache / "encoded", key=self.keys[split])
+
+    def lines(self) -> list[str]:
+        """Sizes, reports and labels outside train, as lines to print."""
+        out = []
+        for split, data in self.splits.items():
+            out.append(f"{self.name} {split}: {len(data)} sentences, {self.words[split]} words")
+            out += [f"{self.name} {split}: {line}" for line in self.reports[split]]
+        for layer, labels in self.unseen.items():
+            items = sum(sum(counts.values()) for counts in labels.values())
+            shown = ", ".join(list(labels)[:5]) + (", ..." if len(labels) > 5 else "")
+            out.append(
+                f"{self.name} {layer}: {len(labels)} labels on {items} words do not occur in "
+                f"train ({shown})"
+            )
+        return out
+
+    def _check(self, layer: str) -> None:
+        if layer not in self.layers:
+            raise DataError(
+                f"corpus {self.name!r} has no layer {layer!r}; it has {listing(self.layers)}"
+                f"{nearest(layer, self.layers)}"
+            )
+
+
+def build_corpus(
+    name: str,
+    sources: Mapping[str, Source],
+    *,
+    layers: Sequence[str] | None = None,
+    cache: str | Path | None = None,
+) -> Corpus:
+    """Opens the stored corpus, or reads its sources and stores it.
+
+    The key is made of the bytes of all files, the options of all sources, the layers, our format
+    version and the major version of `datasets`. `layers` are those to keep (`None`: all); one that
+    no sentence has is an error. A layer `feats` that says "no features" everywhere is left out:
+    such a file is not annotated with them.
+
+    Raises:
+        RecipeError: There are no sources.
+        DataError: A file is missing (the message says where to get it) or malformed, a split has no
+            sentences, or no sentence has a layer of `layers`.
+    """
+    if not sources:
+        raise RecipeError(f"corpus {name!r} has no splits; give at least one")
+    folder = cache_folder(cache)
+    key = digest(
+        {
+            "format": FORMAT,
+            "datasets": datasets.__version__.split(".")[0],
+            "layers": None if layers is None else sorted(layers),
+            "splits": {
+                split: {
+                    "files": [file_digest(file) for file in source.files],
+                    "options": source.options,
+                }
+                for split, source in sources.items()
+            },
+        }
+    )
+    place = folder / "corpora" / key
+    meta = kept(place, partial(_make, name=name, sources=sources, layers=layers))
+    splits = {
+        split: datasets.Dataset.from_file(str(place / f"{split}.arrow"), split=_named(split))
+        for split in sources
+    }
+    return Corpus(
+        name=name,
+        splits=splits,
+        layers=meta["layers"],
+        names={layer: tuple(labels) for layer, labels in meta["names"].items()},
+        trained=meta["trained"],
+        unseen=meta["unseen"],
+        reports={split: tuple(lines) for split, lines in meta["reports"].items()},
+        keys={split: f"{key}-{split}" for split in sources},
+        words=meta["words"],
+        cache=folder,
+    )
+
+
+def _named(split: str) -> datasets.NamedSplit | None:
+    # `datasets` allows fewer names than we do; the name is only for its own printing.
+    return datasets.NamedSplit(split) if split.isidentifier() else None
+
+
+def _make(
+    folder: Path, *, name: str, sources: Mapping[str, Source], layers: Sequence[str] | None
+) -> dict[str, Any]:
+    drafts: dict[str, Draft] = {}
+    reports: dict[str, list[str]] = {}
+    for split, source in sources.items():
+        draft = draft_split(source.read(), folder / f"{split}.draft", layers=layers)
+        if draft.sentences == 0:
+            file = source.files[0] if source.files else None
+            raise DataError(
+                f"no sentence for split {split!r} of corpus {name!r}; give a file with "
+                "sentences, or leave the split out",
+                file,
+            )
+        drafts[split] = draft
+        reports[split] = list(source.reports())
+    kinds = _kinds(drafts, name=name, layers=layers)
+    names, trained, unseen = _inventories(drafts, kinds)
+    for split, draft in drafts.items():
+        finish_split(draft, folder / f"{split}.arrow", kinds=kinds, names=names)
+    return {
+        "layers": kinds,
+        "names": names,
+        "trained": trained,
+        "unseen": unseen,
+        "reports": reports,
+        "words": {split: draft.words for split, draft in drafts.items()},
+    }
+
+
+def _kinds(
+    drafts: Mapping[str, Draft], *, name: str, layers: Sequence[str] | None
+) -> dict[str, Kind]:
+    kinds: dict[str, Kind] = {}
+    for split, draft in drafts.items():
+        for layer, kind in draft.kinds.items():
+            if kinds.setdefault(layer, kind) != kind:
+                raise DataError(
+                    f"layer {layer!r} of corpus {name!r} holds {kind} in split {split!r} and "
+                    f"{kinds[layer]} in another; "
+                    "give them different names"
+                )
+    if {label for draft in drafts.values() for label in draft.ids.get("feats", ())} == {"_"}:
+        # "No features" on every word is a file that is not annotated with them.
+        del kinds["feats"]
+    for layer in layers or ():
+        if layer not in kinds:
+            raise DataError(
+                f"no sentence of corpus {name!r} has layer {layer!r}; its sources have "
+                f"{listing(kinds)}{nearest(layer, kinds)}"
+            )
+    return {layer: kinds[layer] for layer in sorted(kinds)}
+
+
+def _inventories(
+    drafts: Mapping[str, Draft], kinds: Mapping[str, Kind]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, int], dict[str, dict[str, dict[str, int]]]]:
+    names, trained, unseen = {}, {}, {}
+    for layer in kinds:
+        of_train = set(drafts["train"].ids.get(layer, ())) if "train" in drafts else set()
+        of_any = {label for draft in drafts.values() for label in draft.ids.get(layer, ())}
+        later = sorted(of_any - of_train)
+        names[layer] = (*sorted(of_train), *later)
+        trained[layer] = len(of_train)
+        if of_train and later:
+            unseen[layer] = {
+                label: {
+                    split: draft.counts[layer][draft.ids[layer][label]]
+                    for split, draft in drafts.items()
+                    if label in draft.ids.get(layer, ())
+                }
+                for label in later
+            }
+    return names, trained, unseen

@@ -1,0 +1,192 @@
+"""What the training loop reads of a split: arrays straight from Arrow, label ids of the model."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from hiermtl.corpus.names import Kind, heads_column, label_column
+from hiermtl.errors import DataError, listing
+from hiermtl.records import MISSING, Example
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A task's gold: its layer, the layer's kind, and the model's labels by id."""
+
+    layer: str
+    kind: Kind
+    labels: tuple[str, ...]
+
+
+class _Lists:
+    """A column of lists, not copied: offsets, values and which rows are there, by Arrow chunk."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        chunks = [chunk for chunk in column.chunks if len(chunk)]
+        self.starts = [0, *accumulate(map(len, chunks))]
+        self.offsets = [chunk.offsets.to_numpy() for chunk in chunks]
+        self.values = [chunk.values.to_numpy() for chunk in chunks]
+        self.there = [
+            chunk.is_valid().to_numpy(zero_copy_only=False) if chunk.null_count else None
+            for chunk in chunks
+        ]
+
+    def find(self, index: int) -> tuple[int, int]:
+        """The chunk of a row, and its place in it."""
+        chunk = bisect_right(self.starts, index) - 1
+        return chunk, index - self.starts[chunk]
+
+    def row(self, chunk: int, place: int) -> np.ndarray | None:
+        """A view of the row's values; `None` where the row is null."""
+        there, offsets = self.there[chunk], self.offsets[chunk]
+        if there is not None and not there[place]:
+            return None
+        return self.values[chunk][offsets[place] : offsets[place + 1]]
+
+    def lengths(self) -> np.ndarray:
+        """(rows,) int32: the number of values; 0 where null."""
+        parts = [np.diff(offsets) for offsets in self.offsets]
+        return np.concatenate(parts).astype(np.int32) if parts else np.zeros(0, np.int32)
+
+    def count(self, kept: np.ndarray) -> np.ndarray:
+        """(rows,) int32: how many values v of each row have `kept[v]`; -1 reads the last entry."""
+        parts = [np.zeros(0, np.int32)]
+        for offsets, values in zip(self.offsets, self.values, strict=True):
+            total = np.concatenate([[0], np.cumsum(kept[values])])
+            parts.append((total[offsets[1:]] - total[offsets[:-1]]).astype(np.int32))
+        return np.concatenate(parts)
+
+
+class Examples:
+    """Examples of one split.
+
+    Shapes: `lengths` and `words` (examples,) int32, pieces and words of each; `items[task]`
+    (examples,) int32, its words with a label the model knows, of a tree its words with a head.
+    """
+
+    def __init__(
+        self, split: "Dataset", encoded: "Dataset", *, tasks: Mapping[str, Wanted]
+    ) -> None:
+        """Opens the columns; a task whose layer `split` lacks has no gold.
+
+        `split` and `encoded` have the same rows.
+
+        Raises:
+            DataError: Rows differ in number, rows were selected or shuffled (which would make every
+                access a look-up: choose indices for `fetch` instead), or a task's layer is of
+                another kind.
+        """
+        if len(split) != len(encoded):
+            raise DataError(
+                f"{len(split)} sentences but {len(encoded)} encoded ones; encode this very split"
+            )
+        for data in (split, encoded):
+            if getattr(data, "_indices", None) is not None:
+                raise DataError(
+                    "rows were selected or shuffled; give the stored split and pass indices to "
+                    "`fetch`"
+                )
+        table = encoded.data
+        self.tasks = dict(tasks)
+        self._count = len(split)
+        self._features = {name: _Lists(table.column(name)) for name in encoded.column_names}
+        self._labels: dict[str, _Lists] = {}
+        self._heads: dict[str, _Lists] = {}
+        self._lookups: dict[str, np.ndarray] = {}
+        self.lengths = self._features["pieces"].lengths()
+        self.words = self._features["piece_counts"].lengths()
+        for task, wanted in tasks.items():
+            column = label_column(wanted.layer, wanted.kind)
+            other = label_column(wanted.layer, "tags" if wanted.kind == "tree" else "tree")
+            if column in split.column_names:
+                self._labels[task] = _Lists(split.data.column(column))
+                names = split.features[column].feature.names
+                place = {label: number for number, label in enumerate(wanted.labels)}
+                known = [place.get(name, MISSING) for name in names]
+                # The last entry answers for -1, a word without label.
+                self._lookups[task] = np.array([*known, MISSING], dtype=np.int64)
+                if wanted.kind == "tree":
+                    self._heads[task] = _Lists(split.data.column(heads_column(wanted.layer)))
+            elif other in split.column_names:
+                raise DataError(
+                    f"task {task!r} reads layer {wanted.layer!r} as {wanted.kind}, but it is of "
+                    "the other kind; the split "
+                    f"has {listing(split.column_names)}"
+                )
+
+    def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def items(self) -> dict[str, np.ndarray]:
+        """Task -> (examples,) int32: labelled items."""
+        out = {}
+        for task in self.tasks:
+            if task not in self._labels:
+                out[task] = np.zeros(self._count, dtype=np.int32)
+            elif task in self._heads:
+                # Heads are -1 or at most the longest sentence.
+                kept = np.ones(int(self.words.max(initial=0)) + 2, dtype=bool)
+                kept[-1] = False
+                out[task] = self._heads[task].count(kept)
+            else:
+                out[task] = self._labels[task].count(self._lookups[task] != MISSING)
+        return out
+
+    def fetch(self, indices: Sequence[int]) -> list[Example]:
+        """The examples at these places, in this order.
+
+        `gold` lacks the tasks a sentence has no layer for.
+
+        Raises:
+            IndexError: An index is negative or not less than the number of examples.
+        """
+        return [self._example(int(index)) for index in indices]
+
+    def _example(self, index: int) -> Example:
+        if not 0 <= index < self._count:
+            raise IndexError(f"example {index} of {self._count}")
+        pieces = self._features["pieces"]
+        # All columns of `encoded` were written in the same chunks, and so were those of the split.
+        at = pieces.find(index)
+        features = {name: column.row(*at) for name, column in self._features.items()}
+        gold: dict[str, dict[str, np.ndarray]] = {}
+        place: tuple[int, int] | None = None
+        for task, labels in self._labels.items():
+            place = place or labels.find(index)
+            row = labels.row(*place)
+            if row is None:
+                continue
+            found = self._lookups[task][row]
+            if task not in self._heads:
+                gold[task] = {"labels": found}
+                continue
+            heads = self._heads[task].row(*place)
+            if heads is not None:
+                heads = heads.astype(np.int64)
+                heads[heads < 0] = MISSING
+                gold[task] = {"heads": heads, "relations": found}
+        return Example(
+            pieces=_there(features.pop("pieces")),
+            piece_counts=_there(features.pop("piece_counts")),
+            features={name: _there(row) for name, row in features.items()},
+            gold=gold,
+            index=index,
+        )
+
+
+def _there(row: np.ndarray | None) -> np.ndarray:
+    if row is None:
+        raise DataError(
+            "the encoded split has a null row; remove this entry of the cache and run again"
+        )
+    return row

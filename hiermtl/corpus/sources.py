@@ -1,0 +1,119 @@
+"""Sources of the readers: each knows its files and options, hence the key of its corpus."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from hiermtl.corpus.build import Source
+from hiermtl.text.bio import Bio
+from hiermtl.text.columns import read_columns
+from hiermtl.text.conllu import read_conllu
+from hiermtl.text.hub import ColumnMap, dataset_fingerprint, read_dataset
+from hiermtl.text.join import JoinReport, join_layers
+from hiermtl.text.sentence import Sentence
+
+
+def conllu_source(path: str | Path) -> Source:
+    """A CoNLL-U file; see `read_conllu`."""
+    return Source((Path(path),), lambda: read_conllu(path), {"reader": "conllu"})
+
+
+def columns_source(
+    path: str | Path,
+    columns: Mapping[str, int | str],
+    *,
+    words: int | str = 0,
+    separator: str | None = None,
+    bio: Bio = "strict",
+    missing: str | None = None,
+) -> Source:
+    """A column file; see `read_columns`. Its report counts repaired tags."""
+    repairs: Counter[str] = Counter()
+
+    def read() -> Iterator[Sentence]:
+        repairs.clear()
+        return read_columns(
+            path,
+            columns,
+            words=words,
+            separator=separator,
+            bio=bio,
+            missing=missing,
+            repairs=repairs,
+        )
+
+    def report() -> tuple[str, ...]:
+        return tuple(f"{count} tags of {layer} repaired" for layer, count in repairs.items())
+
+    options = {
+        "reader": "columns",
+        "columns": dict(columns),
+        "words": words,
+        "separator": separator,
+        "bio": bio,
+        "missing": missing,
+    }
+    return Source((Path(path),), read, options, report)
+
+
+def dataset_source(
+    source: Any, columns: ColumnMap, *, split: str | None = None, **rest: Any
+) -> Source:
+    """A dataset of the `datasets` library; arguments as in `read_dataset`.
+
+    The key has the fingerprint `datasets` gives the data, so the dataset is opened (and fetched, if
+    need be) here.
+    """
+    fingerprint = dataset_fingerprint(
+        source, split=split, config=rest.get("config"), revision=rest.get("revision")
+    )
+    options = {
+        "reader": "dataset",
+        "fingerprint": fingerprint,
+        "columns": dict(columns),
+        "split": split,
+        **rest,
+    }
+    return Source((), lambda: read_dataset(source, columns, split=split, **rest), options)
+
+
+def joined_source(
+    base: Source,
+    other: Source,
+    *,
+    layers: Sequence[str],
+    key: Literal["sent_id", "position"] = "sent_id",
+    mismatch: Literal["skip", "project"] = "skip",
+) -> Source:
+    """`base` with layers of `other`; see `join_layers`. Its report has what the join counted."""
+    found: list[JoinReport] = []
+
+    def read() -> Iterator[Sentence]:
+        found.clear()
+        return join_layers(
+            base.read(),
+            other.read(),
+            layers=layers,
+            key=key,
+            mismatch=mismatch,
+            report=found.append,
+        )
+
+    def report() -> tuple[str, ...]:
+        joined = tuple(line for one in found for line in one.lines())
+        return (*base.reports(), *other.reports(), *joined)
+
+    options = {
+        "reader": "join",
+        "base": {"files": len(base.files), **base.options},
+        "other": {"files": len(other.files), **other.options},
+        "layers": list(layers),
+        "key": key,
+        "mismatch": mismatch,
+    }
+    return replace(base, files=base.files + other.files, read=read, options=options, reports=report)
+
+
+__all__ = ["Source", "columns_source", "conllu_source", "dataset_source", "joined_source"]

@@ -1,0 +1,254 @@
+"""Sentences as memory-mapped Arrow files with `ClassLabel` features, and back.
+
+Columns: `words`, `sent_id`, `doc_id`, `text`, `space_after`; for each layer of tags a list of class
+ids under its name; for a tree `<layer>.heads` (from 1, 0 the root) and `<layer>.relations`. Null
+says that a sentence has no such layer, -1 that a word has no label. Sentences are written as they
+come: neither reading nor writing holds a split in memory.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from hiermtl.corpus.names import Kind, heads_column, label_column
+from hiermtl.errors import DataError
+from hiermtl.text.sentence import Layer, Sentence, Tree
+
+ROWS = 5_000
+"""Sentences per Arrow record batch: what is in memory at once while writing."""
+
+_IDS = pa.list_(pa.int64())
+_PLAIN = {
+    "words": pa.list_(pa.string()),
+    "sent_id": pa.string(),
+    "doc_id": pa.string(),
+    "text": pa.string(),
+    "space_after": pa.list_(pa.bool_()),
+}
+
+
+@dataclass(slots=True)
+class Draft:
+    """A split written with provisional label ids: numbers in the order in which labels were met."""
+
+    path: Path
+    sentences: int = 0
+    words: int = 0
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    ids: dict[str, dict[str, int]] = field(default_factory=dict)
+    counts: dict[str, list[int]] = field(default_factory=dict)
+
+
+def draft_split(
+    sentences: Iterable[Sentence], path: Path, *, layers: Iterable[str] | None
+) -> Draft:
+    """Writes a split with provisional ids, one record batch of `ROWS` sentences after the other.
+
+    `layers` are the layers to keep, `None` all. Each batch has the layers its sentences have.
+
+    Raises:
+        DataError: A layer is a tree in one sentence and tags in another.
+    """
+    draft = Draft(path)
+    wanted = None if layers is None else set(layers)
+    with pa.OSFile(str(path), "wb") as file:
+        rows: list[Sentence] = []
+        for sentence in sentences:
+            rows.append(sentence)
+            if len(rows) == ROWS:
+                _write_draft(file, rows, draft, wanted=wanted)
+                rows = []
+        if rows:
+            _write_draft(file, rows, draft, wanted=wanted)
+    return draft
+
+
+def _write_draft(
+    file: pa.NativeFile, rows: list[Sentence], draft: Draft, *, wanted: set[str] | None
+) -> None:
+    arrays: dict[str, pa.Array] = {
+        "words": pa.array([row.words for row in rows], _PLAIN["words"]),
+        "sent_id": pa.array([row.sent_id for row in rows], pa.string()),
+        "doc_id": pa.array([row.doc_id for row in rows], pa.string()),
+        "text": pa.array([row.text for row in rows], pa.string()),
+        "space_after": pa.array([row.space_after for row in rows], _PLAIN["space_after"]),
+    }
+    present = dict.fromkeys(
+        name for row in rows for name in row.layers if not wanted or name in wanted
+    )
+    for name in present:
+        found = [row.layers.get(name) for row in rows]
+        kind = _kind(name, found, rows, draft=draft)
+        ids = draft.ids.setdefault(name, {})
+        labels = [layer.relations if isinstance(layer, Tree) else layer for layer in found]
+        numbers = [
+            None
+            if tags is None
+            else [-1 if t is None else ids.setdefault(t, len(ids)) for t in tags]
+            for tags in labels
+        ]
+        column = pa.array(numbers, _IDS)
+        arrays[label_column(name, kind)] = column
+        if kind == "tree":
+            heads = [
+                [-1 if head is None else head for head in layer.heads]
+                if isinstance(layer, Tree)
+                else None
+                for layer in found
+            ]
+            arrays[heads_column(name)] = pa.array(heads, pa.list_(pa.int32()))
+        values = column.values.to_numpy()
+        counts = draft.counts.setdefault(name, [])
+        counts += [0] * (len(ids) - len(counts))
+        for place, count in enumerate(
+            np.bincount(values[values >= 0], minlength=len(ids)).tolist()
+        ):
+            counts[place] += count
+    draft.sentences += len(rows)
+    draft.words += sum(len(row.words) for row in rows)
+    table = pa.table(arrays)
+    with pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _kind(name: str, found: list[Layer | None], rows: list[Sentence], *, draft: Draft) -> Kind:
+    kind: Kind | None = draft.kinds.get(name)
+    for layer, row in zip(found, rows, strict=True):
+        if layer is None:
+            continue
+        here: Kind = "tree" if isinstance(layer, Tree) else "tags"
+        kind = kind or here
+        if here != kind:
+            place = (row.origin.path, row.origin.line) if row.origin else (None, None)
+            raise DataError(
+                f"layer {name!r} holds {here} here and {kind} before; give them different names",
+                place[0],
+                line=place[1],
+            )
+    draft.kinds[name] = kind or "tags"
+    return draft.kinds[name]
+
+
+def finish_split(
+    draft: Draft, path: Path, *, kinds: Mapping[str, Kind], names: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Writes the split with the corpus's label ids, batch by batch, and removes the draft.
+
+    `kinds` are the layers of the corpus and `names` their labels in the order of their ids; a layer
+    this split lacks becomes a column of nulls.
+    """
+    features = split_features(kinds, names)
+    schema = features.arrow_schema
+    lookups = {}
+    for name in kinds:
+        place = {label: number for number, label in enumerate(names[name])}
+        known = [place[label] for label in draft.ids.get(name, {})]
+        lookups[name] = np.array([*known, -1], dtype=np.int64)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        for batch in _draft_batches(draft.path):
+            arrays = [batch.column(name) for name in _PLAIN]
+            for name, kind in kinds.items():
+                column = label_column(name, kind)
+                arrays.append(_renumber(batch, column, lookup=lookups[name]))
+                if kind == "tree":
+                    arrays.append(_column(batch, heads_column(name), pa.list_(pa.int32())))
+            writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    draft.path.unlink()
+
+
+def split_features(
+    kinds: Mapping[str, Kind], names: Mapping[str, tuple[str, ...]]
+) -> datasets.Features:
+    """The features of a split, in the order of its columns."""
+    text = datasets.Value("string")
+    features: dict[str, Any] = {
+        "words": datasets.List(text),
+        "sent_id": text,
+        "doc_id": text,
+        "text": text,
+        "space_after": datasets.List(datasets.Value("bool")),
+    }
+    for name, kind in kinds.items():
+        labels = datasets.List(datasets.ClassLabel(names=list(names[name])))
+        features[label_column(name, kind)] = labels
+        if kind == "tree":
+            features[heads_column(name)] = datasets.List(datasets.Value("int32"))
+    return datasets.Features(features)
+
+
+def _draft_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with closing(pa.memory_map(str(path))) as file:
+        while file.tell() < file.size():
+            with pa.ipc.open_stream(file) as reader:
+                yield from reader
+
+
+def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> pa.Array:
+    if name in batch.schema.names:
+        return batch.column(name)
+    return pa.nulls(batch.num_rows, kind)
+
+
+def _renumber(batch: pa.RecordBatch, name: str, *, lookup: np.ndarray) -> pa.Array:
+    column = _column(batch, name, _IDS)
+    if name not in batch.schema.names:
+        return column
+    # The last entry of `lookup` is -1, so that -1 stays what it is.
+    values = pa.array(lookup[column.values.to_numpy()])
+    return pa.ListArray.from_arrays(column.offsets, values, mask=column.is_null())
+
+
+def read_sentences(
+    split: datasets.Dataset, kinds: Mapping[str, Kind], *, names: Mapping[str, tuple[str, ...]]
+) -> Iterator[Sentence]:
+    """The sentences of a split again, without origin and verbatim lines."""
+    lookups = {name: np.array([*names[name], None], dtype=object) for name in kinds}
+    for batch in split.data.to_batches():
+        plain = {name: batch.column(name).to_pylist() for name in _PLAIN}
+        layers = {
+            name: read_layer(batch, name, kind, lookup=lookups[name])
+            for name, kind in kinds.items()
+        }
+        for row, words in enumerate(plain["words"]):
+            spaces = plain["space_after"][row]
+            found = {name: column[row] for name, column in layers.items()}
+            yield Sentence(
+                words=tuple(words),
+                layers={name: layer for name, layer in found.items() if layer is not None},
+                sent_id=plain["sent_id"][row],
+                doc_id=plain["doc_id"][row],
+                text=plain["text"][row],
+                space_after=None if spaces is None else tuple(spaces),
+            )
+
+
+def read_layer(
+    batch: pa.RecordBatch, name: str, kind: Kind, *, lookup: np.ndarray
+) -> list[Layer | None]:
+    """A layer of each sentence of a batch; `lookup` has the labels by id and, last, `None`."""
+    labels = batch.column(label_column(name, kind))
+    offsets = labels.offsets.to_numpy().tolist()
+    values = lookup[labels.values.to_numpy()].tolist()
+    heads: list[int | None] = []
+    if kind == "tree":
+        column = batch.column(heads_column(name))
+        heads = [None if head < 0 else head for head in column.values.to_numpy().tolist()]
+        if column.offsets.to_numpy().tolist() != offsets:
+            raise DataError(f"layer {name!r}: heads and relations differ in length")
+    valid = labels.is_valid().to_pylist()
+    out: list[Layer | None] = []
+    for row, there in enumerate(valid):
+        part = slice(offsets[row], offsets[row + 1])
+        if not there:
+            out.append(None)
+        elif kind == "tree":
+            out.append(Tree(tuple(heads[part]), tuple(values[part])))
+        else:
+            out.append(tuple(values[part]))
+    return out

@@ -1,0 +1,1 @@
+"""Files and documents to `Sentence` records, and back."""

@@ -1,0 +1,84 @@
+"""Span tags: the IOB2 rules, their repair, and spans as (start, end, type).
+
+IOB2: a span begins with `B-` and goes on with `I-` of the same type; `O` is outside. Labels of
+another shape (part of speech, for example) pass every function here unchanged. `None` (not
+annotated) ends a span.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from hiermtl.text.sentence import Tags
+
+Bio: TypeAlias = Literal["strict", "repair", "off"]
+BIO_MODES: tuple[Bio, ...] = ("strict", "repair", "off")
+
+_OTHER_SCHEME = re.compile(r"[ESLU]-.+")
+
+
+def find_illegal(tags: Sequence[str | None]) -> int | None:
+    """The place of the first tag IOB2 does not allow: an `I-` without span, or of IOBES or BILOU.
+
+    `E-`, `S-`, `L-` and `U-` count only beside `B-` or `I-` tags or `O`, so that other label sets
+    are left alone.
+    """
+    previous: str | None = "O"
+    spans = None
+    for place, tag in enumerate(tags):
+        if tag is not None and tag[1:2] == "-":
+            if tag[0] == "I":
+                if previous is None or previous[2:] != tag[2:] or previous[:2] not in ("B-", "I-"):
+                    return place
+            elif _OTHER_SCHEME.fullmatch(tag):
+                if spans is None:
+                    spans = any(t is not None and (t == "O" or t[:2] in ("B-", "I-")) for t in tags)
+                if spans:
+                    return place
+        previous = tag
+    return None
+
+
+def repair_bio(tags: Sequence[str | None]) -> tuple[Tags, int]:
+    """Legal IOB2 tags and how many were changed.
+
+    An `I-` that continues nothing becomes `B-`; of IOBES and BILOU, `S-` and `U-` become `B-`, `E-`
+    and `L-` become `I-`, or `B-` where they continue nothing.
+    """
+    if find_illegal(tags) is None:
+        return tuple(tags), 0
+    out: list[str | None] = []
+    changed = 0
+    for tag in tags:
+        new = tag
+        if tag is not None and tag[1:2] == "-" and tag[0] in "IELSU":
+            before = out[-1] if out else None
+            goes_on = before is not None and before[:2] in ("B-", "I-") and before[2:] == tag[2:]
+            new = ("I-" if goes_on and tag[0] in "IEL" else "B-") + tag[2:]
+            changed += new != tag
+        out.append(new)
+    return tuple(out), changed
+
+
+def bio_spans(tags: Sequence[str | None]) -> list[tuple[int, int, str]] | None:
+    """Spans of IOB2 tags, half open, in words; `None` if a tag is missing, illegal or no IOB2."""
+    spans: list[tuple[int, int, str]] = []
+    for place, tag in enumerate(tags):
+        if tag is None or (tag != "O" and tag[:2] not in ("B-", "I-")):
+            return None
+        if tag.startswith("B-"):
+            spans.append((place, place + 1, tag[2:]))
+        elif tag != "O":
+            if not spans or spans[-1][1] != place or spans[-1][2] != tag[2:]:
+                return None
+            spans[-1] = (spans[-1][0], place + 1, tag[2:])
+    return spans
+
+
+def span_tags(spans: Sequence[tuple[int, int, str]], length: int) -> Tags:
+    """IOB2 tags of `length` words for spans that do not overlap."""
+    tags = ["O"] * length
+    for start, end, name in spans:
+        tags[start:end] = [f"I-{name}"] * (end - start)
+        tags[start] = f"B-{name}"
+    return tuple(tags)

@@ -1,0 +1,209 @@
+"""Two annotations of the same sentences made one: layers of `other` are added to `base`.
+
+Sentences are matched by id (or by position) and their forms compared. Where forms differ nothing is
+guessed: the layer stays absent, or, if asked for, spans are carried over by their characters where
+that is certain. All of it is counted.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+from hiermtl.errors import DataError, RecipeError, listing
+from hiermtl.text.bio import bio_spans, span_tags
+from hiermtl.text.sentence import Layer, Origin, Sentence, Tags, Tree
+
+EXAMPLES = 5
+COUNTED = ("joined", "projected", "different_forms", "missing_in_other", "missing_in_base")
+
+
+@dataclass(frozen=True, slots=True)
+class JoinReport:
+    """What happened to the sentences of a join.
+
+    `joined` had equal forms, `projected` had other forms but their spans were carried over,
+    `different_forms` were left without the layers; `missing_in_other` and `missing_in_base` had no
+    partner. `examples` has a few ids of each of the last four.
+    """
+
+    joined: int
+    projected: int
+    different_forms: int
+    missing_in_other: int
+    missing_in_base: int
+    examples: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def common(self) -> int:
+        """Sentences found on both sides."""
+        return self.joined + self.projected + self.different_forms
+
+    def lines(self) -> list[str]:
+        """The report as lines to print; only what occurred."""
+        said = {
+            "projected": "with other forms, spans carried over by characters",
+            "different_forms": "left out: forms differ",
+            "missing_in_other": "without a partner among those joined to them",
+            "missing_in_base": "among those joined that have no partner",
+        }
+        out = [f"{self.joined} of {self.common} common sentences have the same forms"]
+        for name, ids in self.examples:
+            count = getattr(self, name)
+            more = ", ..." if count > len(ids) else ""
+            out.append(f"{count} {said[name]} ({', '.join(ids)}{more})")
+        return out
+
+
+def join_layers(
+    base: Iterable[Sentence],
+    other: Iterable[Sentence],
+    *,
+    layers: Sequence[str],
+    key: Literal["sent_id", "position"] = "sent_id",
+    mismatch: Literal["skip", "project"] = "skip",
+    report: Callable[[JoinReport], object] | None = None,
+) -> Iterator[Sentence]:
+    """The sentences of `base`, in their order, with `layers` of `other` where there is a partner.
+
+    `other` is held in memory when sentences are matched by id. `mismatch="project"` carries IOB2
+    layers over where the concatenated characters agree and every span boundary is a word boundary
+    of `base`; other layers are left out. `report` is called once, when all sentences have been
+    read.
+
+    Raises:
+        RecipeError: `key` or `mismatch` is not one of the allowed values.
+        DataError: An id occurs twice on one side or is missing, or no sentence of `base` has a
+            partner.
+    """
+    if key not in ("sent_id", "position"):
+        raise RecipeError(f"key: {key!r}; sentences are joined by sent_id or by position")
+    if mismatch not in ("skip", "project"):
+        raise RecipeError(f"mismatch: {mismatch!r}; allowed are skip and project")
+    return _join(base, other, layers=layers, key=key, project=mismatch == "project", report=report)
+
+
+def _join(
+    base: Iterable[Sentence],
+    other: Iterable[Sentence],
+    *,
+    layers: Sequence[str],
+    key: str,
+    project: bool,
+    report: Callable[[JoinReport], object] | None,
+) -> Iterator[Sentence]:
+    counts: dict[str, int] = dict.fromkeys(COUNTED, 0)
+    examples: dict[str, list[str]] = {name: [] for name in COUNTED}
+
+    def count(what: str, sentence: Sentence) -> None:
+        counts[what] += 1
+        if len(examples[what]) < EXAMPLES:
+            examples[what].append(_name(sentence))
+
+    partners = _by_id(other) if key == "sent_id" else None
+    following = None if partners is not None else iter(other)
+    seen: dict[str, Origin | None] = {}
+    for sentence in base:
+        if partners is not None:
+            partner = partners.pop(_id_once(sentence, seen), None)
+        else:
+            partner = next(following, None) if following is not None else None
+        if partner is None:
+            count("missing_in_other", sentence)
+            yield sentence
+            continue
+        found = {name: partner.layers[name] for name in layers if name in partner.layers}
+        if partner.words == sentence.words:
+            count("joined", sentence)
+        else:
+            found = _project(found, partner.words, words=sentence.words) if project else {}
+            count("projected" if found else "different_forms", sentence)
+        yield sentence.with_layers(found) if found else sentence
+    for left in partners.values() if partners is not None else following or ():
+        count("missing_in_base", left)
+    if counts["missing_in_other"] and not any(
+        counts[n] for n in ("joined", "projected", "different_forms")
+    ):
+        raise DataError(
+            f"no sentence has a partner by {key} ({listing(examples['missing_in_other'])} against "
+            f"{listing(examples['missing_in_base'])}); check that the files belong together, or "
+            "join by "
+            f"{'position' if key == 'sent_id' else 'sent_id'}"
+        )
+    if report is not None:
+        kept = tuple(
+            (name, tuple(ids)) for name, ids in examples.items() if ids and name != "joined"
+        )
+        report(JoinReport(**counts, examples=kept))
+
+
+def _name(sentence: Sentence) -> str:
+    if sentence.sent_id is not None:
+        return sentence.sent_id
+    return _place(sentence.origin)
+
+
+def _place(origin: Origin | None) -> str:
+    return f"{origin.path}:{origin.line}" if origin else "a sentence without id"
+
+
+def _id_once(sentence: Sentence, seen: dict[str, Origin | None]) -> str:
+    """The id of the sentence, which must be there and be new; notes it in `seen`."""
+    path, line = (sentence.origin.path, sentence.origin.line) if sentence.origin else (None, None)
+    name = sentence.sent_id
+    if name is None:
+        raise DataError(
+            "sentence without `# sent_id`; give every sentence one, or join by position",
+            path,
+            line=line,
+        )
+    if name in seen:
+        raise DataError(
+            f"sent_id {name!r} was used before, at {_place(seen[name])}; ids must differ, or join "
+            "by "
+            "position",
+            path,
+            line=line,
+        )
+    seen[name] = sentence.origin
+    return name
+
+
+def _by_id(sentences: Iterable[Sentence]) -> dict[str, Sentence]:
+    seen: dict[str, Origin | None] = {}
+    return {_id_once(sentence, seen): sentence for sentence in sentences}
+
+
+def _project(
+    layers: dict[str, Layer], source: Sequence[str], *, words: Sequence[str]
+) -> dict[str, Layer]:
+    """Those layers whose spans begin and end at boundaries of `words`."""
+    if "".join(source) != "".join(words):
+        return {}
+    starts = [0, *accumulate(map(len, source))]
+    boundaries = {at: place for place, at in enumerate([0, *accumulate(map(len, words))])}
+    out: dict[str, Layer] = {}
+    for name, layer in layers.items():
+        tags = (
+            None if isinstance(layer, Tree) else _projected(layer, starts, boundaries, len(words))
+        )
+        if tags is not None:
+            out[name] = tags
+    return out
+
+
+def _projected(
+    layer: Tags, starts: Sequence[int], boundaries: dict[int, int], length: int
+) -> Tags | None:
+    spans = bio_spans(layer)
+    if spans is None:
+        return None
+    moved = [
+        (boundaries.get(starts[start]), boundaries.get(starts[end]), name)
+        for start, end, name in spans
+    ]
+    if any(start is None or end is None for start, end, _ in moved):
+        return None
+    return span_tags(
+        [(s, e, name) for s, e, name in moved if s is not None and e is not None], length
+    )

@@ -1,0 +1,94 @@
+"""JSON lines with a `text` or `words` each, as `annotate` reads them; other keys are kept."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hiermtl.errors import DataError, listing, nearest
+from hiermtl.text.lines import MARK, decode, read_lines
+from hiermtl.text.plain import from_words, split_text
+from hiermtl.text.sentence import Origin, Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLine:
+    """One line: the whole object, its `text` or its `words` (the other `None`), and its place."""
+
+    data: Mapping[str, Any]
+    text: str | None
+    words: tuple[str, ...] | None
+    origin: Origin
+
+    def sentences(self, language: str) -> list[Sentence]:
+        """The words as one sentence, or the text split by `split_text`."""
+        if self.words is not None:
+            return [Sentence(self.words, origin=self.origin)] if self.words else []
+        found = split_text(self.text or "", language)
+        return [
+            Sentence(s.words, text=s.text, space_after=s.space_after, origin=self.origin)
+            for s in found
+        ]
+
+
+def read_jsonl(path: str | Path) -> Iterator[JsonLine]:
+    """The lines of a `.jsonl` or `.jsonl.gz` file, one at a time; blank lines are passed over.
+
+    Where an object has both `words` and `text`, its words are used.
+
+    Raises:
+        DataError: With file and line, when the file is missing, is not UTF-8, a line is not a JSON
+            object, or it has neither a string `text` nor a list of strings `words`.
+    """
+    return parse_jsonl(read_lines(path), str(path))
+
+
+def parse_jsonl(lines: Iterable[bytes], name: str) -> Iterator[JsonLine]:
+    """Like `read_jsonl`, from encoded lines such as standard input; `name` stands in messages."""
+    offset = 0
+    for number, line in enumerate(lines, 1):
+        raw = line.removeprefix(MARK) if number == 1 else line
+        text = decode(raw, name, line=number, offset=offset + len(line) - len(raw))
+        offset += len(line)
+        if text.strip():
+            yield _line(text, Origin(name, number))
+
+
+def _line(text: str, origin: Origin) -> JsonLine:
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(
+            f"not JSON ({error}): {text[:40]!r}; "
+            'each line must be one object such as {"text": "..."}',
+            origin.path,
+            line=origin.line,
+        ) from None
+    if not isinstance(data, dict):
+        raise DataError(
+            f"a JSON {type(data).__name__}, {text[:40].strip()!r}; each line must be an object "
+            "with `text` or `words`",
+            origin.path,
+            line=origin.line,
+        )
+    words, given = data.get("words"), data.get("text")
+    if words is not None:
+        if not isinstance(words, list):
+            raise DataError(
+                f"`words` is {words!r}; allowed is a list of words", origin.path, line=origin.line
+            )
+        try:
+            return JsonLine(data, None, from_words(words).words, origin)
+        except DataError as error:
+            raise DataError(f"`words`: {error}", origin.path, line=origin.line) from None
+    if isinstance(given, str):
+        return JsonLine(data, given, None, origin)
+    if given is not None:
+        raise DataError(f"`text` is {given!r}; allowed is a string", origin.path, line=origin.line)
+    hint = next(filter(None, (nearest(key, ("text", "words")) for key in data)), "")
+    raise DataError(
+        f"neither `text` nor `words`; this object has {listing(data)}{hint}",
+        origin.path,
+        line=origin.line,
+    )

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import datasets
+import pytest
+
+from hiermtl.errors import DataError, RecipeError
+from hiermtl.text.hub import read_dataset
+from hiermtl.text.sentence import Tree
+
+ROWS = {
+    "tokens": [["a", "b"], ["c"], []],
+    "ner_tags": [[0, -1], None, []],
+    "head": [["2", "0"], ["0"], []],
+    "deprel": [["det", "root"], ["root"], []],
+    "idx": ["s1", "s2", "s3"],
+}
+FEATURES = datasets.Features(
+    {
+        "tokens": datasets.List(datasets.Value("string")),
+        "ner_tags": datasets.List(datasets.ClassLabel(names=["O", "B-X"])),
+        "head": datasets.List(datasets.Value("string")),
+        "deprel": datasets.List(datasets.Value("string")),
+        "idx": datasets.Value("string"),
+    }
+)
+COLUMNS = {"ner": "ner_tags", "dep": {"heads": "head", "relations": "deprel"}}
+
+
+def test_class_ids_become_names_and_trees_are_put_together() -> None:
+    data = datasets.Dataset.from_dict(ROWS, features=FEATURES)
+    first, second, third = read_dataset(data, COLUMNS, sent_id="idx")
+    assert (first.words, first.sent_id) == (("a", "b"), "s1")
+    assert first.layers == {"ner": ("O", None), "dep": Tree((2, 0), ("det", "root"))}
+    assert second.layers == {"dep": Tree((0,), ("root",))}
+    assert third.words == ()
+
+
+def test_a_missing_column_is_named_with_those_present() -> None:
+    data = datasets.Dataset.from_dict(ROWS, features=FEATURES)
+    with pytest.raises(
+        DataError, match=r"no column 'ner_tag'; this dataset has tokens, ner_tags, .*"
+    ):
+        next(read_dataset(data, {"ner": "ner_tag"}))
+    with pytest.raises(DataError, match="no column 'words'"):
+        next(read_dataset(data, {}, words="words"))
+    with pytest.raises(RecipeError, match=r"columns\.dep: \{'heads': 'head'\}"):
+        next(read_dataset(data, {"dep": {"heads": "head"}}))
+
+
+@pytest.mark.parametrize(
+    ("heads", "message"),
+    [([9, 0], "holds 9 in a sentence of 2"), (["x", "0"], "heads are integers")],
+)
+def test_heads_that_are_no_words_are_refused(heads: list[object], message: str) -> None:
+    data = datasets.Dataset.from_dict(
+        {"tokens": [["a", "b"]], "head": [heads], "deprel": [["x", "y"]]}
+    )
+    with pytest.raises(DataError, match=message):
+        next(read_dataset(data, {"dep": {"heads": "head", "relations": "deprel"}}))
+
+
+def test_local_files_folders_and_saved_datasets_are_read(tmp_path: Path) -> None:
+    data = datasets.Dataset.from_dict(ROWS, features=FEATURES)
+    (tmp_path / "folder").mkdir()
+    data.to_parquet(tmp_path / "folder" / "train.parquet")
+    data.to_json(tmp_path / "rows.jsonl")
+    data.save_to_disk(str(tmp_path / "saved"))
+    datasets.DatasetDict({"dev": data}).save_to_disk(str(tmp_path / "dict"))
+    expected = [s.layers for s in read_dataset(data, COLUMNS)]
+    for name in ("folder", "folder/train.parquet", "saved", "dict"):
+        assert [s.layers for s in read_dataset(tmp_path / name, COLUMNS)] == expected
+    (first, *_) = read_dataset(tmp_path / "rows.jsonl", {"ner": "ner_tags"})
+    assert first.layers == {"ner": ("0", None)}
+    with pytest.raises(DataError, match="no split 'train'; this dataset has dev"):
+        next(read_dataset(tmp_path / "dict", COLUMNS, split="train"))
+    (tmp_path / "f.xls").touch()
+    with pytest.raises(DataError, match=r"ending '\.xls'; allowed are \.parquet"):
+        next(read_dataset(tmp_path / "f.xls", COLUMNS))
+
+
+def test_without_network_the_local_ways_are_named() -> None:
+    with pytest.raises(DataError, match=r"nobody/nothing: cannot be loaded .*HF_HUB_OFFLINE=1"):
+        next(read_dataset("nobody/nothing", COLUMNS))

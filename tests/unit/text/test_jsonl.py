@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from hiermtl.errors import DataError
+from hiermtl.text.jsonl import parse_jsonl, read_jsonl
+
+
+def test_texts_and_words_are_read_and_other_keys_kept(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(
+        '\ufeff{"text": "A cat sat. It ran.", "id": 7}\n\n{"words": ["x y", "_"], "text": "q"}\n'
+        '{"text": ""}\n{"words": []}\n',
+        encoding="utf-8",
+    )
+    first, second, third, fourth = read_jsonl(path)
+    assert first.data == {"text": "A cat sat. It ran.", "id": 7}
+    assert [s.words for s in first.sentences("en")] == [
+        ("A", "cat", "sat", "."),
+        ("It", "ran", "."),
+    ]
+    assert (second.words, second.text, second.origin.line) == (("x y", "_"), None, 3)
+    assert [s.words for s in second.sentences("en")] == [("x y", "_")]
+    assert third.sentences("en") == fourth.sentences("en") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'{"text": ', "-:1: not JSON .*: '{\"text\": '; each line must be one object"),
+        (b"[" * 100_000, "-:1: not JSON"),
+        (b'["a"]', "-:1: a JSON list, '\\[\"a\"\\]'; each line must be an object"),
+        (
+            b'{"txt": "a"}',
+            "-:1: neither `text` nor `words`; this object has txt; did you mean 'text'",
+        ),
+        (b"{}", "-:1: neither `text` nor `words`; this object has none"),
+        (b'{"text": 3}', "-:1: `text` is 3; allowed is a string"),
+        (b'{"words": "a"}', "-:1: `words` is 'a'; allowed is a list of words"),
+        (b'{"words": ["a", ""]}', "-:1: `words`: word 1 of 2 is ''"),
+        (b'{"text": "\xff"}', "-:1: byte 10 of the file, 0xff, is not UTF-8"),
+    ],
+)
+def test_a_malformed_line_is_refused(line: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        list(parse_jsonl([line], "-"))
