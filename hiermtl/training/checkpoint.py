@@ -1,0 +1,160 @@
+"""Checkpoints: tensors in safetensors, the rest JSON, a checksum per file, written whole or not at all.
+
+A checkpoint is a folder `step-N`. It is written beside its place and renamed, so that a folder of that name is
+complete; each file's SHA-256 is verified on load. There is no random state in it: each step draws from a seed of its
+own (`hiermtl.seeding`), so that the step number says all.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hiermtl.errors import ModelError, RunError
+from hiermtl.model import HierarchicalModel
+from hiermtl.training.optimizer import named_state
+
+MODEL, OPTIMIZER, STATE, CONFIG, SUMS = (
+    "model.safetensors",
+    "optimizer.safetensors",
+    "state.json",
+    "config.json",
+    "checksums.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What was read back. `state` is the loop's own plain data; `optimizer` maps `name::quantity` to tensors."""
+
+    folder: Path
+    state: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    config: Mapping[str, Any]
+
+
+def save_checkpoint(
+    folder: Path, model: HierarchicalModel, *, optimizer: torch.optim.Optimizer | None, state: Mapping[str, Any]
+) -> Path:
+    """Writes `folder` whole or not at all.
+
+    Raises RunError when the disk is full; what stood there before is untouched.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_file(_weights(model), partial / MODEL)
+        if optimizer is not None:
+            tensors = {f"{name}::{key}": value for name, key, value in named_state(model, optimizer)}
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial / OPTIMIZER)
+        (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
+        (partial / CONFIG).write_text(model.config.to_json_string(), encoding="utf-8")
+        sums = {path.name: _digest(path) for path in sorted(partial.iterdir())}
+        (partial / SUMS).write_text(json.dumps(sums), encoding="utf-8")
+        _replace(partial, folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        if not full:
+            raise
+        free = shutil.disk_usage(folder.parent).free
+        raise RunError(
+            f"the disk is full: {folder} could not be written ({free:,} bytes free); the checkpoint before it is "
+            "whole: make room and run again with --resume"
+        ) from error
+    return folder
+
+
+def _weights(model: HierarchicalModel) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+
+
+def _replace(partial: Path, folder: Path) -> None:
+    """Renames a complete folder into place and makes the rename last through a power cut."""
+    for path in partial.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Reads and verifies a checkpoint.
+
+    Raises ModelError naming the file that is missing or differs from its checksum.
+    """
+    try:
+        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"checkpoint {folder} has no readable {SUMS}; delete it and resume from another") from error
+    for name, expected in sums.items():
+        path = folder / name
+        if not path.exists():
+            raise ModelError(f"checkpoint {folder} lacks {name}; delete it and resume from another")
+        if _digest(path) != expected:
+            raise ModelError(f"{path} is damaged (its SHA-256 differs from {SUMS}); delete the checkpoint {folder}")
+    return Checkpoint(
+        folder=folder,
+        state=json.loads((folder / STATE).read_text(encoding="utf-8")),
+        weights=load_file(folder / MODEL),
+        optimizer=load_file(folder / OPTIMIZER) if (folder / OPTIMIZER).exists() else {},
+        config=json.loads((folder / CONFIG).read_text(encoding="utf-8")),
+    )
+
+
+def restore_optimizer(
+    model: HierarchicalModel, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """Puts saved state back by parameter name."""
+    named = dict(model.named_parameters())
+    for key, value in tensors.items():
+        name, _, quantity = key.rpartition("::")
+        parameter = named[name]
+        place = value if quantity == "step" else value.to(parameter.device)
+        optimizer.state[parameter][quantity] = place.clone()
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is whole, and a sentence for each broken one that was passed over."""
+    passed: list[str] = []
+    for path in reversed(checkpoint_folders(folder)):
+        try:
+            return load_checkpoint(path), passed
+        except ModelError as error:
+            passed.append(str(error))
+    return None, passed
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    found = [path for path in folder.glob("step-*") if path.is_dir()] if folder.exists() else []
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def prune_checkpoints(folder: Path, keep: int) -> None:
+    """Deletes all but the newest `keep` checkpoints."""
+    for path in checkpoint_folders(folder)[:-keep]:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path)

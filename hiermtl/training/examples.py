@@ -1,0 +1,104 @@
+"""Examples for the loop: held in memory, or several stored splits one after the other."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from hiermtl.records import MISSING, Example
+
+
+class Examples(Protocol):
+    """Random access to tokenized examples.
+
+    Shapes: lengths (examples,) pieces; words (examples,); items: task -> (examples,) labelled items.
+    """
+
+    lengths: np.ndarray
+    words: np.ndarray
+
+    @property
+    def items(self) -> Mapping[str, np.ndarray]:
+        """Task -> (examples,) labelled items."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        ...
+
+    def fetch(self, indices: Sequence[int]) -> list[Example]:
+        """These examples, in this order."""
+        ...
+
+
+class MemoryExamples:
+    """A list of examples: for small corpora, benchmarks and tests, without `datasets`."""
+
+    def __init__(self, examples: Iterable[Example]) -> None:
+        """Counts pieces, words and labelled items once.
+
+        A word counts as an item of a task when its first gold array, in order of name, is not `MISSING`.
+        """
+        self._examples = list(examples)
+        self.lengths = np.array([len(e.pieces) for e in self._examples], dtype=np.int32)
+        self.words = np.array([len(e.piece_counts) for e in self._examples], dtype=np.int32)
+        tasks = sorted({task for e in self._examples for task in e.gold})
+        self.items = {
+            task: np.array([_items(e, task) for e in self._examples], dtype=np.int32)
+            for task in tasks
+        }
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return len(self._examples)
+
+    def fetch(self, indices: Sequence[int]) -> list[Example]:
+        """These examples, in this order."""
+        return [self._examples[i] for i in indices]
+
+
+class ChainedExamples:
+    """Several splits as one, each cut to its first `limit` examples if that is given."""
+
+    def __init__(self, parts: Sequence[Examples], *, limit: int | None = None) -> None:
+        """Takes parts with any tasks each; a part without a task has no items of it."""
+        self._parts = list(parts)
+        sizes = [len(part) if limit is None else min(limit, len(part)) for part in parts]
+        self._ends = np.cumsum(sizes)
+        self.lengths = np.concatenate([p.lengths[:n] for p, n in zip(parts, sizes, strict=True)])
+        self.words = np.concatenate([p.words[:n] for p, n in zip(parts, sizes, strict=True)])
+        tasks = sorted({task for part in parts for task in part.items})
+        self.items = {
+            task: np.concatenate(
+                [
+                    p.items[task][:n] if task in p.items else np.zeros(n, dtype=np.int32)
+                    for p, n in zip(parts, sizes, strict=True)
+                ]
+            )
+            for task in tasks
+        }
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return int(self._ends[-1])
+
+    def fetch(self, indices: Sequence[int]) -> list[Example]:
+        """These examples, in this order."""
+        if len(self._parts) == 1:
+            return self._parts[0].fetch(indices)
+        places = np.asarray(indices)
+        part_of = np.searchsorted(self._ends, places, side="right")
+        starts = np.concatenate([[0], self._ends[:-1]])
+        out: list[Example | None] = [None] * len(places)
+        for number, part in enumerate(self._parts):
+            chosen = np.flatnonzero(part_of == number)
+            for place, example in zip(
+                chosen, part.fetch(places[chosen] - starts[number]), strict=True
+            ):
+                out[place] = example
+        return [example for example in out if example is not None]
+
+
+def _items(example: Example, task: str) -> int:
+    gold = example.gold.get(task)
+    return 0 if gold is None else int((gold[min(gold)] != MISSING).sum())

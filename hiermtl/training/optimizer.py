@@ -1,0 +1,88 @@
+"""AdamW over named parameters: rates per depth and part, a schedule, state by name.
+
+State is kept by name, never by position: after a change of structure the order of parameters is another one.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from hiermtl.model import HierarchicalModel
+from hiermtl.sharing import Edit
+from hiermtl.training.settings import Settings
+
+PEAK = "peak_lr"
+
+
+def freeze(model: HierarchicalModel, freeze_below: int) -> None:
+    """Takes out of training the depths below `freeze_below` (0: none) and the heads of frozen tasks."""
+    if freeze_below > 0:
+        model.stack.embeddings.requires_grad_(False)
+    for depth in range(1, min(freeze_below, model.stack.depth + 1)):
+        model.stack.copies(depth).requires_grad_(False)
+    for task in model.hierarchy:
+        model.head(task.name).requires_grad_(not task.frozen)
+
+
+def make_optimizer(model: HierarchicalModel, settings: Settings) -> torch.optim.AdamW:
+    """AdamW with one group per rate and decay. Biases, norms and vectors are not decayed."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(_rate(model, name, parameter=parameter, settings=settings), []).append(parameter)
+    parameters = [
+        {"params": members, "lr": lr, PEAK: lr, "weight_decay": decay} for (lr, decay), members in groups.items()
+    ]
+    fused = next(model.parameters()).device.type in {"cpu", "cuda"}
+    return torch.optim.AdamW(parameters, lr=settings.lr, fused=fused)
+
+
+def _rate(
+    model: HierarchicalModel, name: str, *, parameter: nn.Parameter, settings: Settings
+) -> tuple[float, float]:
+    for own in model.sharing.rates():
+        if name.startswith(own.prefix):
+            return own.lr, own.weight_decay
+    decay = settings.weight_decay if parameter.dim() > 1 else 0.0
+    part, _, rest = name.partition(".")
+    if part != "stack":
+        return settings.lr_heads, decay
+    kind, _, place = rest.partition(".")
+    depth = 0 if kind == "embeddings" else int(place.split(".")[0])
+    return settings.lr * settings.layer_decay ** (model.stack.depth - depth), decay
+
+
+def set_rates(optimizer: torch.optim.Optimizer, step: int, *, total: int, warmup: float) -> float:
+    """Linear warm-up to the peak and linear decay to 0 at `total`; returns the share of the peak at this step.
+
+    `step` counts from 0; `warmup` is in steps, or a share of `total` when below 1.
+    """
+    warm = warmup if warmup >= 1 else warmup * total
+    share = min((step + 1) / max(warm, 1), max(0.0, (total - step) / max(1.0, total - warm)), 1.0)
+    for group in optimizer.param_groups:
+        group["lr"] = group[PEAK] * share
+    return share
+
+
+def named_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, str, Tensor]]:
+    """(parameter name, quantity, tensor) for everything the optimizer remembers."""
+    for name, parameter in model.named_parameters():
+        for quantity, value in optimizer.state.get(parameter, {}).items():
+            yield name, quantity, value
+
+
+def carry(optimizer: torch.optim.Optimizer, model: nn.Module, edit: Edit) -> None:
+    """Lets new parameters join their parent's group, with a copy of its state.
+
+    Without the copy the first step of an Adam on the new parameter alone would be several times too long.
+    """
+    named = dict(model.named_parameters())
+    for child_name, parent_name in edit.born.items():
+        child, parent = named[child_name], named[parent_name]
+        child.grad = None
+        group = next(g for g in optimizer.param_groups if any(p is parent for p in g["params"]))
+        group["params"].append(child)
+        if parent in optimizer.state:
+            state = optimizer.state[parent].items()
+            optimizer.state[child] = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state}
