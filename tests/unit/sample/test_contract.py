@@ -1,0 +1,317 @@
+"""The numbers that the sample corpora promise, as far as no neural network is needed."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from hiermtl.sample import sample_corpus
+from hiermtl.sample.derivation import Derivation
+
+Features = list[str]
+Labels = Sequence[str]
+Split = list[Derivation]
+SEEDS = (0, 1, 2)
+
+
+class LinearModel:
+    """Multinomial logistic regression, trained by stochastic gradient steps and averaged."""
+
+    def __init__(self, *, epochs: int = 6, rate: float = 0.15, batch: int = 16) -> None:
+        """Set the number of passes, the step size and the size of a batch."""
+        self._epochs = epochs
+        self._rate = rate
+        self._batch = batch
+        self._ids: dict[str, int] = {}
+        self._labels: list[str] = []
+        self._weights = np.zeros((1, 1))
+
+    def fit(self, items: Sequence[Features], labels: Sequence[str]) -> "LinearModel":
+        """Train on one list of features and one label an item."""
+        self._labels = sorted(set(labels))
+        label_ids = {label: number for number, label in enumerate(self._labels)}
+        targets = np.array([label_ids[label] for label in labels])
+        for features in items:
+            for feature in features:
+                self._ids.setdefault(feature, len(self._ids) + 1)
+        table = self._table(items)
+        weights = np.zeros((len(self._ids) + 1, len(self._labels)), dtype=np.float32)
+        total = np.zeros_like(weights)
+        generator = np.random.default_rng(0)
+        for epoch in range(self._epochs):
+            order = generator.permutation(len(table))
+            for start in range(0, len(order), self._batch):
+                rows = order[start : start + self._batch]
+                gradient = _softmax(weights[table[rows]].sum(axis=1))
+                gradient[np.arange(len(rows)), targets[rows]] -= 1.0
+                step = np.repeat(gradient[:, None, :] * -self._rate, table.shape[1], axis=1)
+                np.add.at(weights, table[rows], step)
+                weights[0] = 0.0
+            if epoch >= self._epochs // 2:
+                total += weights
+        self._weights = total
+        return self
+
+    def predict(self, items: Sequence[Features]) -> list[str]:
+        """Return the best label of each item."""
+        table = self._table(items)
+        scores = self._weights[table].sum(axis=1)
+        return [self._labels[number] for number in scores.argmax(axis=1)]
+
+    def _table(self, items: Sequence[Features]) -> np.ndarray:
+        width = max(len(features) for features in items)
+        table = np.zeros((len(items), width), dtype=np.int64)
+        for row, features in enumerate(items):
+            for column, feature in enumerate(features):
+                table[row, column] = self._ids.get(feature, 0)
+        return table
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+def word_features(words: Sequence[str], position: int, *, window: int = 1) -> Features:
+    """Return the form, affixes and shape of a word, and the forms around it."""
+    word = words[position]
+    features = ["bias", f"w={word}", f"l={word.lower()}", f"s={shape(word)}"]
+    features.append(f"first={position == 0}&{shape(word)[:2]}")
+    features.extend(
+        f"suf={word[-length:].lower()}" for length in (1, 2, 3, 4) if len(word) > length
+    )
+    features.append(f"pre={word[:2].lower()}")
+    for offset in range(-window, window + 1):
+        if offset:
+            near = words[position + offset] if 0 <= position + offset < len(words) else "<>"
+            features.append(f"w{offset}={near.lower()}")
+    return features
+
+
+def label_features(name: str, labels: Sequence[str], position: int, *, window: int = 1) -> Features:
+    """Return the gold lower labels around a word."""
+    around = [
+        labels[position + offset] if 0 <= position + offset < len(labels) else "<>"
+        for offset in range(-window, window + 1)
+    ]
+    features = [f"{name}{offset - window}={label}" for offset, label in enumerate(around)]
+    middle = window
+    if window:
+        features.append(f"{name}<={around[middle - 1]}&{around[middle]}")
+        features.append(f"{name}>={around[middle]}&{around[middle + 1]}")
+    return features
+
+
+def shape(word: str) -> str:
+    """Return the shape of a word: Xx, X, x, 9 or the word itself."""
+    if word[:1].isupper():
+        return "X." if word.endswith(".") else "X" if word.isupper() else "Xx"
+    if word[:1].isdigit():
+        return "9"
+    return "x" if word[:1].isalpha() else word
+
+
+def span_f1(gold: Sequence[Labels], predicted: Sequence[Labels]) -> float:
+    right = total = 0
+    for gold_tags, tags in zip(gold, predicted, strict=True):
+        first, second = spans(gold_tags), spans(tags)
+        right += len(first & second)
+        total += len(first) + len(second)
+    return 200 * right / max(1, total)
+
+
+def spans(tags: Labels) -> set[tuple[int, int, str]]:
+    found = set()
+    start, label = -1, ""
+    for position, tag in enumerate([*tags, "O"]):
+        if start >= 0 and (tag[0] != "I" or tag[2:] != label):
+            found.add((start, position, label))
+            start = -1
+        if tag[0] == "B" or (tag[0] == "I" and start < 0):
+            start, label = position, tag[2:]
+    return found
+
+
+def accuracy(gold: Sequence[Labels], predicted: Sequence[Labels]) -> float:
+    pairs = [
+        (a, b)
+        for first, second in zip(gold, predicted, strict=True)
+        for a, b in zip(first, second, strict=True)
+    ]
+    return 100 * sum(a == b for a, b in pairs) / len(pairs)
+
+
+@cache
+def splits(seed: int) -> tuple[Split, Split]:
+    corpus = sample_corpus(seed)
+    train = [s for document in corpus.train for s in document.sentences]
+    test = [s for document in corpus.test for s in document.sentences]
+    assert (len(train), len(test)) == (2000, 300)
+    return train, test
+
+
+def score(
+    train: Split,
+    test: Split,
+    *,
+    features: Callable[[Derivation], list[Features]],
+    labels: Callable[[Derivation], Labels],
+    measure: Callable[[Sequence[Labels], Sequence[Labels]], float],
+) -> float:
+    model = LinearModel().fit(
+        [item for sentence in train for item in features(sentence)],
+        [label for sentence in train for label in labels(sentence)],
+    )
+    flat = iter(model.predict([item for sentence in test for item in features(sentence)]))
+    predicted = [[next(flat) for _ in sentence.words] for sentence in test]
+    return measure([labels(sentence) for sentence in test], predicted)
+
+
+def words_only(window: int) -> Callable[[Derivation], list[Features]]:
+    def features(sentence: Derivation) -> list[Features]:
+        size = len(sentence.words)
+        return [word_features(sentence.words, place, window=window) for place in range(size)]
+
+    return features
+
+
+def with_gold(*levels: str, window: int = 1) -> Callable[[Derivation], list[Features]]:
+    plain = words_only(window)
+
+    def features(sentence: Derivation) -> list[Features]:
+        items = plain(sentence)
+        for level in levels:
+            labels = getattr(sentence, level)
+            for place, item in enumerate(items):
+                item.extend(label_features(level, labels, place, window=window))
+        return items
+
+    return features
+
+
+def head_offsets(sentence: Derivation) -> list[str]:
+    """Where the head stands: the number of words to the left or right, at most 8."""
+    return [
+        "root" if head == 0 else str(max(-8, min(8, head - place)))
+        for place, head in enumerate(sentence.heads, start=1)
+    ]
+
+
+def shuffled(sentences: Split) -> Split:
+    generator = random.Random(0)
+    result = []
+    for sentence in sentences:
+        order = list(range(len(sentence.words)))
+        generator.shuffle(order)
+        words = tuple(sentence.words[place] for place in order)
+        upos = tuple(sentence.upos[place] for place in order)
+        result.append(replace(sentence, words=words, upos=upos))
+    return result
+
+
+def most_frequent(
+    train: Split, *, labels: Callable[[Derivation], Labels], default: str
+) -> Callable[[Derivation], Labels]:
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for sentence in train:
+        for word, label in zip(sentence.words, labels(sentence), strict=True):
+            counts[word][label] += 1
+    best = {word: counter.most_common(1)[0][0] for word, counter in counts.items()}
+    return lambda sentence: [best.get(word, default) for word in sentence.words]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_tenth_of_the_test_words_is_unseen(seed: int) -> None:
+    train, test = splits(seed)
+    known = {word for sentence in train for word in sentence.words}
+    words = [word for sentence in test for word in sentence.words]
+    unseen = 100 * sum(word not in known for word in words) / len(words)
+    assert 10 <= unseen <= 16
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sentences_have_a_natural_length(seed: int) -> None:
+    train, _ = splits(seed)
+    lengths = [len(sentence.words) for sentence in train]
+    assert 10.5 <= sum(lengths) / len(lengths) <= 14
+    assert min(lengths) <= 2
+    assert max(lengths) >= 30
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_most_frequent_tag_is_not_enough(seed: int) -> None:
+    train, test = splits(seed)
+    tagger = most_frequent(train, labels=lambda s: s.upos, default="NOUN")
+    assert accuracy([s.upos for s in test], [tagger(s) for s in test]) <= 90
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_attaching_to_the_previous_word_is_not_enough(seed: int) -> None:
+    _, test = splits(seed)
+    gold = [[str(head) for head in s.heads] for s in test]
+    guess = [[str(place) for place in range(len(s.words))] for s in test]
+    assert accuracy(gold, guess) <= 45
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_word_alone_does_not_give_the_entity(seed: int) -> None:
+    train, test = splits(seed)
+    tagger = most_frequent(train, labels=lambda s: s.entity_tags, default="O")
+    assert span_f1([s.entity_tags for s in test], [tagger(s) for s in test]) <= 60
+
+
+def test_the_word_and_its_shape_do_not_give_the_entity() -> None:
+    train, test = splits(0)
+    found = score(
+        train,
+        test,
+        features=lambda s: [[f"w={word}", f"s={shape(word)}"] for word in s.words],
+        labels=lambda s: s.entity_tags,
+        measure=span_f1,
+    )
+    assert found <= 60
+
+
+def test_lower_labels_help_chunks() -> None:
+    train, test = splits(0)
+    task = {"labels": lambda s: s.chunks, "measure": span_f1}
+    plain = score(train[:700], test, features=words_only(1), **task)
+    helped = score(train[:700], test, features=with_gold("upos"), **task)
+    assert helped >= plain + 5
+
+
+# level, lower levels, window, labels, measure
+GAINS = (
+    ("xpos", ("upos",), 0, lambda s: s.xpos, accuracy),
+    ("feats", ("upos", "xpos"), 0, lambda s: s.feats, accuracy),
+    ("chunks", ("upos", "xpos"), 1, lambda s: s.chunks, span_f1),
+    ("entities", ("upos", "chunks"), 1, lambda s: s.entity_tags, span_f1),
+    ("dependencies", ("upos",), 2, head_offsets, accuracy),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("level", [row[0] for row in GAINS])
+def test_lower_labels_help_every_higher_level(level: str, seed: int) -> None:
+    train, test = splits(seed)
+    _, lower, window, labels, measure = next(row for row in GAINS if row[0] == level)
+    task = {"labels": labels, "measure": measure}
+    plain = score(train, test, features=words_only(window), **task)
+    helped = score(train, test, features=with_gold(*lower, window=window), **task)
+    assert helped >= plain + 5, f"{level}: {plain:.1f} without, {helped:.1f} with"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tags_need_the_order_of_the_words(seed: int) -> None:
+    train, test = splits(seed)
+    task = {"features": words_only(2), "labels": lambda s: s.upos, "measure": accuracy}
+    ordered = score(train, test, **task)
+    mixed = score(train, shuffled(test), **task)
+    assert 94 <= ordered <= 98.5
+    assert mixed <= ordered - 10
