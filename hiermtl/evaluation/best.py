@@ -1,0 +1,41 @@
+"""One number for choosing the best checkpoint."""
+
+from collections.abc import Iterable
+
+from hiermtl.errors import RecipeError
+from hiermtl.evaluation.scores import Scores
+
+_CORRELATIONS = frozenset({"pearson", "spearman"})
+_UNBOUNDED = frozenset({"mse", "perplexity"})
+
+
+def main_score(scores: Scores, main_tasks: Iterable[str]) -> float:
+    """The mean of the main metrics of the main tasks, each task with the same say.
+
+    Rates are taken as they are, correlations times 100.
+
+    Args:
+        scores: Scores on the data by which the checkpoint is chosen.
+        main_tasks: The tasks that are not auxiliary.
+
+    Returns:
+        A number up to 100; the higher, the better.
+
+    Raises:
+        RecipeError: There is no main task, one has no score, or its main metric is no rate.
+    """
+    values = []
+    for task in main_tasks:
+        row = scores.main(task)
+        if row.metric in _UNBOUNDED:
+            raise RecipeError(
+                f"the main metric of {task!r} is {row.metric}, which has no common scale with "
+                f"those of other tasks; make the task auxiliary (tasks.{task}.auxiliary: true)"
+            )
+        values.append(100 * row.score if row.metric in _CORRELATIONS else row.score)
+    if not values:
+        raise RecipeError(
+            "all tasks are auxiliary, so that none can say which checkpoint is best; "
+            "leave at least one that is not"
+        )
+    return sum(values) / len(values)

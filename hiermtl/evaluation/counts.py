@@ -1,0 +1,87 @@
+"""Counts behind scores: one row per sentence, from which any resampling can be scored again."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiermtl.errors import DataError
+from hiermtl.evaluation.files import written_whole
+
+_ARRAYS = ("rows", "sentences", "documents")
+_ABOUT = "about"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """What was counted for one task, in the order of the data.
+
+    Only sentences with gold for the task have a row. Scores of a resample are those of the sum of
+    its rows: `counted_by(counts).score_rows(counts.rows[chosen])`.
+
+    Attributes:
+        rows: Counts `(sentences, columns)`.
+        sentences: Place of each row's sentence in the data, counted from 0.
+        documents: Document id of each row's sentence; empty where the data gives none.
+        metric: Family of the metric that counted, such as `spans`.
+        columns: What is counted.
+        data: Name of the data.
+        split: Its split.
+        scorer: The definition of the main metric.
+        dtype: Number format of the model.
+        seed: Seed of the model's training, if known.
+    """
+
+    rows: NDArray[np.float64]
+    sentences: NDArray[np.int64]
+    documents: NDArray[np.str_]
+    metric: str
+    columns: tuple[str, ...]
+    data: str
+    split: str
+    scorer: str
+    dtype: str
+    seed: int | None
+
+
+def save_counts(counts: Mapping[str, Counts], path: str | Path) -> None:
+    """Writes the counts of all tasks to one `.npz` file, whole or not at all."""
+    about: dict[str, dict[str, Any]] = {}
+    arrays: dict[str, Any] = {}
+    for number, (task, of_task) in enumerate(counts.items()):
+        about[task] = {
+            field.name: getattr(of_task, field.name)
+            for field in fields(Counts)
+            if field.name not in _ARRAYS
+        }
+        arrays.update({f"{number}_{name}": getattr(of_task, name) for name in _ARRAYS})
+    arrays[_ABOUT] = np.array(json.dumps(about, ensure_ascii=False))
+    with written_whole(path) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def load_counts(path: str | Path) -> dict[str, Counts]:
+    """The counts of all tasks, as `save_counts` wrote them.
+
+    Raises:
+        DataError: The file is missing or is no file of counts.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            about = json.loads(str(arrays[_ABOUT]))
+            return {
+                task: Counts(
+                    **{name: arrays[f"{number}_{name}"] for name in _ARRAYS},
+                    **{**values, "columns": tuple(values["columns"])},
+                )
+                for number, (task, values) in enumerate(about.items())
+            }
+    except FileNotFoundError:
+        raise DataError("no such file of counts; write one with save_counts", path) from None
+    except (KeyError, TypeError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(f"no file of counts ({error}); write one with save_counts", path) from None

@@ -1,0 +1,88 @@
+"""What this room asks of a model: the tasks it has, and their layers for sentences or for text."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from hiermtl.hierarchy import Hierarchy
+from hiermtl.text.sentence import Layer, Sentence
+
+if TYPE_CHECKING:
+    from hiermtl.heads.base import Head
+
+
+@dataclass(frozen=True, slots=True)
+class HeadInfo:
+    """What has to be known of a task's head to score it.
+
+    Attributes:
+        kind: The head's row in the table of heads, such as `tagging`, `crf` or `biaffine`.
+        layer: `tags` or `tree`.
+        labels: The inventory: all labels seen in training.
+        bio: Whether the head decodes IOB2.
+        column: The layer of the data that holds the gold; `None` if it is called as the task is.
+    """
+
+    kind: str
+    layer: str
+    labels: tuple[str, ...]
+    bio: bool = False
+    column: str | None = None
+
+    @classmethod
+    def of(cls, head: "Head", column: str | None = None) -> "HeadInfo":
+        """What is to be known of this head."""
+        bio = head.kind == "crf" and bool(head.options().get("bio", True))
+        return cls(head.kind, head.layer, tuple(head.labels), bio=bio, column=column)
+
+
+class Predictor(Protocol):
+    """A model that predicts layers for given words."""
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """The tasks and their depths."""
+        ...
+
+    @property
+    def heads(self) -> Mapping[str, HeadInfo]:
+        """The head of each task of the hierarchy."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """The number format the model computes in, `fp32` or `bf16`."""
+        ...
+
+    def predict_layers(
+        self, sentences: Iterable[Sequence[str]], tasks: Sequence[str]
+    ) -> Iterator[Mapping[str, Layer]]:
+        """The layers of each sentence by task, in the order of the sentences."""
+        ...
+
+
+class RawPredictor(Protocol):
+    """A model with a tokenizer: it predicts layers for plain text."""
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """The tasks and their depths."""
+        ...
+
+    @property
+    def heads(self) -> Mapping[str, HeadInfo]:
+        """The head of each task of the hierarchy."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """The number format the model computes in, `fp32` or `bf16`."""
+        ...
+
+    def annotate_text(self, text: str, tasks: Sequence[str]) -> Sequence[Sentence]:
+        """The sentences of a document, each with a layer for each of the tasks.
+
+        Paragraphs of the text are separated by an empty line. The words must write the text's
+        characters, white space aside.
+        """
+        ...

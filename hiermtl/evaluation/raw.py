@@ -1,0 +1,296 @@
+"""Evaluation from plain text: the system finds words and sentences itself."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiermtl.errors import DataError, RunError
+from hiermtl.evaluation.aligned import AlignedF1, ProjectedSpanF1
+from hiermtl.evaluation.documents import by_document, conllu_rows, raw_text
+from hiermtl.evaluation.measures import (
+    check_iob2,
+    gold_layer,
+    known_words,
+    metric_of,
+    only_iob2,
+    place_of,
+    seen_labels,
+    unseen_labels,
+)
+from hiermtl.evaluation.predictor import HeadInfo, RawPredictor
+from hiermtl.evaluation.score import RowMaker, check_gold, chosen_tasks, unseen_note
+from hiermtl.evaluation.scores import Scores
+from hiermtl.metrics.conll18 import count_conll18
+from hiermtl.metrics.raw import Analysis
+from hiermtl.metrics.spans import SpanF1
+from hiermtl.text.sentence import Layer, Sentence, Tags
+
+SEGMENT = "segment"
+"""The task of finding tokens, words and sentences."""
+
+_OFFICIAL = {"upos": "UPOS", "xpos": "XPOS", "feats": "UFeats", "lemma": "Lemmas"}
+_SEGMENTATION = {"tokens": "Tokens", "words": "Words", "sentences": "Sentences"}
+_TREE = {"las": "LAS", "uas": "UAS", "clas": "CLAS"}
+
+Rows: TypeAlias = NDArray[np.float64]
+
+
+def evaluate_raw(
+    nlp: RawPredictor,
+    sentences: Iterable[Sentence],
+    *,
+    tasks: Iterable[str] | None = None,
+    data: str,
+    split: str = "dev",
+    seed: int | None = None,
+) -> Scores:
+    """Scores a model on the plain text of gold documents.
+
+    Words are aligned as in the CoNLL 2018 shared task, and all scores are F1: a word the system
+    cut otherwise than gold is wrong on both sides. Spans are compared by their characters. A task
+    is scored on the documents in which every word has gold for it; a note counts the others.
+
+    Args:
+        nlp: The model.
+        sentences: Gold sentences, document by document; one document at a time is kept.
+        tasks: Tasks to score beside `segment`; by default all tasks of the model that have gold.
+        data: Name of the data, for the rows.
+        split: Its split, for the rows.
+        seed: Seed of the model's training, for the rows.
+
+    Returns:
+        First the rows `tokens`, `words` and `sentences` of the task `segment` (level 0 unless the
+        model has a task of that name), then the rows of the tasks.
+
+    Raises:
+        ModelError: A task is none of the model's.
+        DataError: The data has no gold for a task that was asked for; or the system's words write
+            other characters than the text.
+        RunError: The system's sentences lack a layer.
+    """
+    hierarchy, heads = nlp.hierarchy, nlp.heads
+    asked = None if tasks is None else [task for task in tasks if task != SEGMENT]
+    chosen = [task for task in chosen_tasks(hierarchy, asked) if task != SEGMENT]
+    gathered = {task: _Gathered(task, heads[task]) for task in chosen}
+    has_gold: set[str] = set()
+    segment: list[Rows] = []
+    ids: list[str] = []
+    documents = 0
+    for gold in by_document(sentences):
+        gold = [sentence for sentence in gold if sentence.words]
+        if not gold:
+            continue
+        layers = {
+            task: [gold_layer(sentence, task, head=heads[task]) for sentence in gold]
+            for task in hierarchy.names
+            if task != SEGMENT
+        }
+        has_gold.update(task for task, found in layers.items() if any(found))
+        system = nlp.annotate_text(raw_text(gold), chosen)
+        _check_system(system, chosen)
+        document = _Document(gold, system, layers=layers, heads=heads)
+        segment.append(document.rows())
+        for of_task in gathered.values():
+            of_task.add(document, number=documents, first=len(ids))
+        ids += [sentence.doc_id or "" for sentence in gold]
+        documents += 1
+    if not documents:
+        raise DataError(f"{data} has no sentences; name data that has some")
+    if asked:
+        check_gold(hierarchy, asked, has_gold=has_gold, data=data)
+    table = RowMaker(hierarchy, data=data, split=split, dtype=nlp.precision, seed=seed)
+    metric = AlignedF1(_SEGMENTATION)
+    rows = metric.picked(np.concatenate(segment))
+    table.add(
+        SEGMENT,
+        metric,
+        rows=rows,
+        sentences=range(len(ids)),
+        documents=ids,
+        items=metric.items_of(rows.sum(axis=0)),
+    )
+    for task, of_task in gathered.items():
+        if task not in has_gold:
+            table.notes.append(f"{task}: {data} has no gold for it, so it is not scored")
+        elif not of_task.documents:
+            table.notes.append(
+                f"{task}: no document of {data} is annotated throughout, so it is not scored"
+            )
+        else:
+            metric = of_task.metric(gathered)
+            rows = np.concatenate(of_task.rows)
+            table.add(
+                task,
+                metric,
+                rows=metric.picked(rows) if isinstance(metric, AlignedF1) else rows,
+                sentences=of_task.sentences,
+                documents=[ids[at] for at in of_task.sentences],
+            )
+            table.notes.extend(of_task.notes(documents))
+    return table.scores()
+
+
+@dataclass
+class _Document:
+    """A document in two analyses."""
+
+    gold: Sequence[Sentence]
+    system: Sequence[Sentence]
+    layers: Mapping[str, Sequence[Layer | None]] = field(kw_only=True)
+    heads: Mapping[str, HeadInfo] = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        self._official: Rows | None = None
+
+    def rows(self) -> Rows:
+        """The counts of the shared task, with all layers that CoNLL-U has a column for."""
+        if self._official is None:
+            own = [task for task in self.layers if _is_official(task, self.heads[task])]
+            self._official = self._compared(count_conll18, dict(zip(own, own, strict=True)))
+        return self._official
+
+    def rows_of(self, task: str) -> Rows:
+        """The counts of the shared task, with a task in the column of language-specific tags."""
+        tree = self.heads[task].layer == "tree"
+        return self._compared(count_conll18, {"dep" if tree else "xpos": task})
+
+    def span_rows(self, task: str) -> Rows:
+        """The counts of spans."""
+        head = self.heads[task]
+        gold: list[Sequence[str]] = []
+        for sentence, tags in zip(self.gold, self.layers[task], strict=True):
+            assert isinstance(tags, tuple)
+            check_iob2(sentence, task, head=head, gold=tags)
+            gold.append(only_iob2(tags))
+        system = [only_iob2(_tags(sentence.layers[task])) for sentence in self.system]
+        return self._compared(
+            lambda right, guess: ProjectedSpanF1().count([(right, gold)], [(guess, system)]), {}
+        )
+
+    def _compared(self, count: Any, tasks: Mapping[str, str]) -> Rows:
+        """Counts of the two analyses, with tasks in columns of CoNLL-U."""
+        path, line = place_of(self.gold[0])
+        try:
+            gold = Analysis.from_rows(
+                conllu_rows(sentence, {name: self.layers[task][at] for name, task in tasks.items()})
+                for at, sentence in enumerate(self.gold)
+            )
+            system = Analysis.from_rows(
+                conllu_rows(
+                    sentence, {name: sentence.layers.get(task) for name, task in tasks.items()}
+                )
+                for sentence in self.system
+            )
+            return count(gold, system)
+        except DataError as error:
+            name = self.gold[0].doc_id
+            raise DataError(
+                f"in {f'document {name!r}' if name else 'the document that begins here'}: {error}",
+                path,
+                line=line,
+            ) from None
+
+
+class _Gathered:
+    """What is gathered of one task over the documents."""
+
+    def __init__(self, task: str, head: HeadInfo) -> None:
+        self._task, self._head = task, head
+        self._seen = seen_labels(head)
+        self._spans = isinstance(metric_of(task, head), SpanF1)
+        self._official = _is_official(task, head)
+        self.documents: set[int] = set()
+        self.sentences: list[int] = []
+        self.rows: list[Rows] = []
+        self._unseen: Counter[str] = Counter()
+        self._partial = 0
+
+    def add(self, document: _Document, *, number: int, first: int) -> None:
+        """Takes a document and the place of its first sentence, if it is annotated throughout."""
+        layers = document.layers[self._task]
+        if not all(map(self._is_whole, document.gold, layers)):
+            self._partial += any(layer is not None for layer in layers)
+            return
+        for layer in layers:
+            if layer is not None:
+                self._unseen.update(unseen_labels(layer, self._seen))
+        self.documents.add(number)
+        self.sentences += range(first, first + len(document.gold))
+        if self._spans:
+            self.rows.append(document.span_rows(self._task))
+        elif self._official:
+            self.rows.append(document.rows())
+        else:
+            self.rows.append(document.rows_of(self._task))
+
+    def _is_whole(self, sentence: Sentence, layer: Layer | None) -> bool:
+        """Whether every word has gold.
+
+        A word with a part of speech and no lemma is known to have none (the later parts of a
+        broken word in English treebanks); whatever lemma the system gives it is right for the
+        shared task.
+        """
+        known = set() if layer is None else set(known_words(layer))
+        if self._official and self._task == "lemma":
+            upos = sentence.layers.get("upos")
+            known.update(() if upos is None else known_words(upos))
+        return len(known) == len(sentence.words)
+
+    def metric(self, others: Mapping[str, "_Gathered"]) -> AlignedF1 | ProjectedSpanF1:
+        """The metric of the task; scores of several layers need the others' documents, too."""
+
+        def also(*tasks: str) -> bool:
+            return all(
+                task in others and self.documents <= others[task].documents for task in tasks
+            )
+
+        if self._spans:
+            return ProjectedSpanF1()
+        if self._head.layer == "tree":
+            scores = dict(_TREE)
+            if self._official and also("upos", "feats"):
+                scores["mlas"] = "MLAS"
+            if self._official and also("lemma"):
+                scores["blex"] = "BLEX"
+            return AlignedF1(scores)
+        if not self._official:
+            return AlignedF1({"f1": "XPOS"})
+        scores = {"f1": _OFFICIAL[self._task]}
+        if self._task == "feats" and also("upos", "xpos"):
+            scores["alltags"] = "AllTags"
+        return AlignedF1(scores)
+
+    def notes(self, documents: int) -> list[str]:
+        """What a reader of the task's rows must know."""
+        found = unseen_note(self._task, self._unseen, head=self._head, spans=self._spans)
+        if self._partial:
+            found.append(
+                f"{self._task}: {self._partial} of {documents} documents "
+                f"{'are' if self._partial > 1 else 'is'} annotated in part and left out"
+            )
+        return found
+
+
+def _is_official(task: str, head: HeadInfo) -> bool:
+    """Whether the task is that of a column of CoNLL-U by its own name."""
+    own = head.column in (None, task)
+    return own and (task == "dep" if head.layer == "tree" else task in _OFFICIAL)
+
+
+def _tags(layer: Layer) -> Tags:
+    assert isinstance(layer, tuple)
+    return layer
+
+
+def _check_system(system: Sequence[Sentence], tasks: Sequence[str]) -> None:
+    for sentence in system:
+        for task in tasks:
+            if task not in sentence.layers:
+                raise RunError(
+                    f"there is no prediction of {task!r} for the sentence "
+                    f"{' '.join(sentence.words)!r}"
+                )

@@ -1,0 +1,177 @@
+"""Score rows, and what holds them: to be read in a terminal, in a document or by a program."""
+
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from hiermtl.errors import RecipeError, listing, nearest
+from hiermtl.evaluation.counts import Counts, save_counts
+from hiermtl.evaluation.files import written_whole
+from hiermtl.evaluation.table import markdown_table, shown_score, text_table
+from hiermtl.metrics.base import METRIC_NAMES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One score, with all that has to be known to read it.
+
+    Attributes:
+        level: Rank of the task's depth, counted from 1; 0 for what belongs to no task of a model.
+        depth: Depth of the encoder the task is read at; 0 for what belongs to no task of a model.
+        task: Name of the task.
+        metric: Name of the metric, one of `hiermtl.metrics.base.METRIC_NAMES`.
+        score: Rates from 0 to 100, correlations from -1 to 1.
+        items: Number of gold items that were scored.
+        data: Name of the data.
+        split: Split of the data, such as `dev`.
+        scorer: The definition that the metric follows.
+        dtype: Number format of the model, such as `fp32`.
+        seed: Seed of the model's training, if known.
+    """
+
+    level: int
+    depth: int
+    task: str
+    metric: str
+    score: float
+    items: int
+    data: str
+    split: str
+    scorer: str
+    dtype: str
+    seed: int | None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a score that is no number or has a name that no metric has."""
+        if not math.isfinite(self.score):
+            raise ValueError(f"{self.task} {self.metric} is {self.score}; a score is a number")
+        if self.metric not in METRIC_NAMES:
+            raise ValueError(
+                f"{self.metric!r} is no name of a metric; known are {listing(METRIC_NAMES)}"
+                f"{nearest(self.metric, METRIC_NAMES)}"
+            )
+
+
+KEYS = tuple(field.name for field in fields(ScoreRow))
+"""The keys of a row, in the order in which they are written."""
+
+
+@dataclass(frozen=True, repr=False)
+class Scores:
+    """Score rows, ordered by level; of each task the main metric comes first.
+
+    Attributes:
+        rows: The rows.
+        notes: What a reader of the table must know; each begins with the name of its task and a
+            colon.
+        counts: By task, the counts of each sentence that the rows were made from.
+    """
+
+    rows: tuple[ScoreRow, ...]
+    notes: tuple[str, ...] = ()
+    counts: Mapping[str, Counts] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False
+    )
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that have rows, in the order of the rows."""
+        return tuple(dict.fromkeys(row.task for row in self.rows))
+
+    def main(self, task: str) -> ScoreRow:
+        """The row of the task's main metric.
+
+        Raises:
+            RecipeError: The task has no rows.
+        """
+        for row in self.rows:
+            if row.task == task:
+                return row
+        raise RecipeError(
+            f"there is no score of {task!r}; there are scores of {listing(self.tasks)}"
+            f"{nearest(task, self.tasks)}"
+        )
+
+    def filter(self, **wanted: object) -> "Scores":
+        """The rows whose keys have the wanted values, with their tasks' notes and counts.
+
+        Args:
+            **wanted: Keys of a row, each with a value or a collection of values:
+                `filter(task=("upos", "dep"), metric="las")`.
+
+        Raises:
+            RecipeError: A key is none of a row's.
+        """
+        for key in wanted:
+            if key not in KEYS:
+                raise RecipeError(
+                    f"score rows have no key {key!r}; they have {listing(KEYS)}{nearest(key, KEYS)}"
+                )
+        allowed = {
+            key: value if isinstance(value, Collection) and not isinstance(value, str) else (value,)
+            for key, value in wanted.items()
+        }
+        rows = tuple(
+            row
+            for row in self.rows
+            if all(getattr(row, key) in values for key, values in allowed.items())
+        )
+        tasks = {row.task for row in rows}
+        return Scores(
+            rows,
+            tuple(note for note in self.notes if note.partition(":")[0] in tasks),
+            {task: counts for task, counts in self.counts.items() if task in tasks},
+        )
+
+    def to_text(self) -> str:
+        """A table for a terminal, lowest level first, with a line that says what was scored how."""
+        return text_table(self.rows, self.notes)
+
+    def to_markdown(self) -> str:
+        """The same as a Markdown table."""
+        return markdown_table(self.rows, self.notes)
+
+    def to_json(self) -> str:
+        """A JSON list of the rows, and nothing around it."""
+        rows = [asdict(row) for row in self.rows]
+        return json.dumps(rows, ensure_ascii=False, allow_nan=False, indent=2)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """A data frame with one line per row and the keys as columns."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(row) for row in self.rows], columns=list(KEYS))
+
+    def write_json(self, path: str | Path) -> None:
+        """Writes `to_json` to a file, whole or not at all; a file of that name is replaced."""
+        with written_whole(path) as file:
+            file.write(f"{self.to_json()}\n".encode())
+
+    def save_counts(self, path: str | Path) -> None:
+        """Writes the counts to an `.npz` file; `hiermtl.evaluation.load_counts` reads it."""
+        save_counts(self.counts, path)
+
+    def __iter__(self) -> Iterator[ScoreRow]:
+        """Over the rows."""
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.rows)
+
+    def __str__(self) -> str:
+        """As `to_text`."""
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        """The main score of each task."""
+        mains = (self.main(task) for task in self.tasks)
+        shown = ", ".join(f"{row.task} {row.metric} {shown_score(row)}" for row in mains)
+        return f"<Scores: {shown or 'none'}>"
