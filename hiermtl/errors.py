@@ -1,7 +1,7 @@
 """Every error a user can cause: what was given, what is allowed, what to do next.
 
-Each class is one kind of cause. The command line prints the message alone and exits with the class's `exit_code`; from
-Python they are ordinary exceptions.
+Each class is one kind of cause. The command line prints the message alone and exits with the
+class's `exit_code`; from Python they are ordinary exceptions.
 """
 
 import difflib
@@ -9,13 +9,16 @@ from collections.abc import Iterable
 
 
 class HiermtlError(Exception):
-    """Base of all errors whose cause lies outside this package. `exit_code` is 2, the user's input."""
+    """Base of all errors whose cause lies outside this package.
+
+    `exit_code` is 2, the user's input.
+    """
 
     exit_code = 2
 
 
 class RecipeError(HiermtlError):
-    """A recipe, or an option of a command, asks for something that does not exist or cannot be done."""
+    """A recipe, or an option of a command, asks for what does not exist or cannot be done."""
 
 
 class DataError(HiermtlError):
@@ -42,7 +45,7 @@ class RunError(HiermtlError):
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:
-    """A ready clause `; did you mean 'x'?` for the allowed name closest to `given`, or an empty string."""
+    """A clause `; did you mean 'x'?` for the allowed name closest to `given`, or nothing."""
     found = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)
     return f"; did you mean {found[0]!r}?" if found else ""
 
@@ -50,4 +53,10 @@ def nearest(given: str, allowed: Iterable[str]) -> str:
 def listing(names: Iterable[object]) -> str:
     """Allowed values as text: `a, b and c`."""
     names = [str(name) for name in names]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "none"
+    return (
+        names[0]
+        if len(names) == 1
+        else f"{', '.join(names[:-1])} and {names[-1]}"
+        if names
+        else "none"
+    )

@@ -1,7 +1,8 @@
-"""The model: blocks stepped upwards, heads read on the way. The only file in which sharing meets heads.
+"""The model: blocks stepped upwards, heads read on the way; where sharing meets heads.
 
-A forward pass asks some tasks of some sentences. From the scheme's routes it is known, before any computation, which
-block copies which sentences need; nothing else runs. A sentence leaves at the deepest block one of its tasks depends on.
+A forward pass asks some tasks of some sentences. From the scheme's routes it is known, before any
+computation, which block copies which sentences need; nothing else runs. A sentence leaves at the
+deepest block one of its tasks depends on.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,9 +28,10 @@ FORMAT_VERSION = 1
 class HierarchicalConfig(PreTrainedConfig):
     """All that is needed to build the model again: encoder, tasks with depths and labels, sharing.
 
-    `tasks` maps a name to `depth`, `weight`, `frozen`, `auxiliary`, `head` (its kind), `labels` and `options`;
-    `encoder` is an encoder's `config()`; `sharing` a scheme's `structure()` with its `name`. `precision` is what
-    inference uses where the processor allows it; `recipe` the resolved recipe it was trained by.
+    `tasks` maps a name to `depth`, `weight`, `frozen`, `auxiliary`, `head` (its kind), `labels` and
+    `options`; `encoder` is an encoder's `config()`; `sharing` a scheme's `structure()` with its
+    `name`. `precision` is what inference uses where the processor allows it; `recipe` the resolved
+    recipe it was trained by.
     """
 
     model_type = "hiermtl"
@@ -60,35 +62,46 @@ class HierarchicalConfig(PreTrainedConfig):
         """The tasks and their depths."""
         fields = ("depth", "weight", "frozen", "auxiliary")
         return Hierarchy(
-            Task(name, **{key: task[key] for key in fields if key in task}) for name, task in self.tasks.items()
+            Task(name, **{key: task[key] for key in fields if key in task})
+            for name, task in self.tasks.items()
         )
 
 
 class HierarchicalModel(PreTrainedModel):
-    """One encoder, many tasks, each read at its depth; saved and loaded as transformers models are."""
+    """One encoder, many tasks, each read at its depth.
+
+    Saved and loaded as transformers models are.
+    """
 
     config_class = HierarchicalConfig
     base_model_prefix = ""
     main_input_name = "batch"
 
-    def __init__(self, config: HierarchicalConfig, encoder: Encoder | None = None, *, seed: int = 0) -> None:
+    def __init__(
+        self, config: HierarchicalConfig, encoder: Encoder | None = None, *, seed: int = 0
+    ) -> None:
         """Builds from a config; `encoder` may bring pretrained weights.
 
-        Raises ModelError for an unknown scheme, head or family, and for a newer format; RecipeError when the scheme
-        cannot serve the hierarchy.
+        Raises ModelError for an unknown scheme, head or family, and for a newer format; RecipeError
+        when the scheme cannot serve the hierarchy.
         """
         super().__init__(config)
         if config.format_version > FORMAT_VERSION:
             raise ModelError(
-                f"the model has format version {config.format_version}; this version of hiermtl reads up to "
+                f"the model has format version {config.format_version}; this version of hiermtl "
+                f"reads up to "
                 f"{FORMAT_VERSION}: install a newer hiermtl"
             )
         self.hierarchy = config.hierarchy()
+        for name in self.hierarchy.names:
+            if not name or "." in name or hasattr(torch.nn.ModuleDict(), name):
+                raise ModelError(f"a task cannot be named {name!r}; choose another name for it")
         encoder = encoder or encoder_from_config(config.encoder)
         for task in self.hierarchy:
             if task.depth > encoder.blocks:
                 raise ModelError(
-                    f"tasks.{task.name}.depth is {task.depth}, but the encoder has depths 0 to {encoder.blocks}; "
+                    f"tasks.{task.name}.depth is {task.depth}, but the encoder has depths 0 to "
+                    f"{encoder.blocks}; "
                     "a task is read at 1 or above: lower it or choose a deeper encoder"
                 )
         options = {key: value for key, value in config.sharing.items() if key != "name"}
@@ -124,7 +137,8 @@ class HierarchicalModel(PreTrainedModel):
     def forward(self, batch: Batch, tasks: Iterable[str] | None = None) -> dict[str, HeadOutput]:
         """Scores of the tasks asked for, and of those they depend on.
 
-        With `tasks`, each is asked of all sentences; without, each of the sentences that carry its gold.
+        With `tasks`, each is asked of all sentences; without, each of the sentences that carry its
+        gold.
         """
         wanted = self._wanted(batch, tasks)
         raw, mixed = self._demand(wanted)
@@ -146,20 +160,32 @@ class HierarchicalModel(PreTrainedModel):
                     streams[branch] = Stream(values, batch.layout, everyone).narrow(sentences)
                 else:
                     stream = below[parent].narrow(sentences)
-                    fed = {task: self._feed(outputs[task], task, stream=stream) for task in self.sharing.feeds(depth)}
+                    fed = {
+                        task: self._feed(outputs[task], task, stream=stream)
+                        for task in self.sharing.feeds(depth)
+                    }
                     extra = self.sharing.extra(depth, stream, fed=fed)
                     block = self.stack.block(depth, branch)
                     streams[branch] = stream.replace(block(stream.values, stream.layout, extra))
             receivers = {branch: who for (at, branch), who in mixed.items() if at == depth}
             below = self.sharing.mix(depth, streams, receivers=receivers)
-            kept.update({(depth, name): stream for name, stream in below.items() if (depth, name) in reading})
+            kept.update(
+                {
+                    (depth, name): stream
+                    for name, stream in below.items()
+                    if (depth, name) in reading
+                }
+            )
             for task, sentences in wanted.items():
                 if last[task] == depth:
                     outputs[task] = self._read(task, kept, sentences=sentences)
         return outputs
 
     def losses(self, batch: Batch, outputs: Mapping[str, HeadOutput]) -> dict[str, Tensor]:
-        """For each task with gold in the batch: its loss summed over labelled items, in nats, fp32."""
+        """For each task with gold in the batch.
+
+        Its loss summed over labelled items, in nats, fp32.
+        """
         losses: dict[str, Tensor] = {}
         for task, output in outputs.items():
             if task not in batch.gold:
@@ -169,23 +195,31 @@ class HierarchicalModel(PreTrainedModel):
             losses[task] = self.head(task).loss(output, gold)
         return losses
 
-    def decode(self, outputs: Mapping[str, HeadOutput], tasks: Iterable[str]) -> dict[str, list[Any]]:
+    def decode(
+        self, outputs: Mapping[str, HeadOutput], tasks: Iterable[str]
+    ) -> dict[str, list[Any]]:
         """For each task, one annotation per sentence the head ran on (`Head.decode`)."""
         return {task: self.head(task).decode(outputs[task]) for task in tasks}
 
     def _wanted(self, batch: Batch, tasks: Iterable[str] | None) -> dict[str, np.ndarray]:
-        """Task to the sentences it must run on, tasks that others depend on included, lowest first."""
+        """Task to the sentences it must run on, with tasks others depend on, lowest first."""
         sentences = batch.layout.sentences
         masks: dict[str, np.ndarray] = {}
         asked = (
-            {task: batch.annotated[task] for task in self.hierarchy.names if task in batch.annotated}
+            {
+                task: batch.annotated[task]
+                for task in self.hierarchy.names
+                if task in batch.annotated
+            }
             if tasks is None
             else dict.fromkeys(self._known(tasks), np.ones(sentences, dtype=bool))
         )
         for task, mask in asked.items():
             for needed in self.routes[task].tasks:
                 masks[needed] = masks[needed] | mask if needed in masks else mask
-        chosen = {task: np.flatnonzero(masks[task]) for task in self.hierarchy.names if task in masks}
+        chosen = {
+            task: np.flatnonzero(masks[task]) for task in self.hierarchy.names if task in masks
+        }
         return {task: who for task, who in chosen.items() if len(who)}
 
     def _known(self, tasks: Iterable[str]) -> list[str]:
@@ -217,14 +251,18 @@ class HierarchicalModel(PreTrainedModel):
         chosen = output.layout.select(output.positions(stream.sentences))
         return chosen.take_words(self.head(task).probabilities(output))
 
-    def _read(self, task: str, kept: Mapping[tuple[int, str], Stream], *, sentences: np.ndarray) -> HeadOutput:
+    def _read(
+        self, task: str, kept: Mapping[tuple[int, str], Stream], *, sentences: np.ndarray
+    ) -> HeadOutput:
         values = []
+        layout = None
         for state in self.sharing.reads(task):
             stream = kept[state]
             chosen = stream.layout.select(np.searchsorted(stream.sentences, sentences))
+            layout = chosen.layout
             words = stream.layout.gather(stream.values, self.config.pooling)
             values.append(chosen.take_words(words))
-        layout = chosen.layout
+        assert layout is not None, f"the scheme reads nothing for task {task!r}"
         scores = self.head(task)(Tap(self.sharing.read(task, values), layout))
         return HeadOutput(scores, layout, sentences)
 
@@ -237,7 +275,9 @@ def _union(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _row(table: Mapping[str, Any], name: str, what: str) -> Any:
     if name not in table:
-        raise ModelError(f"{what} {name!r} is not known; known are {listing(table)}{nearest(name, table)}")
+        raise ModelError(
+            f"{what} {name!r} is not known; known are {listing(table)}{nearest(name, table)}"
+        )
     return table[name]
 
 

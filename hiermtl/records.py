@@ -1,10 +1,12 @@
 """The records that flow from sentences to labels: Example, Layout, Batch, Stream, HeadOutput.
 
-Axes: *sentences* of a batch; *rows*, the encoder's sequences (a sentence longer than the encoder has several, its
-windows); *units*, all positions of all rows one after the other; *words* of all sentences one after the other.
+Axes: *sentences* of a batch; *rows*, the encoder's sequences (a sentence longer than the encoder
+has several, its windows); *units*, all positions of all rows one after the other; *words* of all
+sentences one after the other.
 
-Encoder states are always (units, width). How units form rows is the `Layout`'s business alone: rows may be padded to one
-length or lie end to end without padding ("flat"). Heads see words only, (words, width), and so never see padding.
+Encoder states are always (units, width). How units form rows is the `Layout`'s business alone: rows
+may be padded to one length or lie end to end without padding ("flat"). Heads see words only,
+(words, width), and so never see padding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,9 +28,10 @@ MISSING = -100
 class Example:
     """One sentence as the collator reads it.
 
-    Shapes: pieces (pieces,) ids without special tokens; piece_counts (words,) pieces of each word, at least 1;
-    features: further arrays of the encoder's tokenizer; gold: task -> name -> (words,) int64 with `MISSING` where a
-    word is not annotated. A task without any gold here is absent from `gold`.
+    Shapes: pieces (pieces,) ids without special tokens; piece_counts (words,) pieces of each word,
+    at least 1; features: further arrays of the encoder's tokenizer; gold: task -> name -> (words,)
+    int64 with `MISSING` where a word is not annotated. A task without any gold here is absent from
+    `gold`.
     """
 
     pieces: np.ndarray
@@ -40,12 +43,13 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """How the units of some sentences form rows and words. Host-side arrays; device tensors are made once, on demand.
+    """How the units of some sentences form rows and words; arrays on the host.
 
-    Shapes: word_counts (sentences,); row_sentences, row_lengths, row_starts (rows,); word_units (words,) unit of each
-    word's first piece; piece_units, piece_words (pieces,) each piece's unit and word; scatter_units, scatter_words: the
-    same for every copy of a word, copies in overlapping windows included. Rows of a sentence are neighbours and in the
-    order of its text. `padded` is the common row length, or 0 when rows lie end to end.
+    Shapes: word_counts (sentences,); row_sentences, row_lengths, row_starts (rows,); word_units
+    (words,) unit of each word's first piece; piece_units, piece_words (pieces,) each piece's unit
+    and word; scatter_units, scatter_words: the same for every copy of a word, copies in overlapping
+    windows included. Rows of a sentence are neighbours and in the order of its text. `padded` is
+    the common row length, or 0 when rows lie end to end.
     """
 
     word_counts: np.ndarray
@@ -95,13 +99,19 @@ class Layout:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
 
     def cached(self, key: object, make: Callable[[], Made]) -> Made:
-        """`make()`, computed once for this layout: encoders and heads keep masks and orderings here."""
+        """`make()`, computed once for this layout.
+
+        Encoders and heads keep masks and orderings here.
+        """
         if key not in self._cache:
             self._cache[key] = make()
         return cast("Made", self._cache[key])
 
     def gather(self, values: Tensor, pooling: str) -> Tensor:
-        """(units, width) states to (words, width): each word's first piece, or the mean of its pieces."""
+        """(units, width) states to (words, width).
+
+        Each word's first piece, or the mean of its pieces.
+        """
         if pooling == "first" or len(self.piece_units) == len(self.word_units):
             return values.index_select(0, self.tensor("word_units"))
         pieces = values.index_select(0, self.tensor("piece_units"))
@@ -110,12 +120,17 @@ class Layout:
         return total / torch.bincount(words, minlength=self.words).unsqueeze(-1).to(total.dtype)
 
     def scatter(self, words: Tensor) -> Tensor:
-        """(words, width) to (units, width): every piece of a word gets its vector, special and padding units get 0."""
+        """(words, width) to (units, width).
+
+        Every piece of a word gets its vector, special and padding units get 0.
+        """
         out = words.new_zeros(self.units, words.shape[-1])
-        return out.index_copy(0, self.tensor("scatter_units"), words.index_select(0, self.tensor("scatter_words")))
+        return out.index_copy(
+            0, self.tensor("scatter_units"), words.index_select(0, self.tensor("scatter_words"))
+        )
 
     def select(self, sentences: np.ndarray) -> "Selection":
-        """The layout of some of the sentences (ascending indices), and how to take their units and words."""
+        """The layout of some sentences (ascending indices), and how to take their units."""
         return self.cached(("select", sentences.tobytes()), lambda: self._select(sentences))
 
     def _select(self, sentences: np.ndarray) -> "Selection":
@@ -153,7 +168,10 @@ class Layout:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Selection:
-    """Some sentences of a layout: their own layout, and the units and words to take (a slice where they come first)."""
+    """Some sentences of a layout.
+
+    Their own layout, and the units and words to take (a slice where they come first).
+    """
 
     layout: Layout
     sentences: np.ndarray
@@ -180,9 +198,10 @@ def take(values: Tensor, index: slice | Tensor | None) -> Tensor:
 class Batch:
     """Sentences on their way through the model.
 
-    Shapes: inputs: what the encoder's embedding reads, by name (`ids` and `positions` are (units,)); gold: task ->
-    name -> (words,) with `MISSING`; annotated: task -> (sentences,) bool, whether the sentence has gold for the task.
-    `order` gives for each sentence its place in the list the batch was made from.
+    Shapes: inputs: what the encoder's embedding reads, by name (`ids` and `positions` are
+    (units,)); gold: task -> name -> (words,) with `MISSING`; annotated: task -> (sentences,) bool,
+    whether the sentence has gold for the task. `order` gives for each sentence its place in the
+    list the batch was made from.
     """
 
     layout: Layout
@@ -194,7 +213,10 @@ class Batch:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stream:
-    """One column of states: values (units, width) of the sentences named by `sentences` (ascending, in the batch)."""
+    """One column of states.
+
+    Values (units, width) of the sentences named by `sentences` (ascending, in the batch).
+    """
 
     values: Tensor
     layout: Layout
@@ -222,7 +244,10 @@ class Tap:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class HeadOutput:
-    """A head's scores for the sentences it ran on; `scores` are the head's own tensors, words first."""
+    """A head's scores for the sentences it ran on.
+
+    `scores` are the head's own tensors, words first.
+    """
 
     scores: Mapping[str, Tensor]
     layout: Layout

@@ -1,4 +1,4 @@
-"""Randomness by name: each module draws from a seed of its own, so that neither order nor company changes its start."""
+"""Randomness by name: each module draws from a seed of its own, whatever stands beside it."""
 
 import zlib
 from collections.abc import Iterator
@@ -15,7 +15,10 @@ def derived_seed(seed: int, *names: object) -> int:
 
 @contextmanager
 def seeded(seed: int, *names: object) -> Iterator[None]:
-    """Inside, torch's CPU randomness starts from the derived seed; outside, it is as if nothing had been drawn."""
+    """Inside, torch's CPU randomness starts from the derived seed.
+
+    Outside, it is as if nothing had been drawn.
+    """
     state = torch.random.get_rng_state()
     torch.manual_seed(derived_seed(seed, *names))
     try:

@@ -1,6 +1,7 @@
 """Encoders that are stepped block by block: embedding, then block 1 to block K.
 
-The table maps a family to its class. A transformers family is found by the `model_type` of its config.
+The table maps a family to its class. A transformers family is found by the `model_type` of its
+config.
 """
 
 from collections.abc import Mapping

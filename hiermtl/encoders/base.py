@@ -1,4 +1,7 @@
-"""What an encoder family owes the model: fresh embedding and blocks, and the width of states at each depth."""
+"""What an encoder family owes the model.
+
+Fresh embedding and blocks, and the width of states at each depth.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -28,7 +31,10 @@ class Block(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, values: Tensor, layout: Layout, extra: Tensor | None = None) -> Tensor:
-        """Shapes: values (units, width at k - 1); extra (units, extra width) or None; returns (units, width at k)."""
+        """Shapes: values (units, width at k - 1).
+
+        Extra (units, extra width) or None; returns (units, width at k).
+        """
 
     if TYPE_CHECKING:
 
@@ -40,7 +46,8 @@ class Block(nn.Module, ABC):
 class Encoder(ABC):
     """A stack that can be built block by block, as often as a sharing scheme wants copies.
 
-    `widths[k]` is the width of states at depth k; `limit` the most units a row may have (`None`: no limit).
+    `widths[k]` is the width of states at depth k; `limit` the most units a row may have (`None`: no
+    limit).
     """
 
     family: ClassVar[str]
@@ -60,7 +67,8 @@ class Encoder(ABC):
     def block(self, depth: int, extra_width: int = 0) -> Block:
         """A new block for `depth` (1 to `blocks`); copies start equal.
 
-        With `extra_width` the block reads that many further values per unit beside the states below.
+        With `extra_width` the block reads that many further values per unit beside the states
+        below.
         """
 
     @abstractmethod

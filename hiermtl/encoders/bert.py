@@ -1,8 +1,8 @@
 """The BERT family of transformers, stepped block by block.
 
-Source: Devlin et al. 2019 (BERT), through the layers of the transformers library. Departs: rows may lie end to end
-without padding (`hiermtl.records.Layout`). The states at depth k equal the library's `hidden_states[k]`.
-Post-norm: each block ends in its own LayerNorm, so that a tap needs none.
+Source: Devlin et al. 2019 (BERT), through the layers of the transformers library. Departs: rows may
+lie end to end without padding (`hiermtl.records.Layout`). The states at depth k equal the library's
+`hidden_states[k]`. Post-norm: each block ends in its own LayerNorm, so that a tap needs none.
 """
 
 import copy
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hiermtl.dropout import replace_dropout
 from hiermtl.encoders.attention import attend
 from hiermtl.encoders.base import Block, Embedding, Encoder
 from hiermtl.records import Layout
@@ -28,6 +29,7 @@ class BertEmbedding(Embedding):
         self.segments = source.get_submodule("token_type_embeddings")
         self.norm = source.get_submodule("LayerNorm")
         self.dropout = source.get_submodule("dropout")
+        replace_dropout(self)
 
     def forward(self, inputs: Mapping[str, Tensor], layout: Layout) -> Tensor:
         """Shapes: `ids` and `positions` (units,) to (units, width)."""
@@ -42,12 +44,15 @@ class BertBlock(Block):
     Not in the paper: the projection. At zero the block is the pretrained one, bit for bit.
     """
 
-    def __init__(self, layer: nn.Module, heads: int, *, attention_dropout: float, extra_width: int) -> None:
+    def __init__(
+        self, layer: nn.Module, heads: int, *, attention_dropout: float, extra_width: int
+    ) -> None:
         """Takes over the parts of a transformers `BertLayer`."""
         super().__init__()
         self.attention, self.intermediate, self.output = (
             layer.get_submodule(name) for name in ("attention", "intermediate", "output")
         )
+        replace_dropout(self)
         self.heads, self.attention_dropout = heads, attention_dropout
         self.extra: nn.Linear | None = None
         if extra_width:
@@ -122,4 +127,6 @@ class BertEncoder(Encoder):
         """An encoder with weights from scratch."""
         from transformers import BertConfig
 
-        return cls(BertConfig(**{k: v for k, v in config.items() if k not in ("family", "model_type")}))
+        return cls(
+            BertConfig(**{k: v for k, v in config.items() if k not in ("family", "model_type")})
+        )

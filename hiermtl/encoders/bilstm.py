@@ -1,9 +1,10 @@
-"""The stacked bidirectional LSTM of the papers, one module per layer so that it can be tapped and cut at any depth.
+"""The stacked bidirectional LSTM of the papers, one module per layer, to be cut at any depth.
 
-Source: Søgaard and Goldberg 2016 (Deep multi-task learning with low level tasks supervised at lower layers), section 2;
-word representation as Hashimoto et al. 2017, section 2.1 (`hiermtl.tokens.words`). Departs: words rarer than a
-threshold share one vector and differ by their n-grams alone; input noise is word dropout, not Gaussian.
-Both directions stay aligned at every depth: token i of a layer holds the forward and the backward state of token i.
+Source: Søgaard and Goldberg 2016 (Deep multi-task learning with low level tasks supervised at lower
+layers), section 2; word representation as Hashimoto et al. 2017, section 2.1
+(`hiermtl.tokens.words`). Departs: words rarer than a threshold share one vector and differ by their
+n-grams alone; input noise is word dropout, not Gaussian. Both directions stay aligned at every
+depth: token i of a layer holds the forward and the backward state of token i.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hiermtl.dropout import Dropout
 from hiermtl.encoders.base import Block, Embedding, Encoder
 from hiermtl.records import Layout
 
@@ -33,17 +35,20 @@ class WordEmbedding(Embedding):
     """A word's own vector beside the mean vector of its character n-grams."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        """Tables start normal with spread 0.1; word 0 stands for all words outside the vocabulary."""
+        """Tables start normal with spread 0.1.
+
+        Word 0 stands for all words outside the vocabulary.
+        """
         super().__init__()
         self.word_dropout: float = config["word_dropout"]
         self.words = nn.Embedding(config["vocabulary"] + 1, config["word_width"])
         self.ngrams = nn.EmbeddingBag(config["buckets"], config["ngram_width"], mode="mean")
-        self.dropout = nn.Dropout(config["dropout"])
+        self.dropout = Dropout(config["dropout"])
         for table in (self.words, self.ngrams):
             nn.init.normal_(table.weight, std=0.1)
 
     def forward(self, inputs: Mapping[str, Tensor], layout: Layout) -> Tensor:
-        """Shapes: `ids` (units,), `ngrams` (all,), `ngram_starts` (units,) to (units, word + n-gram width)."""
+        """Shapes: `ids`, `ngram_starts` (units,), `ngrams` (all,) to (units, both widths)."""
         ids = inputs["ids"]
         if self.training and self.word_dropout:
             kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
@@ -55,15 +60,15 @@ class WordEmbedding(Embedding):
 class BiLstmBlock(Block):
     """One bidirectional layer; further inputs are concatenated to the states below.
 
-    Two one-directional LSTMs over rows set side by side, the backward one over reversed rows: each row then begins at
-    step 0 in both, and what stands behind its end cannot reach it. Dropout falls on what the layer reads; a tap reads
-    what the layer gives.
+    Two one-directional LSTMs over rows set side by side, the backward one over reversed rows: each
+    row then begins at step 0 in both, and what stands behind its end cannot reach it. Dropout falls
+    on what the layer reads; a tap reads what the layer gives.
     """
 
     def __init__(self, width: int, hidden: int, *, dropout: float, extra_width: int) -> None:
-        """Input matrices start Xavier-uniform, recurrent ones orthogonal, biases 0 but 1 for the forget gate."""
+        """Input matrices start Xavier-uniform, recurrent orthogonal, biases 0, forget gate 1."""
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.left_to_right = _lstm(width + extra_width, hidden)
         self.right_to_left = _lstm(width + extra_width, hidden)
 
@@ -97,7 +102,9 @@ def _lstm(width: int, hidden: int) -> nn.LSTM:
             nn.init.zeros_(weight)
             if name.startswith("bias_ih"):
                 with torch.no_grad():
-                    weight[hidden : 2 * hidden] = 1.0  # the forget gate, as in Hashimoto et al. 2017
+                    weight[hidden : 2 * hidden] = (
+                        1.0  # the forget gate, as in Hashimoto et al. 2017
+                    )
     return lstm
 
 
@@ -105,9 +112,10 @@ def _lstm(width: int, hidden: int) -> nn.LSTM:
 class TimeSteps:
     """Rows set side by side, (length, rows) laid out step by step, and back.
 
-    Shapes: units, reversed_units (length * rows,): the unit each row reads at each step, from its first or from its
-    last; behind a row's end its edge unit is read again and nothing takes the result. places, reversed_places
-    (units,): where a unit's state stands; padding units take step 0 of their row.
+    Shapes: units, reversed_units (length * rows,): the unit each row reads at each step, from its
+    first or from its last; behind a row's end its edge unit is read again and nothing takes the
+    result. places, reversed_places (units,): where a unit's state stands; padding units take step 0
+    of their row.
     """
 
     length: int
@@ -127,7 +135,9 @@ class TimeSteps:
         row = np.repeat(np.arange(layout.rows), stride)
         place = np.arange(layout.units) - np.repeat(np.cumsum(stride) - stride, stride)
         place = np.where(place < lengths[row], place, 0)
-        edges = np.maximum(lengths, 1) - 1  # a row without units reads another row's and gives nothing
+        edges = (
+            np.maximum(lengths, 1) - 1
+        )  # a row without units reads another row's and gives nothing
         units = (starts + np.maximum(within, 0), starts + edges - np.maximum(within, 0))
         places = (place * layout.rows + row, (edges[row] - place) * layout.rows + row)
         arrays = (*(np.minimum(unit, layout.units - 1).ravel() for unit in units), *places)
@@ -135,7 +145,10 @@ class TimeSteps:
 
 
 class BiLstmEncoder(Encoder):
-    """Word and n-gram embedding, then `layers` bidirectional layers; every width above depth 0 is `2 * hidden`."""
+    """Word and n-gram embedding, then `layers` bidirectional layers.
+
+    Every width above depth 0 is `2 * hidden`.
+    """
 
     family = "bilstm"
 

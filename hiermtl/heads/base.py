@@ -13,8 +13,9 @@ from hiermtl.records import HeadOutput, Tap
 class Head(nn.Module, ABC):
     """Word states to scores, scores to a loss, scores to labels.
 
-    `kind` is the row in the table of heads; `layer` the kind of annotation it is trained on (`tags`: a label per word,
-    `tree`: a head and a relation per word); `labels` its inventory, in the order of its scores.
+    `kind` is the row in the table of heads; `layer` the kind of annotation it is trained on
+    (`tags`: a label per word, `tree`: a head and a relation per word); `labels` its inventory, in
+    the order of its scores.
     """
 
     kind: ClassVar[str]
@@ -23,7 +24,10 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, tap: Tap) -> dict[str, Tensor]:
-        """Scores by name, each with the tap's words as first axis."""
+        """Scores by name, each with the tap's words as first axis.
+
+        `root_...`, of no word, have one row.
+        """
 
     @abstractmethod
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
@@ -34,7 +38,10 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, output: HeadOutput) -> list[Any]:
-        """One annotation per sentence: label ids (words,) for tags, (heads, relation ids) for trees, numpy int64."""
+        """One annotation per sentence.
+
+        Label ids (words,) for tags, (heads, relation ids) for trees, numpy int64.
+        """
 
     def probabilities(self, output: HeadOutput) -> Tensor:
         """(words, labels): how probable each label is, for schemes that feed predictions upwards.
@@ -54,6 +61,8 @@ class Head(nn.Module, ABC):
             ...
 
 
-def split_by_sentence(values: np.ndarray, word_counts: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+def split_by_sentence(
+    values: np.ndarray, word_counts: Sequence[int] | np.ndarray
+) -> list[np.ndarray]:
     """(words,) to one array per sentence."""
     return np.split(values, np.cumsum(word_counts)[:-1])

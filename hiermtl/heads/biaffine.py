@@ -1,11 +1,12 @@
 """Dependency trees: deep biaffine scores of arcs and labels, single-root maximum spanning tree.
 
-Source: Dozat and Manning 2017 (Deep biaffine attention for neural dependency parsing), section 2.2, equations 4 to 9.
-Departs: the root is a learned vector of the states' width, not a token; the biaffine term of the label scores has rank
-`label_rank` per pair of units as in the paper but no separate linear classifier for the dependent (the appended 1 of
-both sides covers it). Decoding is exact (Chu-Liu/Edmonds), with one word under the root.
-Shapes: states (words, width) to projected states (words, size); arc scores (sentences, n, n + 1) are made where they
-are used. Units: nats per word, arc and label losses added.
+Source: Dozat and Manning 2017 (Deep biaffine attention for neural dependency parsing), section 2.2,
+equations 4 to 9. Departs: the root is a learned vector of the states' width, not a token; the
+biaffine term of the label scores has rank `label_rank` per pair of units as in the paper but no
+separate linear classifier for the dependent (the appended 1 of both sides covers it). Decoding is
+exact (Chu-Liu/Edmonds), with one word under the root. Shapes: states (words, width) to projected
+states (words, size); arc scores (sentences, n, n + 1) are made where they are used. Units: nats per
+word, arc and label losses added.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hiermtl.dropout import Dropout
 from hiermtl.heads.base import Head, split_by_sentence
 from hiermtl.heads.crf import pad_words
 from hiermtl.heads.tagging import full_precision
@@ -38,14 +40,22 @@ class BiaffineHead(Head):
         label_width: int = 100,
         dropout: float = 0.33,
     ) -> None:
-        """Takes the width of the states and the relations; widths of the projections default to the paper's scale."""
+        """Takes the width of the states and the relations.
+
+        Widths of the projections default to the paper's scale.
+        """
         super().__init__()
         self.labels = tuple(labels)
-        self._options: dict[str, Any] = {"arc_width": arc_width, "label_width": label_width, "dropout": dropout}
+        self._options: dict[str, Any] = {
+            "arc_width": arc_width,
+            "label_width": label_width,
+            "dropout": dropout,
+        }
         self._sizes = [arc_width, arc_width, label_width, label_width]
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.root = nn.Parameter(torch.zeros(1, width))
-        # One product for the four projections: arc dependent, arc head, label dependent, label head.
+        # One product for the four projections: arc dependent, arc head, label dependent, label
+        # head.
         self.projection = nn.Linear(width, sum(self._sizes))
         self.arc = nn.Parameter(torch.zeros(arc_width + 1, arc_width))
         self.label = nn.Parameter(torch.zeros(label_width + 1, len(self.labels), label_width + 1))
@@ -54,7 +64,10 @@ class BiaffineHead(Head):
         nn.init.zeros_(self.projection.bias)
 
     def forward(self, tap: Tap) -> dict[str, Tensor]:
-        """Projected states of the words, and of the root in `root`: `arc_dep`, `arc_head`, `label_dep`, `label_head`."""
+        """Projected states of the words, and of the root in `root`.
+
+        `arc_dep`, `arc_head`, `label_dep`, `label_head`.
+        """
         states = torch.cat([tap.values, self.root.to(tap.values.dtype)])
         projected = self.dropout(F.leaky_relu(self.projection(states), 0.1))
         parts = dict(zip(PARTS, projected.split(self._sizes, dim=-1), strict=True))
@@ -62,7 +75,10 @@ class BiaffineHead(Head):
         return {name: part[:-1] for name, part in parts.items()} | root
 
     def arc_scores(self, output: HeadOutput) -> Tensor:
-        """(sentences, longest, longest + 1): score of each candidate head (0: the root) of each word; no mask."""
+        """(sentences, longest, longest + 1).
+
+        Score of each candidate head (0: the root) of each word; no mask.
+        """
         dependents, _ = pad_words(with_one(output.scores["arc_dep"]), output.layout)
         heads, _ = pad_words(output.scores["arc_head"], output.layout)
         root = output.scores["root_arc_head"].expand(output.layout.sentences, 1, -1)
@@ -70,7 +86,10 @@ class BiaffineHead(Head):
         return full_precision(dependents @ self.arc @ heads.transpose(1, 2))
 
     def label_scores(self, output: HeadOutput, heads: Tensor) -> Tensor:
-        """(words, labels) given each word's head: its place among all words counted from 1, or 0 for the root."""
+        """(words, labels) given each word's head.
+
+        Its place among all words counted from 1, or 0 for the root.
+        """
         head_states = torch.cat([output.scores["root_label_head"], output.scores["label_head"]])
         head_states = with_one(head_states.index_select(0, heads))
         dependents = with_one(output.scores["label_dep"])
@@ -79,14 +98,16 @@ class BiaffineHead(Head):
         return full_precision((mixed @ head_states.unsqueeze(-1)).squeeze(-1))
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
-        """Cross-entropy of the head among root and words, plus that of the relation given the gold head."""
+        """Cross-entropy of the head, and of the relation given the gold head."""
         layout = output.layout
         scores = self.arc_scores(output)
         lengths = layout.tensor("word_counts")
         beyond = torch.arange(scores.shape[-1], device=scores.device) > lengths[:, None, None]
         scores = scores.masked_fill(beyond, float("-inf"))
         heads, _ = pad_words(gold["heads"].unsqueeze(-1), layout, fill=MISSING)
-        arcs = F.cross_entropy(scores.flatten(0, 1), heads.flatten(), ignore_index=MISSING, reduction="sum")
+        arcs = F.cross_entropy(
+            scores.flatten(0, 1), heads.flatten(), ignore_index=MISSING, reduction="sum"
+        )
         labels = self.label_scores(output, self._places(gold["heads"].clamp(min=0), layout))
         known = gold["relations"].masked_fill(gold["heads"] == MISSING, MISSING)
         return arcs + F.cross_entropy(labels, known, ignore_index=MISSING, reduction="sum")
@@ -95,9 +116,14 @@ class BiaffineHead(Head):
         """The best single-root tree of each sentence and the best relation of each of its arcs."""
         layout = output.layout
         if not layout.words:
-            return [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)) for _ in layout.word_counts]
+            return [
+                (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+                for _ in layout.word_counts
+            ]
         scores = self.arc_scores(output).detach().cpu().numpy()
-        square = np.full((len(scores), scores.shape[1] + 1, scores.shape[2]), -np.inf, dtype=scores.dtype)
+        square = np.full(
+            (len(scores), scores.shape[1] + 1, scores.shape[2]), -np.inf, dtype=scores.dtype
+        )
         square[:, 1:] = scores
         padded = maximum_spanning_trees(square, layout.word_counts)
         heads = padded[np.arange(padded.shape[1]) < layout.word_counts[:, None]]
@@ -108,7 +134,10 @@ class BiaffineHead(Head):
 
     @staticmethod
     def _places(heads: Tensor, layout: Layout) -> Tensor:
-        """Heads counted within their sentence to places among all words of the layout, from 1; 0 stays the root."""
+        """Heads counted within their sentence to places among all words of the layout, from 1.
+
+        0 stays the root.
+        """
         starts = layout.cached("word sentence starts", lambda: _sentence_starts(layout))
         return torch.where(heads > 0, heads + starts, 0)
 
@@ -126,4 +155,6 @@ def with_one(values: Tensor) -> Tensor:
 
 
 def _sentence_starts(layout: Layout) -> Tensor:
-    return torch.from_numpy(np.repeat(layout.word_starts[:-1], layout.word_counts)).to(layout.device)
+    return torch.from_numpy(np.repeat(layout.word_starts[:-1], layout.word_counts)).to(
+        layout.device
+    )

@@ -1,9 +1,10 @@
 """One label per word, chosen together: a linear layer and a linear-chain conditional random field.
 
-Source: Lafferty, McCallum and Pereira 2001; Lample et al. 2016 (Neural architectures for named entity recognition),
-section 2.2, equation 1. Departs: illegal IOB2 steps are forbidden when decoding; a word without gold is summed over, so
-that partly annotated sentences train (Tsuboi et al. 2008, section 3).
-Shapes: states (words, width) to scores (words, labels). Units: nats, summed over sentences.
+Source: Lafferty, McCallum and Pereira 2001; Lample et al. 2016 (Neural architectures for named
+entity recognition), section 2.2, equation 1. Departs: illegal IOB2 steps are forbidden when
+decoding; a word without gold is summed over, so that partly annotated sentences train (Tsuboi et
+al. 2008, section 3). Shapes: states (words, width) to scores (words, labels). Units: nats, summed
+over sentences.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hiermtl.dropout import Dropout
 from hiermtl.heads.base import Head, split_by_sentence
 from hiermtl.heads.tagging import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap
@@ -26,12 +28,17 @@ class CrfHead(Head):
     kind = "crf"
     layer = "tags"
 
-    def __init__(self, width: int, labels: Sequence[str], *, dropout: float = 0.1, bio: bool = True) -> None:
-        """Takes the width of the states and the label inventory; `bio` forbids illegal IOB2 steps when decoding."""
+    def __init__(
+        self, width: int, labels: Sequence[str], *, dropout: float = 0.1, bio: bool = True
+    ) -> None:
+        """Takes the width of the states and the label inventory.
+
+        `bio` forbids illegal IOB2 steps when decoding.
+        """
         super().__init__()
         self.labels = tuple(labels)
         self._options: dict[str, Any] = {"dropout": dropout, "bio": bio}
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(width, len(self.labels))
         self.transitions = nn.Parameter(torch.zeros(len(self.labels), len(self.labels)))
         self.start = nn.Parameter(torch.zeros(len(self.labels)))
@@ -48,7 +55,9 @@ class CrfHead(Head):
         labels, _ = pad_words(gold["labels"].unsqueeze(-1), output.layout, fill=MISSING)
         labels = labels.squeeze(-1)
         chain = {"start": self.start, "end": self.end, "lengths": lengths}
-        missing = (labels == MISSING) & (torch.arange(labels.shape[1], device=labels.device) < lengths[:, None])
+        missing = (labels == MISSING) & (
+            torch.arange(labels.shape[1], device=labels.device) < lengths[:, None]
+        )
         partial = missing.any(-1)
         whole = ~partial
         total = emissions.new_zeros(())
@@ -87,7 +96,10 @@ class CrfHead(Head):
         return split_by_sentence(words.cpu().numpy(), output.layout.word_counts)
 
     def probabilities(self, output: HeadOutput) -> Tensor:
-        """Softmax of the emissions, without the chain: differentiable, unlike the chain's marginals."""
+        """Softmax of the emissions, without the chain.
+
+        Differentiable, unlike the chain's marginals.
+        """
         return output.scores["labels"].softmax(-1)
 
     def marginals(self, output: HeadOutput) -> Tensor:
@@ -95,7 +107,9 @@ class CrfHead(Head):
         emissions, lengths = pad_words(full_precision(output.scores["labels"]), output.layout)
         chain = {"start": self.start, "end": self.end, "lengths": lengths}
         posterior = marginals(emissions, self.transitions, **chain)
-        return posterior[torch.arange(posterior.shape[1], device=posterior.device) < lengths[:, None]]
+        return posterior[
+            torch.arange(posterior.shape[1], device=posterior.device) < lengths[:, None]
+        ]
 
     def options(self) -> dict[str, Any]:
         """Dropout and whether decoding keeps to IOB2."""
@@ -107,7 +121,9 @@ def pad_words(values: Tensor, layout: Layout, *, fill: float = 0) -> tuple[Tenso
     counts = layout.word_counts
     longest = int(counts.max(initial=0))
     places = layout.cached("padded words", lambda: _padded_words(layout, longest))
-    out = values.new_full((layout.sentences * longest, *values.shape[1:]), fill).index_copy(0, places, values)
+    out = values.new_full((layout.sentences * longest, *values.shape[1:]), fill).index_copy(
+        0, places, values
+    )
     return out.view(layout.sentences, longest, *values.shape[1:]), layout.tensor("word_counts")
 
 

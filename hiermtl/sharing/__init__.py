@@ -6,6 +6,10 @@ from hiermtl.sharing.low_supervision import LowSupervision
 from hiermtl.sharing.routes import Route, Routes, Stack
 from hiermtl.sharing.single import Single
 
-SHARING: dict[str, type[Sharing]] = {"hard": Hard, "low_supervision": LowSupervision, "single": Single}
+SHARING: dict[str, type[Sharing]] = {
+    "hard": Hard,
+    "low_supervision": LowSupervision,
+    "single": Single,
+}
 
 __all__ = ["SHARED", "SHARING", "Edit", "Rate", "Route", "Routes", "Sharing", "Stack"]

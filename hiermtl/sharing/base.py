@@ -1,15 +1,16 @@
-"""What every sharing scheme answers: which copies of a block exist, what flows between them, and what a task reads.
+"""What a sharing scheme answers: which copies exist, what flows between them, what a task reads.
 
-The states at one depth are held by *branches*: columns of states with a block of their own. A branch at depth k reads
-one branch at depth k - 1, its parent, so that the branches form a forest rooted in the embeddings; mixing between
-branches of one depth happens after their blocks. As it stands the class is one stream of states: one branch at each
-depth, read by every task.
+The states at one depth are held by *branches*: columns of states with a block of their own. A
+branch at depth k reads one branch at depth k - 1, its parent, so that the branches form a forest
+rooted in the embeddings; mixing between branches of one depth happens after their blocks. As it
+stands the class is one stream of states: one branch at each depth, read by every task.
 
-Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`), from which `Routes` knows, before any
-computation, which blocks a task depends on. Computation is `extra`, `mix` and `read`. Training is `penalties`, `after_step`,
-`propose` and `rates`.
+Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`), from which `Routes`
+knows, before any computation, which blocks a task depends on. Computation is `extra`, `mix` and
+`read`. Training is `penalties`, `after_step`, `propose` and `rates`.
 
-Source: the interface of sharing schemes worked out for this project; each scheme's file names its paper.
+Source: the interface of sharing schemes worked out for this project; each scheme's file names its
+paper.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ SHARED = "shared"
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A change of structure: each new parameter's name, and the name of the parameter it was copied from.
+    """A change of structure: each new parameter's name, and whose copy it is.
 
     Names are the whole model's: what `propose` adds to its stack begins with `stack.`.
     """
@@ -41,7 +42,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """An own learning rate and weight decay for parameters whose name in the model begins with `prefix`."""
+    """An own rate and weight decay for parameters of the model that begin with `prefix`."""
 
     prefix: str
     lr: float
@@ -61,7 +62,7 @@ class Sharing(nn.Module):
         labels: Mapping[str, int] | None = None,
         **options: Any,
     ) -> None:
-        """Takes the hierarchy, the width of states at each depth, each task's number of labels, and the scheme's options.
+        """Takes hierarchy, widths of states by depth, label counts by task, and options.
 
         Raises RecipeError when the scheme cannot serve this hierarchy or encoder.
         """
@@ -82,7 +83,7 @@ class Sharing(nn.Module):
         return ((self.hierarchy[task].depth, self.branch_of(task)),)
 
     def senders(self, depth: int, branch: str) -> Sequence[str]:
-        """The branches whose states are mixed into this one after the blocks of `depth`, itself included."""
+        """The branches mixed into this one after the blocks of `depth`, itself included."""
         return (branch,)
 
     def feeds(self, depth: int) -> Sequence[str]:
@@ -96,8 +97,8 @@ class Sharing(nn.Module):
     def extra(self, depth: int, stream: Stream, *, fed: Mapping[str, Tensor]) -> Tensor | None:
         """(units, extra width) for a block of `depth` that is about to read `stream`.
 
-        `fed` holds for each task of `feeds(depth)` how probable its labels are, (words, labels), for the words of
-        `stream` and in their order.
+        `fed` holds for each task of `feeds(depth)` how probable its labels are, (words, labels),
+        for the words of `stream` and in their order.
         """
         return None
 
@@ -119,7 +120,7 @@ class Sharing(nn.Module):
         """Closed-form updates of the scheme's own buffers."""
 
     def propose(self, stack: "Stack", step: int) -> Edit | None:
-        """May change branches and blocks between two steps, without changing any task's function in evaluation."""
+        """May change the structure between two steps, but no task's function in evaluation."""
         return None
 
     def rates(self) -> Sequence[Rate]:

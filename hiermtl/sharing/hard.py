@@ -1,7 +1,7 @@
 """Hard parameter sharing: one encoder, every head at its top.
 
-Source: Caruana 1993/1997, Multitask learning, section 1. Departs: the encoder is any stack of blocks.
-Shapes: one stream (units, width). Limits: one task equals a single-task model.
+Source: Caruana 1993/1997, Multitask learning, section 1. Departs: the encoder is any stack of
+blocks. Shapes: one stream (units, width). Limits: one task equals a single-task model.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ class Hard(Sharing):
         if len(set(depths.values())) > 1:
             given = ", ".join(f"tasks.{name}.depth is {depth}" for name, depth in depths.items())
             raise RecipeError(
-                f"{given}; under `sharing: hard` all tasks are read at the top: leave `depth` out, or use "
+                f"{given}; under `sharing: hard` all tasks are read at the top: leave `depth` "
+                f"out, or use "
                 "`sharing: low_supervision`"
             )

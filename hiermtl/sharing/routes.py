@@ -1,4 +1,7 @@
-"""Which blocks a task depends on, worked out from a scheme's structure alone; and the blocks themselves."""
+"""Which blocks a task depends on, worked out from a scheme's structure alone.
+
+And the blocks themselves.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from hiermtl.sharing.base import Sharing
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one task needs: states before mixing (`raw`), states after it (`mixed`), and the tasks that must run too."""
+    """What one task needs: states before and after mixing, and tasks that must run too."""
 
     raw: frozenset[tuple[int, str]]
     mixed: frozenset[tuple[int, str]]
@@ -73,7 +76,7 @@ class Stack(nn.Module):
     """
 
     def __init__(self, encoder: Encoder, sharing: Sharing, *, seed: int = 0) -> None:
-        """Builds every branch up to the deepest depth a task depends on; copies of one block start equal.
+        """Builds every branch some task depends on; copies of one block start equal.
 
         Each block draws from a seed of its own, so that how many are built changes none of them.
         """

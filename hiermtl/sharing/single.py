@@ -1,7 +1,8 @@
 """Single-task control: an encoder of its own for each task, nothing shared.
 
-Source: the control arm of every multi-task paper. Departs: the tasks' models lie in one folder, as branches.
-Shapes: one stream per task. Limits: each branch is a single-task model; branches start equal.
+Source: the control arm of every multi-task paper. Departs: the tasks' models lie in one folder, as
+branches. Shapes: one stream per task. Limits: each branch is a single-task model; branches start
+equal.
 """
 
 from collections.abc import Mapping

@@ -12,9 +12,9 @@ import numpy as np
 class Rows:
     """Rows cut from the pieces of several sentences laid end to end.
 
-    Shapes: lengths, starts, first, last (rows,): units in the row, its first unit, and the range `first:last` of pieces
-    it holds; units: all of them; pieces (pieces,): piece ids; unit_of_copy, piece_of_copy (copies,): where each piece
-    of each row stands.
+    Shapes: lengths, starts, first, last (rows,): units in the row, its first unit, and the range
+    `first:last` of pieces it holds; units: all of them; pieces (pieces,): piece ids; unit_of_copy,
+    piece_of_copy (copies,): where each piece of each row stands.
     """
 
     lengths: np.ndarray
@@ -30,9 +30,9 @@ class Rows:
 class Tokenizer(ABC):
     """Words to pieces.
 
-    `features` names the arrays `encode` makes; `limit` is the largest number of pieces in a row (`None`: no limit);
-    `prefix` and `suffix` are the special pieces around each row. `dropped` counts the words for which the tokenizer had
-    no piece at all, read as its unknown piece.
+    `features` names the arrays `encode` makes; `limit` is the largest number of pieces in a row
+    (`None`: no limit); `prefix` and `suffix` are the special pieces around each row. `dropped`
+    counts the words for which the tokenizer had no piece at all, read as its unknown piece.
     """
 
     features: tuple[str, ...] = ("pieces", "piece_counts")
@@ -51,8 +51,10 @@ class Tokenizer(ABC):
         """One int32 array per sentence for each name in `features`."""
 
     @abstractmethod
-    def inputs(self, rows: Rows, features: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """What the encoder's embedding reads, from rows and each sentence's further features, in batch order."""
+    def inputs(
+        self, rows: Rows, features: Sequence[Mapping[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """What the embedding reads, from rows and each sentence's further features."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Examples to a batch: order, rows, windows, gold.
 
-Sentences stand in order of the deepest depth they need, deepest first, then of length, longest first: those that leave
-at a low depth leave from the end, and rows of one length are neighbours.
+Sentences stand in order of the deepest depth they need, deepest first, then of length, longest
+first: those that leave at a low depth leave from the end, and rows of one length are neighbours.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +16,8 @@ from hiermtl.tokens.base import Rows, Tokenizer
 class Collator:
     """Makes batches.
 
-    `flat` lays rows end to end without padding; otherwise rows are padded to the longest. Both give the same states.
-    `depths` says how deep the encoder must run for a task.
+    `flat` lays rows end to end without padding; otherwise rows are padded to the longest. Both give
+    the same states. `depths` says how deep the encoder must run for a task.
     """
 
     def __init__(
@@ -33,13 +33,20 @@ class Collator:
         self.device = torch.device(device)
 
     def __call__(self, examples: Sequence[Example], tasks: Iterable[str] | None = None) -> Batch:
-        """A batch of these examples; `tasks` are asked of all of them, or, if `None`, each task of those with its gold."""
+        """A batch of these examples.
+
+        `tasks` are asked of all of them, or, if `None`, each task of those with its gold.
+        """
         asked = None if tasks is None else max((self.depths[task] for task in tasks), default=0)
         deepest = [
-            max((self.depths[t] for t in e.gold if t in self.depths), default=0) if asked is None else asked
+            max((self.depths[t] for t in e.gold if t in self.depths), default=0)
+            if asked is None
+            else asked
             for e in examples
         ]
-        order = sorted(range(len(examples)), key=lambda i: (-deepest[i], -len(examples[i].pieces), i))
+        order = sorted(
+            range(len(examples)), key=lambda i: (-deepest[i], -len(examples[i].pieces), i)
+        )
         examples = [examples[i] for i in order]
         piece_ends = np.cumsum([len(e.pieces) for e in examples])
         rows, row_sentences, own = self._rows(examples, piece_ends)
@@ -66,13 +73,20 @@ class Collator:
         inputs = self.tokenizer.inputs(rows, [e.features for e in examples])
         return Batch(
             layout=layout,
-            inputs={name: torch.from_numpy(v).to(self.device, non_blocking=True) for name, v in inputs.items()},
+            inputs={
+                name: torch.from_numpy(v).to(self.device, non_blocking=True)
+                for name, v in inputs.items()
+            },
             gold=self._gold(examples, word_counts),
-            annotated={t: np.array([t in e.gold for e in examples]) for e in examples for t in e.gold},
+            annotated={
+                t: np.array([t in e.gold for e in examples]) for e in examples for t in e.gold
+            },
             order=np.array(order),
         )
 
-    def _rows(self, examples: Sequence[Example], piece_ends: np.ndarray) -> tuple[Rows, np.ndarray, np.ndarray]:
+    def _rows(
+        self, examples: Sequence[Example], piece_ends: np.ndarray
+    ) -> tuple[Rows, np.ndarray, np.ndarray]:
         sentences, first, last, own_first, own_last = [], [], [], [], []
         for index, example in enumerate(examples):
             end = int(piece_ends[index])
@@ -102,8 +116,12 @@ class Collator:
         )
         return rows, np.array(sentences, dtype=np.int64), own
 
-    def _gold(self, examples: Sequence[Example], word_counts: np.ndarray) -> dict[str, dict[str, torch.Tensor]]:
-        names = {(task, name) for e in examples for task, arrays in e.gold.items() for name in arrays}
+    def _gold(
+        self, examples: Sequence[Example], word_counts: np.ndarray
+    ) -> dict[str, dict[str, torch.Tensor]]:
+        names = {
+            (task, name) for e in examples for task, arrays in e.gold.items() for name in arrays
+        }
         gold: dict[str, dict[str, torch.Tensor]] = {}
         for task, name in sorted(names):
             parts = [
@@ -118,12 +136,14 @@ class Collator:
 def windows(pieces: int, limit: int | None) -> list[tuple[int, int, int, int]]:
     """Ranges of pieces that fit the encoder: (first, last, own first, own last) of each window.
 
-    Windows overlap by a quarter of the limit; each piece is read from the window in which it stands furthest from an
-    edge. A sequence within the limit is one window.
+    Windows overlap by a quarter of the limit; each piece is read from the window in which it stands
+    furthest from an edge. A sequence within the limit is one window.
     """
     if limit is None or pieces <= limit:
         return [(0, pieces, 0, pieces)]
     overlap = limit // 4
-    starts = list(range(0, pieces - limit, limit - overlap)) + [pieces - limit]
-    cuts = [0] + [(starts[i] + starts[i - 1] + limit) // 2 for i in range(1, len(starts))] + [pieces]
+    starts = [*range(0, pieces - limit, limit - overlap), pieces - limit]
+    cuts = (
+        [0] + [(starts[i] + starts[i - 1] + limit) // 2 for i in range(1, len(starts))] + [pieces]
+    )
     return [(s, s + limit, cuts[i], cuts[i + 1]) for i, s in enumerate(starts)]

@@ -11,18 +11,30 @@ from hiermtl.errors import ModelError
 from hiermtl.tokens.base import Rows, Tokenizer
 
 CACHED_WORDS = 500_000
-PROBE = ["The", "co-operative", "naïve", "Ωmega", "don", "'t", "12,000.5", "Ünïcode", "\u4f60\u597d", "!"]
+PROBE = [
+    "The",
+    "co-operative",
+    "naïve",
+    "Ωmega",
+    "don",
+    "'t",
+    "12,000.5",
+    "Ünïcode",
+    "\u4f60\u597d",
+    "!",
+]
 
 
 class PieceTokenizer(Tokenizer):
     """A fast transformers tokenizer, one word at a time.
 
-    The pieces of a word do not depend on its neighbours when words are given one by one, so that each word form is
-    tokenized once and remembered. This is checked on a probe sentence when the tokenizer is made.
+    The pieces of a word do not depend on its neighbours when words are given one by one, so that
+    each word form is tokenized once and remembered. This is checked on a probe sentence when the
+    tokenizer is made.
     """
 
     def __init__(self, tokenizer: Any, limit: int) -> None:
-        """Takes a `PreTrainedTokenizerFast` and the largest number of units in one row, special pieces included.
+        """Takes a fast tokenizer and the most units in a row, special pieces included.
 
         Raises ModelError when the tokenizer reads a word differently beside other words.
         """
@@ -32,14 +44,17 @@ class PieceTokenizer(Tokenizer):
         start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
         self.prefix, self.suffix = tuple(whole[:start]), tuple(whole[start + len(bare) :])
         self.limit = limit - len(self.prefix) - len(self.suffix)
-        self._unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else self.suffix[-1]
+        self._unknown = (
+            tokenizer.unk_token_id if tokenizer.unk_token_id is not None else self.suffix[-1]
+        )
         self.pad = tokenizer.pad_token_id or 0
         self._pieces: dict[str, np.ndarray] = {}
         together = tokenizer(PROBE, is_split_into_words=True, add_special_tokens=False)["input_ids"]
         apart = np.concatenate(self._lookup(PROBE)).tolist()
         if together != apart:
             raise ModelError(
-                f"the tokenizer {type(tokenizer).__name__} reads a word differently beside other words; "
+                f"the tokenizer {type(tokenizer).__name__} reads a word differently beside "
+                f"other words; "
                 "load it with add_prefix_space=True"
             )
         self.dropped = 0
@@ -57,14 +72,20 @@ class PieceTokenizer(Tokenizer):
                 self._pieces.clear()
                 unseen = list(dict.fromkeys(words))
             encoded = self._tokenizer(
-                [[word] for word in unseen], is_split_into_words=True, add_special_tokens=False, verbose=False
+                [[word] for word in unseen],
+                is_split_into_words=True,
+                add_special_tokens=False,
+                verbose=False,
             )["input_ids"]
             for word, ids in zip(unseen, encoded, strict=True):
                 self._pieces[word] = np.array(ids, dtype=np.int32)
         return [self._pieces[word] for word in words]
 
     def encode(self, sentences: Sequence[Sequence[str]]) -> dict[str, list[np.ndarray]]:
-        """Piece ids and pieces per word; a word without pieces is read as the unknown piece and counted."""
+        """Piece ids and pieces per word.
+
+        A word without pieces is read as the unknown piece and counted.
+        """
         flat = self._lookup([word for words in sentences for word in words])
         counts = np.fromiter((len(ids) for ids in flat), dtype=np.int32, count=len(flat))
         empty = np.flatnonzero(counts == 0)
@@ -79,8 +100,13 @@ class PieceTokenizer(Tokenizer):
         piece_ends = np.concatenate([[0], np.cumsum(counts)])[word_ends]
         return {"pieces": np.split(pieces, piece_ends), "piece_counts": np.split(counts, word_ends)}
 
-    def inputs(self, rows: Rows, features: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """`ids` and `positions`, both (units,) int64; padding units hold the padding piece at position 0."""
+    def inputs(
+        self, rows: Rows, features: Sequence[Mapping[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """`ids` and `positions`, both (units,) int64.
+
+        Padding units hold the padding piece at position 0.
+        """
         ids = np.full(rows.units, self.pad, dtype=np.int64)
         ids[rows.unit_of_copy] = rows.pieces[rows.piece_of_copy]
         for offset, piece in enumerate(self.prefix):
@@ -89,7 +115,9 @@ class PieceTokenizer(Tokenizer):
             ids[rows.starts + rows.lengths - offset] = piece
         positions = np.zeros(rows.units, dtype=np.int64)
         ends = np.cumsum(rows.lengths)
-        within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - rows.lengths, rows.lengths)
+        within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(
+            ends - rows.lengths, rows.lengths
+        )
         positions[np.repeat(rows.starts, rows.lengths) + within] = within
         return {"ids": ids, "positions": positions}
 

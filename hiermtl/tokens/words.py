@@ -1,8 +1,9 @@
 """Whole words and hashed character n-grams, for encoders trained from scratch.
 
-Source: the word side of Hashimoto et al. 2017 (A Joint Many-Task Model, section 2.1): a word is its own vector beside
-the mean of its character n-grams' vectors, word ends marked. Departs: n-grams are hashed into buckets instead of kept
-in a vocabulary, so that every n-gram has a vector and no word form needs to be stored.
+Source: the word side of Hashimoto et al. 2017 (A Joint Many-Task Model, section 2.1): a word is its
+own vector beside the mean of its character n-grams' vectors, word ends marked. Departs: n-grams are
+hashed into buckets instead of kept in a vocabulary, so that every n-gram has a vector and no word
+form needs to be stored.
 """
 
 import hashlib
@@ -21,12 +22,15 @@ CACHED_WORDS = 500_000
 
 
 class WordTokenizer(Tokenizer):
-    """One piece per word: its place in the vocabulary (0: not there), and the buckets of its character n-grams."""
+    """One piece per word: its place in the vocabulary (0.
+
+    Not there), and the buckets of its character n-grams.
+    """
 
     features = ("pieces", "piece_counts", "ngrams", "ngram_counts")
 
     def __init__(self, vocabulary: Sequence[str], buckets: int, *, sizes: Sequence[int]) -> None:
-        """Takes the known word forms, the number of n-gram buckets and the n-gram sizes in characters."""
+        """Takes the known word forms, the number of buckets and the n-gram sizes in characters."""
         self.vocabulary = tuple(vocabulary)
         self.buckets = buckets
         self.sizes = tuple(sizes)
@@ -35,7 +39,7 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def count_words(cls, sentences: Iterable[Sequence[str]], min_count: int) -> tuple[str, ...]:
-        """The word forms that occur at least `min_count` times, most frequent first, ties in code-point order."""
+        """Word forms that occur `min_count` times or more, most frequent first."""
         counts = Counter(word for words in sentences for word in words)
         kept = [(-count, word) for word, count in counts.items() if count >= min_count]
         return tuple(word for _, word in sorted(kept))
@@ -47,14 +51,18 @@ class WordTokenizer(Tokenizer):
         return f"words-{hashlib.sha256(state).hexdigest()[:16]}"
 
     def ngrams(self, word: str) -> np.ndarray:
-        """The distinct buckets of a word's n-grams and of the whole word between its boundary marks, ascending."""
+        """The distinct buckets of a word's n-grams and of the whole marked word, ascending."""
         found = self._ngrams.get(word)
         if found is None:
             marked = f"\x02{word}\x03"
             grams = {marked}
             for size in self.sizes:
-                grams.update(marked[start : start + size] for start in range(len(marked) - size + 1))
-            hashed = {zlib.crc32(gram.encode("utf-8", "surrogatepass")) % self.buckets for gram in grams}
+                grams.update(
+                    marked[start : start + size] for start in range(len(marked) - size + 1)
+                )
+            hashed = {
+                zlib.crc32(gram.encode("utf-8", "surrogatepass")) % self.buckets for gram in grams
+            }
             found = np.array(sorted(hashed), dtype=np.int32)
             if len(self._ngrams) >= CACHED_WORDS:
                 self._ngrams.clear()
@@ -73,12 +81,19 @@ class WordTokenizer(Tokenizer):
             out["ngram_counts"].append(np.array([len(gram) for gram in grams], dtype=np.int32))
         return out
 
-    def inputs(self, rows: Rows, features: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """`ids` (units,), `ngrams` (all,) and `ngram_starts` (units,), int64; padding units have no n-gram."""
+    def inputs(
+        self, rows: Rows, features: Sequence[Mapping[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """`ids` (units,), `ngrams` (all,) and `ngram_starts` (units,), int64.
+
+        Padding units have no n-gram.
+        """
         ids = np.zeros(rows.units, dtype=np.int64)
         ids[rows.unit_of_copy] = rows.pieces[rows.piece_of_copy]
         counts = np.zeros(rows.units, dtype=np.int64)
-        counts[rows.unit_of_copy] = np.concatenate([f["ngram_counts"] for f in features])[rows.piece_of_copy]
+        counts[rows.unit_of_copy] = np.concatenate([f["ngram_counts"] for f in features])[
+            rows.piece_of_copy
+        ]
         ngrams = np.concatenate([f["ngrams"] for f in features]).astype(np.int64)
         return {"ids": ids, "ngrams": ngrams, "ngram_starts": np.cumsum(counts) - counts}
 
