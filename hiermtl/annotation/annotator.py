@@ -1,0 +1,307 @@
+"""What a user holds: texts in, documents out."""
+
+import copy
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, cast
+
+import torch
+
+from hiermtl.annotation.predict import (
+    TOKENS_PER_BATCH,
+    WINDOW,
+    Prediction,
+    check_tasks,
+    predict,
+    predict_scored,
+)
+from hiermtl.document import Document
+from hiermtl.errors import DataError, ModelError, listing
+from hiermtl.evaluation.predictor import HeadInfo
+from hiermtl.hierarchy import Hierarchy
+from hiermtl.model import HierarchicalModel
+from hiermtl.pretrained import find_model, load_model, read_card, save_model
+from hiermtl.text.plain import from_words, split_text
+from hiermtl.text.sentence import Layer, Sentence
+from hiermtl.tokens import Tokenizer
+
+Precision: TypeAlias = Literal["fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+
+Given: TypeAlias = str | Sequence[str] | Sequence[Sentence]
+"""A text to be split, the words of one sentence, or sentences as the readers make them."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A document before annotation: its sentences, and its text if it was given as one."""
+
+    sentences: Sequence[Sentence]
+    text: str | None
+
+
+class Annotator:
+    """A model with its tokenizer.
+
+    Called with a text or a list of words it returns a `Document`; `pipe` takes a stream of them.
+    """
+
+    def __init__(
+        self,
+        model: HierarchicalModel,
+        tokenizer: Tokenizer,
+        *,
+        precision: str | None = None,
+        tokens_per_batch: int = TOKENS_PER_BATCH,
+        card: str | None = None,
+    ) -> None:
+        """Takes a model and the tokenizer it was trained with.
+
+        Args:
+            model: Stays as it is; `bf16` computes with a copy.
+            tokenizer: Words to pieces.
+            precision: Default: what the model's config names, where the processor has bf16
+                arithmetic, else `fp32`.
+            tokens_per_batch: Pieces in a batch.
+            card: The model's README, kept by `save_pretrained`.
+
+        Raises:
+            ModelError: `precision` is neither of the two.
+        """
+        self.model, self.tokenizer, self._card = model, tokenizer, card
+        self.tokens_per_batch = tokens_per_batch
+        self.precision = choose_precision(model, precision)
+        self._computing = model
+        if self.precision == "bf16" and model.dtype != torch.bfloat16:
+            self._computing = copy.deepcopy(model).bfloat16()
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """The tasks and their depths."""
+        return self.model.hierarchy
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks, lowest level first."""
+        return self.model.hierarchy.names
+
+    @property
+    def heads(self) -> Mapping[str, HeadInfo]:
+        """What has to be known of each task's head to score it."""
+        tasks = self.model.config.tasks
+        return {
+            task: HeadInfo.of(self.model.head(task), tasks[task].get("column"))
+            for task in self.tasks
+        }
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """For each task the layer of the data it was trained on; mostly its own name."""
+        tasks = self.model.config.tasks
+        return {task: tasks[task].get("column") or task for task in self.tasks}
+
+    @property
+    def language(self) -> str:
+        """The language whose rules split raw text, a code of spaCy's."""
+        return self.model.config.language
+
+    def __call__(
+        self, text: Given, tasks: Iterable[str] | None = None, *, with_scores: bool = False
+    ) -> Document:
+        """The annotated document; see `pipe`."""
+        return next(self.pipe([text], tasks, with_scores=with_scores))
+
+    def pipe(
+        self,
+        texts: Iterable[Given],
+        tasks: Iterable[str] | None = None,
+        *,
+        with_scores: bool = False,
+        tokens_per_batch: int | None = None,
+        window: int = WINDOW,
+    ) -> Iterator[Document]:
+        """Annotates many texts, batched together, in their order and at constant memory.
+
+        Args:
+            texts: Each a string, which is split into sentences and words; a list of words, which
+                is one sentence; or a list of `Sentence`. An empty one gives an empty document.
+                Half surrogates, which no encoding can write, are read as U+FFFD.
+            tasks: Default: all. Only the blocks of the encoder that these need are run.
+            with_scores: Whether documents also get `scores`.
+            tokens_per_batch: Pieces in a batch. Default: the annotator's.
+            window: Sentences that are read ahead; 1 gives each document as soon as it is read.
+
+        Raises:
+            ModelError: At once, for a task the model does not have.
+            DataError: A text is none of the three kinds, or a word is blank.
+        """
+        names = check_tasks(self.model, tasks)
+        if isinstance(texts, str | bytes):
+            raise DataError(
+                f"one text, {texts[:40]!r}, where several are expected; pass a list of texts, or "
+                "call the annotator itself"
+            )
+        waiting: deque[_Source] = deque()
+        found = predict_scored(
+            self._computing,
+            self.tokenizer,
+            _words(texts, waiting, self.language),
+            tasks=names,
+            tokens_per_batch=tokens_per_batch or self.tokens_per_batch,
+            window=window,
+            with_scores=with_scores,
+        )
+        return self._documents(found, waiting, names, with_scores=with_scores)
+
+    def _documents(
+        self,
+        found: Iterator[Prediction],
+        waiting: deque[_Source],
+        names: Sequence[str],
+        *,
+        with_scores: bool,
+    ) -> Iterator[Document]:
+        levels = {task: self.model.head(task).layer for task in names}
+        for first in found:
+            source = waiting.popleft()
+            rest = (next(found) for _ in source.sentences[1:])
+            predictions = [first, *rest] if source.sentences else []
+            yield Document(
+                source.sentences,
+                [prediction.layers for prediction in predictions],
+                levels=levels,
+                known=self.tasks,
+                scores=[prediction.scores for prediction in predictions] if with_scores else None,
+                text=source.text,
+                language=self.language,
+                columns=self.columns,
+            )
+
+    def predict_layers(
+        self, sentences: Iterable[Sequence[str]], tasks: Iterable[str] | None = None
+    ) -> Iterator[Mapping[str, Layer]]:
+        """The bare layers of sentences given as words, in their order; faster than documents."""
+        return predict(
+            self._computing,
+            self.tokenizer,
+            sentences,
+            tasks=tasks,
+            tokens_per_batch=self.tokens_per_batch,
+        )
+
+    def annotate_text(self, text: str, tasks: Iterable[str] | None = None) -> list[Sentence]:
+        """The sentences of a text, each with its predicted layers."""
+        document = self(text, tasks)
+        pairs = zip(document.source, document.layers, strict=True)
+        return [sentence.with_layers(layers) for sentence, layers in pairs]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes a model folder that `load` reads; see `hiermtl.pretrained.save_model`."""
+        save_model(self.model, self.tokenizer, folder, card=self._card)
+
+    def __repr__(self) -> str:
+        """The encoder, and the tasks from top to bottom."""
+        config = self.model.config
+        name, scheme = config.encoder.get("family"), config.sharing["name"]
+        lines = [
+            f"Annotator: {name} encoder, sharing {scheme}, language {self.language}, "
+            f"{self.precision} on {self.model.device}"
+        ]
+        rows = [("level", "depth", "task", "head", "labels")]
+        for task in reversed(self.hierarchy.tasks):
+            head = self.model.head(task.name)
+            level = str(self.hierarchy.level(task.name))
+            rows.append((level, str(task.depth), task.name, head.kind, str(len(head.labels))))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (c.ljust(w) for c, w in zip(row, widths, strict=True))
+            lines.append("  " + "  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+
+def load(
+    name: str | Path,
+    *,
+    device: str = "cpu",
+    precision: str | None = None,
+    revision: str | None = None,
+) -> Annotator:
+    """The annotator of a model folder, a shipped model or a model of the hub.
+
+    Args:
+        name: Tried as a folder, as a shipped name, and as a hub id, in this order.
+        device: Where to compute, such as `cpu` or `cuda`.
+        precision: See `Annotator`.
+        revision: Of a hub model: a branch, tag or commit.
+
+    Raises:
+        ModelError: There is no such model, or its folder is damaged.
+    """
+    folder = find_model(name, revision=revision)
+    model, tokenizer = load_model(folder, device=device)
+    return Annotator(model, tokenizer, precision=precision, card=read_card(folder))
+
+
+def choose_precision(model: HierarchicalModel, precision: str | None) -> Precision:
+    """The precision asked for, or the model's own where the processor has its arithmetic.
+
+    Raises:
+        ModelError: It is not one of `PRECISIONS`.
+    """
+    asked = model.config.precision if precision is None else precision
+    if asked not in PRECISIONS:
+        raise ModelError(f"precision {asked!r}; allowed are {listing(PRECISIONS)}")
+    if precision is None and asked == "bf16" and not has_bf16(model.device):
+        return "fp32"
+    return cast("Precision", asked)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself instead of imitating it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _words(
+    texts: Iterable[Given], waiting: deque[_Source], language: str
+) -> Iterator[Sequence[str]]:
+    """The words of each sentence; the documents they belong to are put in line in `waiting`."""
+    for text in texts:
+        source = _source(text, language)
+        waiting.append(source)
+        if not source.sentences:
+            yield ()  # keeps the document's place in the line
+        for sentence in source.sentences:
+            yield sentence.words
+
+
+def _source(given: Given, language: str) -> _Source:
+    if isinstance(given, str):
+        text = _SURROGATE.sub("\ufffd", given)
+        return _Source(split_text(text, language), text)
+    if not isinstance(given, Sequence) or isinstance(given, bytes):
+        raise DataError(
+            f"{given!r:.60} ({type(given).__name__}) is no text; pass a string, a list of words, "
+            "or a list of Sentence"
+        )
+    if given and all(isinstance(item, Sentence) for item in given):
+        return _Source([_clean(item) for item in given if isinstance(item, Sentence)], None)
+    words = cast("Sequence[str]", given)
+    return _Source([_clean(from_words(words))] if words else [], None)
+
+
+def _clean(sentence: Sentence) -> Sentence:
+    """The sentence without half surrogates."""
+    if not _SURROGATE.search("".join(sentence.words)):
+        return sentence
+    words = tuple(_SURROGATE.sub("\ufffd", word) for word in sentence.words)
+    return Sentence(words, sent_id=sentence.sent_id, doc_id=sentence.doc_id, origin=sentence.origin)

@@ -1,0 +1,117 @@
+"""Files to the texts that are annotated: a paragraph, a sentence or a line of JSON at a time."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hiermtl.errors import DataError, RecipeError, listing, nearest
+from hiermtl.text.conllu import parse_conllu
+from hiermtl.text.jsonl import parse_jsonl
+from hiermtl.text.lines import MARK, decode, read_lines
+from hiermtl.text.sentence import Sentence
+
+SOURCE_FORMATS = ("txt", "conllu", "jsonl")
+STANDARD = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What becomes one `Document`.
+
+    `given` is a text, the words of a sentence, or sentences. `data` are further keys for JSON
+    lines. `doc_id` names the document the record belongs to, `opens` says whether it is its first.
+    """
+
+    given: str | Sequence[str] | Sequence[Sentence]
+    data: Mapping[str, Any] = field(default_factory=dict)
+    doc_id: str | None = None
+    opens: bool = False
+
+
+def format_of(path: Path) -> str | None:
+    """The format a name ends in, `.gz` aside; `None` if it is none that is read."""
+    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    name = suffix.lower().removeprefix(".")
+    return name if name in SOURCE_FORMATS else None
+
+
+def read_records(source: str | Path, format: str) -> Iterator[Record]:
+    """The records of a file, or of standard input for `-`.
+
+    - `txt`: a paragraph per line; blank lines lie between documents, `doc-1`, `doc-2` and so on.
+    - `conllu`: sentence by sentence, with its own words.
+    - `jsonl`: a line each, its `words` or else its `text`; blank lines are passed over.
+
+    Raises:
+        DataError: With file and line, when the file is missing or malformed.
+    """
+    if str(source) == STANDARD:
+        lines, name = iter(sys.stdin.buffer), "standard input"
+    else:
+        lines, name = read_lines(source), str(source)
+    if format == "txt":
+        return _paragraphs(lines, name)
+    if format == "conllu":
+        return _sentences(lines, name)
+    if format == "jsonl":
+        return _objects(lines, name)
+    raise RecipeError(
+        f"input format {format!r}; allowed are {listing(SOURCE_FORMATS)}"
+        f"{nearest(format, SOURCE_FORMATS)}"
+    )
+
+
+def files_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files below a folder that can be read, and those that are left alone; hidden ones aside.
+
+    Raises:
+        DataError: None can be read.
+    """
+    every = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    )
+    read = [path for path in every if format_of(path)]
+    if not read:
+        raise DataError(
+            f"no file here can be annotated, of {len(every)}; names must end in .txt, .conllu or "
+            ".jsonl (or one of these and .gz)",
+            folder,
+        )
+    return read, [path for path in every if not format_of(path)]
+
+
+def _paragraphs(lines: Iterable[bytes], name: str) -> Iterator[Record]:
+    documents, offset, opens = 0, 0, True
+    for number, line in enumerate(lines, 1):
+        raw = line.removeprefix(MARK) if number == 1 else line
+        text = decode(raw, name, line=number, offset=offset + len(line) - len(raw)).strip()
+        offset += len(line)
+        if not text:
+            opens = True
+            continue
+        documents += opens
+        doc_id = f"doc-{documents}"
+        yield Record(text, {"doc_id": doc_id}, doc_id, opens)
+        opens = False
+
+
+def _sentences(lines: Iterable[bytes], name: str) -> Iterator[Record]:
+    last: str | None = None
+    for number, sentence in enumerate(parse_conllu(lines, name)):
+        ids = {"sent_id": sentence.sent_id, "doc_id": sentence.doc_id}
+        opens = not number or sentence.doc_id != last
+        last = sentence.doc_id
+        data = {key: value for key, value in ids.items() if value is not None}
+        yield Record((sentence,), data, sentence.doc_id, opens)
+
+
+def _objects(lines: Iterable[bytes], name: str) -> Iterator[Record]:
+    for line in parse_jsonl(lines, name):
+        own = line.data.get("id")
+        doc_id = str(own) if isinstance(own, str | int) else f"line-{line.origin.line}"
+        given = line.words if line.words is not None else line.text or ""
+        yield Record(given, line.data, doc_id, True)

@@ -1,0 +1,158 @@
+"""Documents to files, written whole or not at all."""
+
+import errno
+import json
+import os
+import secrets
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from hiermtl.annotation.reading import STANDARD, Record
+from hiermtl.document import Document
+from hiermtl.errors import RunError
+from hiermtl.text.conllu import render_conllu
+
+SUFFIXES = {"conllu": ".conllu", "jsonl": ".jsonl", "docbin": ".spacy"}
+FORMAT_OF = {**{suffix: name for name, suffix in SUFFIXES.items()}, ".docbin": "docbin"}
+
+
+class Writer(ABC):
+    """Takes records with their documents in order, and writes them to an open file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    @abstractmethod
+    def write(self, record: Record, document: Document) -> None:
+        """Takes one document."""
+
+    def finish(self) -> None:  # noqa: B027 - most writers hold nothing back
+        """Writes what is held back."""
+
+
+class ConlluWriter(Writer):
+    """Sentences read from CoNLL-U keep their lines; others get `# newdoc` and `# sent_id`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self._sentences = 0
+
+    def write(self, record: Record, document: Document) -> None:
+        """Writes the document's sentences."""
+        blocks = []
+        opens = record.opens
+        for sentence, layers in zip(document.source, document.conllu_layers(), strict=True):
+            self._sentences += 1
+            own = sentence
+            if sentence.lines is None:
+                own = replace(sentence, doc_id=record.doc_id, sent_id=str(self._sentences))
+            blocks.append(render_conllu(own, layers, newdoc=opens))
+            opens = False
+        self.file.write("".join(blocks).encode("utf-8"))
+
+
+class JsonlWriter(Writer):
+    """One object per record: its own keys, and over them those of `Document.to_dict`.
+
+    A `text` that the record has itself stays.
+    """
+
+    def write(self, record: Record, document: Document) -> None:
+        """Writes one line."""
+        data: dict[str, Any] = {**record.data, **document.to_dict()}
+        if isinstance(record.data.get("text"), str):
+            data["text"] = record.data["text"]
+        try:
+            line = json.dumps(data, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:  # a half surrogate in a key of the input
+            line = json.dumps(data).encode("ascii")
+        self.file.write(line + b"\n")
+
+
+class DocBinWriter(Writer):
+    """A spaCy `DocBin`, one `Doc` per document.
+
+    Its format holds all documents in one compressed block, so that they stay in memory, as arrays
+    of numbers, until the end.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        from spacy.tokens import DocBin
+
+        self._docs = DocBin()
+        self._parts: list[Document] = []
+        self._pipeline: Any = None
+
+    def write(self, record: Record, document: Document) -> None:
+        """Takes one document, or one more sentence of a document."""
+        if record.opens or record.doc_id is None:
+            self._add()
+        self._parts.append(document)
+
+    def finish(self) -> None:
+        """Writes the file."""
+        self._add()
+        self.file.write(self._docs.to_bytes())
+
+    def _add(self) -> None:
+        if not self._parts:
+            return
+        first = self._parts[0]
+        if self._pipeline is None:
+            import spacy
+
+            self._pipeline = spacy.blank(first.language)
+        whole = first if len(self._parts) == 1 else Document.join(self._parts)
+        self._docs.add(whole.to_spacy(self._pipeline))
+        self._parts = []
+
+
+WRITERS: dict[str, type[Writer]] = {
+    "conllu": ConlluWriter,
+    "jsonl": JsonlWriter,
+    "docbin": DocBinWriter,
+}
+
+
+@contextmanager
+def whole_file(target: str | Path) -> Iterator[BinaryIO]:
+    """A file to write in, which gets its name when all went well; `-` is standard output.
+
+    Until then it lies under another name in the same folder, and an error removes it. What is no
+    regular file (a pipe, say) is written to directly.
+
+    Raises:
+        RunError: It cannot be written, for lack of space or of permission.
+    """
+    if str(target) == STANDARD:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(target).resolve()
+    if path.exists() and not path.is_file():
+        with open(path, "wb") as file:
+            yield file
+        return
+    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(beside, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not full and Path(error.filename or "") != beside:
+            raise
+        reason = "no space left" if full else error.strerror
+        raise RunError(
+            f"{path}: cannot be written ({reason}); make room, or name another output"
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,355 @@
+"""What annotation gives back: a text, its words, and what the model says at each level.
+
+Plain data: nothing here needs torch, and only `to_spacy` needs spaCy.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate, chain, pairwise
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hiermtl.document.parts import Arcs, SentenceView, Span, slice_of, text_of
+from hiermtl.document.table import counted, table
+from hiermtl.errors import DataError, ModelError, listing, nearest
+from hiermtl.text.bio import bio_spans, repair_bio
+from hiermtl.text.conllu import render_conllu
+from hiermtl.text.conllu_write import WRITABLE
+from hiermtl.text.plain import word_offsets
+from hiermtl.text.sentence import Layer, Sentence, Tags, Tree
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+
+class Document:
+    """An annotated text.
+
+    A *level* is one task's annotation. A level the document does not have raises ModelError; the
+    message lists those it has. Places of words are counted from 0 over the whole document.
+    `source` and `layers` are the sentences and their layers as they were given, `kinds` says of
+    each level whether it is `tags` or `tree`.
+    """
+
+    def __init__(
+        self,
+        sentences: Iterable[Sentence],
+        layers: Iterable[Mapping[str, Layer]],
+        *,
+        levels: Mapping[str, str] | None = None,
+        known: Iterable[str] = (),
+        scores: Iterable[Mapping[str, Sequence[float]]] | None = None,
+        text: str | None = None,
+        language: str = "xx",
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        """Takes sentences and, for each, its predicted layers.
+
+        Args:
+            sentences: In the order of the text.
+            layers: For each sentence, task to layer.
+            levels: Task to `tags` or `tree`, in the order to show them. Default: as in the layers.
+            known: All tasks of the model, for messages.
+            scores: For each sentence, task to a probability per word.
+            text: The text, verbatim. Default: made from the sentences.
+            language: A code of spaCy's, `xx` for any other.
+            columns: Task to the layer it is written as in CoNLL-U. Default: its own name.
+
+        Raises:
+            DataError: A layer does not have one value per word of its sentence.
+        """
+        self.source = tuple(sentences)
+        self.layers: tuple[Mapping[str, Layer], ...] = tuple(dict(found) for found in layers)
+        if levels is None:
+            kinds = {name: _kind(layer) for found in self.layers for name, layer in found.items()}
+        else:
+            kinds = dict(levels)
+        self.kinds: Mapping[str, str] = kinds
+        self.language = language
+        self._known, self._given = tuple(known), text
+        self._columns = dict(columns or {})
+        self._scores = None if scores is None else tuple(scores)
+        self._check()
+
+    def _check(self) -> None:
+        if len(self.layers) != len(self.source):
+            raise DataError(
+                f"layers of {len(self.layers)} sentences for {len(self.source)} sentences; "
+                "give one mapping per sentence"
+            )
+        for sentence, found in zip(self.source, self.layers, strict=True):
+            for task in self.kinds:
+                if task not in found:
+                    raise DataError(f"a sentence lacks the level {task!r} that the document has")
+                count = _length(found[task])
+                if count != len(sentence.words):
+                    raise DataError(
+                        f"level {task!r} has {count} values for {len(sentence.words)} words; "
+                        "give one per word"
+                    )
+
+    @classmethod
+    def join(cls, documents: Sequence["Document"]) -> "Document":
+        """One document of several with the same levels, in this order; at least one."""
+        first = documents[0]
+        scored = all(document._scores is not None for document in documents)
+        return cls(
+            chain.from_iterable(document.source for document in documents),
+            chain.from_iterable(document.layers for document in documents),
+            levels=first.kinds,
+            known=first._known,
+            scores=chain.from_iterable(d._scores or () for d in documents) if scored else None,
+            language=first.language,
+            columns=first._columns,
+        )
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The tasks this document is annotated with, lowest level first."""
+        return tuple(self.kinds)
+
+    @cached_property
+    def text(self) -> str:
+        """The text as it was given, or, for words, the words with a space between them."""
+        return text_of(self.source) if self._given is None else self._given
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """All words."""
+        return tuple(chain.from_iterable(sentence.words for sentence in self.source))
+
+    @cached_property
+    def offsets(self) -> tuple[tuple[int, int], ...]:
+        """For each word its (start, end) in `text`, in characters, half open.
+
+        Raises:
+            DataError: The words are not slices of the text (multiword tokens of CoNLL-U).
+        """
+        return tuple(word_offsets(self.text, self.words))
+
+    @cached_property
+    def sentences(self) -> tuple[SentenceView, ...]:
+        """The sentences, each with its place in the document."""
+        ends = accumulate((len(sentence.words) for sentence in self.source), initial=0)
+        ranges = enumerate(pairwise(ends))
+        return tuple(SentenceView(self, place, a, b) for place, (a, b) in ranges)
+
+    def tags(self, task: str) -> Tags:
+        """One label per word.
+
+        Raises:
+            ModelError: The level is absent, or is a tree.
+        """
+        if self._kind_of(task) != "tags":
+            raise ModelError(f"level {task!r} is a tree, not tags; read it with arcs({task!r})")
+        found = (layers[task] for layers in self.layers)
+        return tuple(chain.from_iterable(tags for tags in found if not isinstance(tags, Tree)))
+
+    def spans(self, task: str) -> tuple[Span, ...]:
+        """The spans of a level whose labels are IOB2, in order; an `I-` without begin begins one.
+
+        Raises:
+            ModelError: The level is absent, or its labels are no span tags.
+        """
+        tags = self.tags(task)
+        spans: list[Span] = []
+        for sentence in self.sentences:
+            own = repair_bio(tags[sentence.start : sentence.end])[0]
+            found = bio_spans(own)
+            if found is None:
+                odd = next(tag for tag in own if tag is None or tag[:2] not in ("O", "B-", "I-"))
+                raise ModelError(
+                    f"level {task!r} holds no spans: one of its labels is {odd!r}, and allowed are "
+                    f"O, B-... and I-...; read it with tags({task!r})"
+                )
+            for start, end, label in found:
+                first, last = sentence.start + start, sentence.start + end
+                text = slice_of(self.source[sentence.place], start, end)
+                spans.append(Span(first, last, label, text))
+        return tuple(spans)
+
+    def arcs(self, task: str = "dep") -> Arcs:
+        """The trees of a level; `tree` is the one of `dep`.
+
+        Raises:
+            ModelError: The level is absent, or holds tags.
+        """
+        if self._kind_of(task) != "tree":
+            raise ModelError(f"level {task!r} holds tags, not a tree; read it with tags({task!r})")
+        heads: list[int] = []
+        relations: list[str] = []
+        for sentence, layers in zip(self.sentences, self.layers, strict=True):
+            tree = layers[task]
+            assert isinstance(tree, Tree)
+            shift = sentence.start - 1
+            heads += [head + shift if head else -1 for head in tree.heads]
+            relations += [relation or "_" for relation in tree.relations]
+        return Arcs(tuple(heads), tuple(relations))
+
+    @property
+    def entities(self) -> tuple[Span, ...]:
+        """The entities of level `ner`."""
+        return self.spans("ner")
+
+    @property
+    def tree(self) -> Arcs:
+        """The dependency trees of level `dep`."""
+        return self.arcs("dep")
+
+    @property
+    def roles(self) -> NoReturn:
+        """The semantic roles of level `srl`; no head predicts them yet."""
+        self._refuse("srl")
+
+    @property
+    def relations(self) -> NoReturn:
+        """The relations between entities of level `relation`; no head predicts them yet."""
+        self._refuse("relation")
+
+    @property
+    def clusters(self) -> NoReturn:
+        """The mentions of one thing, level `coref`; no head predicts them yet."""
+        self._refuse("coref")
+
+    @property
+    def labels(self) -> NoReturn:
+        """The classes of whole sentences or texts; no head predicts them yet."""
+        self._refuse("classification")
+
+    @property
+    def scores(self) -> Mapping[str, tuple[float, ...]]:
+        """For each level that has them: how probable the model holds each word's label, 0 to 1.
+
+        Raises:
+            ModelError: The document was annotated without them.
+        """
+        if self._scores is None:
+            raise ModelError("this document has no scores; annotate with with_scores=True")
+        found = [scores for scores in self._scores if scores]
+        levels = [task for task in self.kinds if all(task in scores for scores in found)]
+        return {
+            task: tuple(chain.from_iterable(scores.get(task, ()) for scores in self._scores))
+            for task in levels
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON.
+
+        Keys: `text`, `words`, `sentences` ([start, end] of each), `tags` (level to labels), and
+        those of `entities` (start, end, label, text), `trees` (level to heads and relations, as in
+        `Arcs`) and `scores` (level to four decimals) that the document has.
+        """
+        of_kind = {kind: [t for t, k in self.kinds.items() if k == kind] for kind in _KINDS}
+        data: dict[str, Any] = {
+            "text": self.text,
+            "words": list(self.words),
+            "sentences": [[sentence.start, sentence.end] for sentence in self.sentences],
+            "tags": {task: list(self.tags(task)) for task in of_kind["tags"]},
+        }
+        if "ner" in of_kind["tags"]:
+            keys = ("start", "end", "label", "text")
+            data["entities"] = [{key: getattr(s, key) for key in keys} for s in self.entities]
+        if of_kind["tree"]:
+            trees = {task: self.arcs(task) for task in of_kind["tree"]}
+            data["trees"] = {
+                task: {"heads": list(arcs.heads), "relations": list(arcs.relations)}
+                for task, arcs in trees.items()
+            }
+        if self._scores is not None:
+            data["scores"] = {t: [round(v, 4) for v in vs] for t, vs in self.scores.items()}
+        return data
+
+    def to_conllu(self) -> str:
+        """The sentences in CoNLL-U; of sentences read from it, columns not predicted stay.
+
+        Levels without a place in that format are left out; `levels` names all.
+        """
+        return "".join(
+            render_conllu(sentence, layers)
+            for sentence, layers in zip(self.source, self.conllu_layers(), strict=True)
+        )
+
+    def conllu_layers(self) -> Iterator[dict[str, Layer]]:
+        """For each sentence what CoNLL-U has a place for, under that place's name."""
+        columns = conllu_columns({task: self._columns.get(task, task) for task in self.kinds})
+        for layers in self.layers:
+            yield {column: layers[task] for task, column in columns.items()}
+
+    def to_spacy(self, nlp: "Language | None" = None) -> "Doc":
+        """A spaCy `Doc` with native fields.
+
+        `upos` goes to `pos_`, `xpos` to `tag_`, `feats` to `morph`, `lemma` to `lemma_`, `dep` to
+        heads and `dep_` (`root` as `ROOT`), `ner` to `ents`, and other levels of spans to
+        `doc.spans`. Words are the document's; runs of white space between them become one space.
+
+        Args:
+            nlp: The pipeline whose vocabulary is used. Default: a blank one of the language.
+        """
+        from hiermtl.document.bridge import as_spacy
+
+        return as_spacy(self, nlp)
+
+    def _kind_of(self, task: str) -> str:
+        if task not in self.kinds:
+            self._refuse(task)
+        return self.kinds[task]
+
+    def _refuse(self, task: str) -> NoReturn:
+        if task in self._known:
+            names = ", ".join(map(repr, [*self.kinds, task]))
+            way = f"the model has it: annotate with tasks=[{names}]"
+        else:
+            more = set(self._known) - set(self.kinds)
+            of_model = f"the model has {listing(self._known)}: " if more else ""
+            way = f"{of_model}annotate with a model that has {task!r}"
+        raise ModelError(
+            f"this document has no level {task!r}; it has {listing(self.kinds)}"
+            f"{nearest(task, self.kinds)}; {way}"
+        )
+
+    def __len__(self) -> int:
+        """The number of words."""
+        return len(self.words)
+
+    def __bool__(self) -> bool:
+        """True, also without words."""
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        """Whether text, sentences and annotation are the same; scores do not count."""
+        if not isinstance(other, Document):
+            return NotImplemented
+        return self._identity() == other._identity()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _identity(self) -> tuple[object, ...]:
+        return self.text, [s.words for s in self.source], self.levels, list(map(dict, self.layers))
+
+    def __repr__(self) -> str:
+        """The words with their annotation, one word a line, the first forty of them."""
+        counts = f"{counted(len(self), 'word')}, {counted(len(self.source), 'sentence')}"
+        return "\n".join([f"Document of {counts}, levels: {listing(self.kinds)}", *table(self)])
+
+
+def conllu_columns(tasks: Mapping[str, str]) -> dict[str, str]:
+    """The tasks CoNLL-U has a place for, of tasks and their layers.
+
+    Of several tasks with one layer, the one that has its name is written, or else the first.
+    """
+    owners: dict[str, str] = {}
+    for task, layer in tasks.items():
+        if layer in WRITABLE and (layer not in owners or task == layer):
+            owners[layer] = task
+    return {task: layer for layer, task in owners.items()}
+
+
+_KINDS = ("tags", "tree")
+
+
+def _kind(layer: Layer) -> str:
+    return "tree" if isinstance(layer, Tree) else "tags"
+
+
+def _length(layer: Layer) -> int:
+    return len(layer.heads) if isinstance(layer, Tree) else len(layer)

@@ -1,0 +1,87 @@
+"""What a document is read in: spans, trees, sentences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hiermtl.text.sentence import Layer, Sentence, Tags
+
+if TYPE_CHECKING:
+    from hiermtl.document.base import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Words `start` to `end` of a document (half open, from 0), their label and their text."""
+
+    start: int
+    end: int
+    label: str
+    text: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Arcs:
+    """Dependency trees over the words of a document, one tree per sentence.
+
+    `heads[i]` is the place in the document, from 0, of the head of word i, and -1 where word i is
+    the root of its sentence; `relations[i]` is the label of that arc.
+    """
+
+    heads: tuple[int, ...]
+    relations: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SentenceView:
+    """One sentence of a document: words `start` to `end` of it, half open."""
+
+    document: "Document" = field(repr=False)
+    place: int
+    start: int
+    end: int
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of the sentence."""
+        return self.document.source[self.place].words
+
+    @property
+    def text(self) -> str:
+        """The text of the sentence, without the white space behind it."""
+        return text_of([self.document.source[self.place]])
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """What the model said; trees count words from 1 within the sentence, 0 is the root."""
+        return self.document.layers[self.place]
+
+    def tags(self, task: str) -> Tags:
+        """The labels of the sentence's words."""
+        return self.document.tags(task)[self.start : self.end]
+
+    def spans(self, task: str = "ner") -> tuple[Span, ...]:
+        """The spans that lie in the sentence, in words of the document."""
+        return tuple(s for s in self.document.spans(task) if self.start <= s.start < self.end)
+
+    def __len__(self) -> int:
+        """The number of words."""
+        return self.end - self.start
+
+
+def text_of(sentences: Sequence[Sentence]) -> str:
+    """The text of neighbouring sentences, without white space behind the last."""
+    parts = []
+    for sentence in sentences:
+        text = sentence.text
+        parts.append(slice_of(sentence, 0, len(sentence.words)) if text is None else text)
+        spaces = sentence.space_after
+        parts.append(" " if spaces is None or (spaces and spaces[-1]) else "")
+    return "".join(parts[:-1])
+
+
+def slice_of(sentence: Sentence, start: int, end: int) -> str:
+    """Words `start` to `end` as text, without white space behind the last."""
+    spaces = sentence.space_after or (True,) * len(sentence.words)
+    pairs = zip(sentence.words[start:end], spaces[start:end], strict=True)
+    return "".join(f"{word} " if space else word for word, space in pairs).rstrip(" ")

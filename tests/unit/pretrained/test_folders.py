@@ -1,0 +1,300 @@
+"""Model folders: what is saved is loaded, bit for bit, and damage is named."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel
+from transformers.utils import logging
+
+from hiermtl.encoders.bilstm import BiLstmEncoder
+from hiermtl.errors import ModelError, RunError
+from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.pretrained import find_model, load_model, read_card, save_model
+from hiermtl.pretrained import saving as saving_module
+from hiermtl.pretrained.weights import check_weights
+from hiermtl.records import Example
+from hiermtl.tokens import Collator, Tokenizer
+
+Parts = tuple[HierarchicalModel, Tokenizer]
+WORDS = [["a", "bca", "."], ["cab"], ["b"] * 40]
+
+
+def scores(model: HierarchicalModel, tokenizer: Tokenizer) -> dict[str, torch.Tensor]:
+    arrays = tokenizer.encode(WORDS)
+    others = [name for name in arrays if not name.startswith("piece")]
+    examples = [
+        Example(arrays["pieces"][i], arrays["piece_counts"][i], {n: arrays[n][i] for n in others})
+        for i in range(len(WORDS))
+    ]
+    batch = Collator(tokenizer, model.routes.depths())(examples, model.hierarchy.names)
+    with torch.inference_mode():
+        outputs = model(batch, model.hierarchy.names)
+    return {f"{t}.{n}": v for t, output in outputs.items() for n, v in output.scores.items()}
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert list(first) == list(second)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture
+def folder(bert: Parts, tmp_path: Path) -> Path:
+    save_model(*bert, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_loaded_model_computes_the_same_bits(parts: Parts, tmp_path: Path):
+    save_model(*parts, tmp_path / "model")
+    torch.manual_seed(1)
+    model, tokenizer = load_model(tmp_path / "model")
+    assert_same(scores(model, tokenizer), scores(*parts))
+    assert not model.training
+    assert tokenizer.fingerprint == parts[1].fingerprint
+
+
+def test_transformers_loads_it_as_well(parts: Parts, tmp_path: Path):
+    save_model(*parts, tmp_path)
+    for kind in (HierarchicalModel, AutoModel):
+        model = kind.from_pretrained(tmp_path)
+        assert isinstance(model, HierarchicalModel)
+        assert_same(scores(model, parts[1]), scores(*parts))
+
+
+def test_a_model_saved_by_transformers_loads(bert: Parts, tmp_path: Path):
+    bert[0].save_pretrained(tmp_path)
+    bert[1].save(tmp_path)
+    assert_same(scores(*load_model(tmp_path)), scores(*bert))
+
+
+def test_shards_load(bert: Parts, tmp_path: Path):
+    bert[0].save_pretrained(tmp_path, max_shard_size="20KB")
+    bert[1].save(tmp_path)
+    shards = sorted(tmp_path.glob("model-*.safetensors"))
+    assert len(shards) > 1
+    assert_same(scores(*load_model(tmp_path)), scores(*bert))
+    shards[1].unlink()
+    with pytest.raises(ModelError, match=f"names {shards[1].name}, which is missing"):
+        load_model(tmp_path)
+
+
+def test_saving_over_shards_removes_them(bert: Parts, tmp_path: Path):
+    bert[0].save_pretrained(tmp_path, max_shard_size="20KB")
+    save_model(*bert, tmp_path)
+    assert [path.name for path in tmp_path.glob("model*")] == ["model.safetensors"]
+    load_model(tmp_path)
+
+
+def test_nothing_is_printed_and_settings_stay(
+    bert: Parts, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    save_model(*bert, tmp_path)
+    load_model(tmp_path)
+    assert capfd.readouterr() == ("", "")
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+
+
+def test_a_run_folder_keeps_what_else_lies_in_it(bert: Parts, folder: Path):
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "step").write_text("1")
+    (folder / "scores.json").write_text("[]")
+    before = (folder / "config.json").read_bytes()
+    save_model(*bert, folder, card="new card")
+    assert (folder / "checkpoints" / "step").read_text() == "1"
+    assert (folder / "scores.json").exists()
+    assert (folder / "config.json").read_bytes() == before
+    assert read_card(folder) == "new card"
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_the_default_card_lists_the_tasks(folder: Path):
+    card = read_card(folder)
+    assert card is not None
+    assert card.startswith("---\nlibrary_name: hiermtl\n")
+    assert "| 2 | 2 | dep | biaffine | 2 |" in card
+    assert read_card(folder.parent) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        Exception("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_leaves_the_old_model_whole(
+    bert: Parts, folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    def fail(*_: object) -> None:
+        raise error
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(bert[1], "save", fail)
+    with pytest.raises(RunError, match=r"model: no space left.*\d+ bytes are free"):
+        save_model(*bert, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_place_that_cannot_be_written_is_named(bert: Parts, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="file is a file; name a folder"):
+        save_model(*bert, tmp_path / "file")
+    with pytest.raises(RunError, match="cannot be saved"):
+        save_model(*bert, tmp_path / "file" / "below")
+
+
+def test_an_error_of_the_program_stays_itself(
+    bert: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(saving_module, "default_card", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save_model(*bert, tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def edit(change: Callable[[dict], object]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        data = json.loads((folder / "config.json").read_text())
+        change(data)
+        (folder / "config.json").write_text(json.dumps(data))
+
+    return damage
+
+
+def cut(name: str, size: int) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size])
+
+
+def flip(place: int) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        data = bytearray((folder / "model.safetensors").read_bytes())
+        data[place] ^= 4
+        (folder / "model.safetensors").write_bytes(data)
+
+    return damage
+
+
+def retensor(change: Callable[[dict], object]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "config.json").unlink(), r"model: there is no config\.json"),
+        (lambda f: (f / "model.safetensors").unlink(), r"there is no model\.safetensors"),
+        (lambda f: (f / "tokenizer.json").unlink(), r"there is no tokenizer\.json"),
+        (cut("config.json", 40), r"config\.json:\d+:\d+: damaged JSON"),
+        (cut("tokenizer.json", 40), r"tokenizer\.json:\d+:\d+: damaged JSON"),
+        (
+            lambda f: (f / "tokenizer.json").write_text('{"model": 3}'),
+            r"model: the tokenizer cannot be read",
+        ),
+        (lambda f: (f / "config.json").write_text("[1]"), "holds a JSON list, allowed is an"),
+        (lambda f: (f / "config.json").write_bytes(b"\xff\xfe{"), "cannot be read"),
+        (edit(lambda d: d.update(model_type="bert")), "model_type is 'bert'.*'hiermtl'"),
+        (edit(lambda d: d.pop("model_type")), "model_type is None"),
+        (edit(lambda d: d.update(format_version=99)), "format_version is 99.*reads up to 1"),
+        (edit(lambda d: d.update(format_version="x")), "format_version is 'x'"),
+        (edit(lambda d: d.pop("tasks")), "`tasks` is missing or empty"),
+        (edit(lambda d: d["tasks"]["dep"].pop("head")), "no model can be built.*'head'"),
+        (edit(lambda d: d["tasks"]["dep"].update(depth=9)), "tasks.dep.depth is 9"),
+        (edit(lambda d: d["tasks"]["dep"].update(head="x")), "head 'x' is not known"),
+        (edit(lambda d: d["encoder"].update(family="x")), "family 'x' is not supported"),
+        (edit(lambda d: d["tasks"]["upos"]["labels"].append("Y")), r"another shape.*heads\.upos"),
+        (cut("model.safetensors", 4), "damaged or cut short"),
+        (cut("model.safetensors", 5000), "damaged or cut short: it has 5000 bytes|header should"),
+        (cut("model.safetensors", -1), "damaged or cut short: it has"),
+        (flip(1), "damaged or cut short"),
+        (flip(9), "damaged or cut short"),
+        (flip(-1), r"bytes are not those that were written \(checksum\)"),
+        (flip(-5000), "checksum"),
+        (retensor(lambda t: t.pop("heads.upos.output.bias")), "misses the tensors heads.upos.out"),
+        (
+            retensor(lambda t: t.update({f"x{i}": torch.zeros(1) for i in range(6)})),
+            "does not have: x0, x1, x2, x3 and 2 more",
+        ),
+        (
+            retensor(lambda t: t.update({"heads.ner.start": torch.zeros(7)})),
+            r"another shape.*heads\.ner\.start \(7,\) instead of \(3,\)",
+        ),
+    ],
+)
+def test_damage_is_named(folder: Path, damage: Callable[[Path], None], message: str):
+    damage(folder)
+    with pytest.raises(ModelError, match=message) as caught:
+        load_model(folder)
+    assert caught.value.exit_code == 2
+
+
+def test_a_damaged_word_list_is_named(parts: Parts, tmp_path: Path):
+    if parts[0].config.encoder["family"] != "bilstm":
+        pytest.skip("word pieces")
+    save_model(*parts, tmp_path)
+    (tmp_path / "words.json").write_text('{"vocabulary": []}')
+    with pytest.raises(ModelError, match=r"words\.json: damaged \(KeyError\('buckets'\)\)"):
+        load_model(tmp_path)
+    (tmp_path / "words.json").unlink()
+    with pytest.raises(ModelError, match=r"there is no words\.json"):
+        load_model(tmp_path)
+
+
+def test_no_code_of_a_folder_is_run(folder: Path):
+    (folder / "evil.py").write_text("raise SystemExit('ran')\n")
+    own = {"AutoConfig": "evil.C", "AutoModel": "evil.M", "AutoTokenizer": ["evil.T", None]}
+    edit(lambda d: d.update(auto_map=own))(folder)
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "auto_map": own}))
+    load_model(folder)
+
+
+def test_an_unknown_name_lists_what_was_looked_for(tmp_path: Path):
+    with pytest.raises(ModelError, match=r"no model 'nothing'.*a folder \(.*nothing\).*shipped"):
+        load_model("nothing")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="file is a file; name the folder"):
+        load_model(tmp_path / "file")
+
+
+def test_without_network_a_hub_id_points_to_folders():
+    with pytest.raises(ModelError, match=r"no model 'owner/name'.*the hub \(.*existing folder"):
+        load_model("owner/name")
+
+
+def test_a_shipped_name_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hiermtl.pretrained.finding.SHIPPED", folder.parent)
+    assert find_model("model") == folder
+    with pytest.raises(ModelError, match=r"shipped model \(model; did you mean 'model'\?\)"):
+        find_model("modell")
+
+
+def test_an_unusable_device_is_named(folder: Path):
+    with pytest.raises(ModelError, match="device 'nonsense' cannot be used"):
+        load_model(folder, device="nonsense")
+
+
+def test_the_checksum_is_of_the_tensors_alone(folder: Path):
+    tensors = load_file(folder / "model.safetensors")
+    check_weights(folder / "model.safetensors")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    check_weights(folder / "model.safetensors")
+
+
+def test_class_weights_survive(tmp_path: Path):
+    encoder = BiLstmEncoder(layers=1, hidden=8, vocabulary=2, buckets=31)
+    task = {"depth": 1, "head": "tagging", "labels": ["A", "B"]}
+    task["options"] = {"class_weights": [0.5, 2.0]}
+    model = HierarchicalModel(HierarchicalConfig(encoder.config(), {"upos": task}), encoder)
+    model.save_pretrained(tmp_path)
+    again = HierarchicalModel.from_pretrained(tmp_path)
+    assert again.head("upos").get_buffer("class_weights").tolist() == [0.5, 2.0]
