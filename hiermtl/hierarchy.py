@@ -1,7 +1,8 @@
 """Which task is read at which encoder depth.
 
-A *depth* is an index into the encoder: 0 is the embedding, k the output of block k. A *level* is a task's rank in the
-hierarchy: 1 for the lowest depth in use, 2 for the next, and so on. Two tasks may share a depth, and then a level.
+A *depth* is an index into the encoder: 0 is the embedding, k the output of block k. A *level* is a
+task's rank in the hierarchy: 1 for the lowest depth in use, 2 for the next, and so on. Two tasks
+may share a depth, and then a level.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,8 +15,8 @@ from hiermtl.errors import RecipeError
 class Task:
     """What is predicted, and where.
 
-    `weight` multiplies the task's loss. `frozen` keeps the head as it is. An `auxiliary` task shapes training and has
-    no say in which checkpoint is best.
+    `weight` multiplies the task's loss. `frozen` keeps the head as it is. An `auxiliary` task
+    shapes training and has no say in which checkpoint is best.
     """
 
     name: str
@@ -26,7 +27,10 @@ class Task:
 
 
 class Hierarchy:
-    """The tasks in order of depth; ties in order of name, so that the order of declaration means nothing."""
+    """The tasks in order of depth.
+
+    Ties in order of name, so that the order of declaration means nothing.
+    """
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         """Raises RecipeError when there is no task, a name occurs twice or a depth is below 1."""
@@ -36,10 +40,14 @@ class Hierarchy:
             raise RecipeError("the hierarchy has no task; name at least one under `tasks`")
         if len(self._by_name) < len(self.tasks):
             names = sorted(task.name for task in self.tasks)
-            raise RecipeError(f"task names are {', '.join(names)}; give each task a name of its own")
+            raise RecipeError(
+                f"task names are {', '.join(names)}; give each task a name of its own"
+            )
         for task in self.tasks:
             if task.depth < 1:
-                raise RecipeError(f"tasks.{task.name}.depth is {task.depth}; a task is read at depth 1 or above")
+                raise RecipeError(
+                    f"tasks.{task.name}.depth is {task.depth}; a task is read at depth 1 or above"
+                )
         self._depths = sorted({task.depth for task in self.tasks})
 
     @property

@@ -27,6 +27,7 @@ from hiermtl.pretrained import find_model, load_model, read_card, save_model
 from hiermtl.text.plain import from_words, split_text
 from hiermtl.text.sentence import Layer, Sentence
 from hiermtl.tokens import Tokenizer
+from hiermtl.training.settings import has_bf16
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
@@ -259,16 +260,6 @@ def choose_precision(model: HierarchicalModel, precision: str | None) -> Precisi
     if precision is None and asked == "bf16" and not has_bf16(model.device):
         return "fp32"
     return cast("Precision", asked)
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself instead of imitating it."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
-        return False
-    known = torch.cpu.get_capabilities()
-    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _words(

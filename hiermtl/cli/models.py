@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from hiermtl.cli.arguments import DataDir, ModelName, Quiet, Tasks, read_names
-from hiermtl.cli.output import rows_as_json, say, write_whole
+from hiermtl.cli.output import say, write_whole
 
 Precision = Annotated[
     Literal["fp32", "bf16"] | None,
@@ -60,7 +60,7 @@ def evaluate(
         model, data, split=split, tasks=wanted, raw=raw, precision=precision, data_dir=data_dir
     )
     if json is not None:
-        write_whole(json, rows_as_json(scores.rows))
+        write_whole(json, scores.to_json() + "\n")
         if quiet:
             return
     match format:
@@ -69,7 +69,7 @@ def evaluate(
         case "markdown":
             typer.echo(scores.to_markdown())
         case "json":
-            typer.echo(rows_as_json(scores.rows), nl=False)
+            typer.echo(scores.to_json())
 
 
 def annotate(

@@ -1,10 +1,7 @@
 """What commands print and write."""
 
-import json
 import os
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -20,11 +17,6 @@ def say(text: object, *, quiet: bool = False) -> None:
 def leads() -> bool:
     """Whether this process speaks for all: under `accelerate launch`, each runs the command."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def rows_as_json(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Score rows as a JSON list and nothing around it."""
-    return json.dumps([dict(row) for row in rows], indent=2, ensure_ascii=False) + "\n"
 
 
 def write_whole(path: Path, text: str) -> None:

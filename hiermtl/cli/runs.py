@@ -45,8 +45,12 @@ def train(
         quiet=quiet,
         overrides=settings,
     )
-    if leads() and not quiet:
-        typer.echo(run.folder)
+    if not leads() or quiet:
+        return
+    typer.echo(run.scores.to_text())
+    if run.example is not None:
+        typer.echo(f"\n{run.example}")
+    typer.echo(f"\nThe model is in {run.folder}; scores are those of dev.")
 
 
 def check(

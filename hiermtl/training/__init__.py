@@ -2,7 +2,7 @@
 
 from hiermtl.training.examples import ChainedExamples, Examples, MemoryExamples
 from hiermtl.training.loop import Evaluation, History, TrainingStep, make_accelerator, train_model
-from hiermtl.training.plan import BatchPlan, shares
+from hiermtl.training.plan import BatchPlan
 from hiermtl.training.settings import Settings, has_bf16, resolve_precision
 
 __all__ = [

@@ -1,8 +1,8 @@
-"""Checkpoints: tensors in safetensors, the rest JSON, a checksum per file, written whole or not at all.
+"""Checkpoints: safetensors and JSON with checksums, written whole or not at all.
 
-A checkpoint is a folder `step-N`. It is written beside its place and renamed, so that a folder of that name is
-complete; each file's SHA-256 is verified on load. There is no random state in it: each step draws from a seed of its
-own (`hiermtl.seeding`), so that the step number says all.
+A checkpoint is a folder `step-N`. It is written beside its place and renamed, so that a folder of
+that name is complete; each file's SHA-256 is verified on load. There is no random state in it: each
+step draws from a seed of its own (`hiermtl.seeding`), so that the step number says all.
 """
 
 import contextlib
@@ -36,7 +36,10 @@ MODEL, OPTIMIZER, STATE, CONFIG, SUMS = (
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was read back. `state` is the loop's own plain data; `optimizer` maps `name::quantity` to tensors."""
+    """What was read back. `state` is the loop's own plain data.
+
+    `optimizer` maps `name::quantity` to tensors.
+    """
 
     folder: Path
     state: Mapping[str, Any]
@@ -46,7 +49,11 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    folder: Path, model: HierarchicalModel, *, optimizer: torch.optim.Optimizer | None, state: Mapping[str, Any]
+    folder: Path,
+    model: HierarchicalModel,
+    *,
+    optimizer: torch.optim.Optimizer | None,
+    state: Mapping[str, Any],
 ) -> Path:
     """Writes `folder` whole or not at all.
 
@@ -58,8 +65,13 @@ def save_checkpoint(
         partial.mkdir(parents=True)
         save_file(_weights(model), partial / MODEL)
         if optimizer is not None:
-            tensors = {f"{name}::{key}": value for name, key, value in named_state(model, optimizer)}
-            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial / OPTIMIZER)
+            tensors = {
+                f"{name}::{key}": value for name, key, value in named_state(model, optimizer)
+            }
+            save_file(
+                {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+                partial / OPTIMIZER,
+            )
         (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
         (partial / CONFIG).write_text(model.config.to_json_string(), encoding="utf-8")
         sums = {path.name: _digest(path) for path in sorted(partial.iterdir())}
@@ -68,14 +80,19 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        if not full:
-            raise
-        free = shutil.disk_usage(folder.parent).free
+        reason = f"the disk is full, {_free(folder):,} bytes free" if full else str(error)
+        remedy = "make room" if full else "make the folder writable"
         raise RunError(
-            f"the disk is full: {folder} could not be written ({free:,} bytes free); the checkpoint before it is "
-            "whole: make room and run again with --resume"
+            f"{folder} could not be written ({reason}); the checkpoint before it is whole: "
+            f"{remedy} and run again with "
+            "--resume"
         ) from error
     return folder
+
+
+def _free(folder: Path) -> int:
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(place).free
 
 
 def _weights(model: HierarchicalModel) -> dict[str, Tensor]:
@@ -91,7 +108,19 @@ def _replace(partial: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
-    partial.rename(folder)
+    try:
+        partial.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    # Not every system lets a folder be opened.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -108,13 +137,18 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     try:
         sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"checkpoint {folder} has no readable {SUMS}; delete it and resume from another") from error
+        raise ModelError(
+            f"checkpoint {folder} has no readable {SUMS}; delete it and resume from another"
+        ) from error
     for name, expected in sums.items():
         path = folder / name
         if not path.exists():
             raise ModelError(f"checkpoint {folder} lacks {name}; delete it and resume from another")
         if _digest(path) != expected:
-            raise ModelError(f"{path} is damaged (its SHA-256 differs from {SUMS}); delete the checkpoint {folder}")
+            raise ModelError(
+                f"{path} is damaged (its SHA-256 differs from {SUMS}); delete the checkpoint "
+                f"{folder}"
+            )
     return Checkpoint(
         folder=folder,
         state=json.loads((folder / STATE).read_text(encoding="utf-8")),
@@ -137,7 +171,7 @@ def restore_optimizer(
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is whole, and a sentence for each broken one that was passed over."""
+    """The newest checkpoint that is whole, and a sentence for each broken one above it."""
     passed: list[str] = []
     for path in reversed(checkpoint_folders(folder)):
         try:
@@ -149,8 +183,13 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 def checkpoint_folders(folder: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
-    found = [path for path in folder.glob("step-*") if path.is_dir()] if folder.exists() else []
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+    steps = {
+        path: path.name.removeprefix("step-") for path in folder.glob("step-*") if path.is_dir()
+    }
+    return sorted(
+        (path for path, step in steps.items() if step.isdecimal()),
+        key=lambda path: int(steps[path]),
+    )
 
 
 def prune_checkpoints(folder: Path, keep: int) -> None:

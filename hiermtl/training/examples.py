@@ -11,7 +11,8 @@ from hiermtl.records import MISSING, Example
 class Examples(Protocol):
     """Random access to tokenized examples.
 
-    Shapes: lengths (examples,) pieces; words (examples,); items: task -> (examples,) labelled items.
+    Shapes: lengths (examples,) pieces; words (examples,); items: task -> (examples,) labelled
+    items.
     """
 
     lengths: np.ndarray
@@ -37,7 +38,8 @@ class MemoryExamples:
     def __init__(self, examples: Iterable[Example]) -> None:
         """Counts pieces, words and labelled items once.
 
-        A word counts as an item of a task when its first gold array, in order of name, is not `MISSING`.
+        A word counts as an item of a task when its first gold array, in order of name, is not
+        `MISSING`.
         """
         self._examples = list(examples)
         self.lengths = np.array([len(e.pieces) for e in self._examples], dtype=np.int32)

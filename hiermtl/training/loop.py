@@ -1,16 +1,18 @@
 """The training loop: plan, step, evaluate, checkpoint.
 
-Read it from top to bottom. A step's examples come from the plan; each process takes its share, cuts it into pieces,
-adds up gradients, and the optimizer moves once. A task's loss is divided by its labelled items in the whole step, over
-all processes and pieces, so that how a step is cut does not change its gradient. Heads and blocks a step does not use
-keep `None` as gradient and do not move.
+Read it from top to bottom. A step's examples come from the plan; each process takes its share, cuts
+it into pieces, adds up gradients, and the optimizer moves once. A task's loss is divided by its
+labelled items in the whole step, over all processes and pieces, so that how a step is cut does not
+change its gradient. Heads and blocks a step does not use keep `None` as gradient and do not move.
 
-Every step draws its dropout from a seed made of (seed, step, process, piece), so that a run resumed at a step goes on
-exactly as the unbroken one.
+Every step draws its dropout from a seed made of (seed, step, process, piece), so that a run resumed
+at a step goes on exactly as the unbroken one.
 """
 
+import contextlib
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,9 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
-from hiermtl.errors import RunError
+from hiermtl.errors import ModelError, RunError
 from hiermtl.model import HierarchicalModel
 from hiermtl.records import Batch
 from hiermtl.seeding import derived_seed
@@ -54,11 +57,14 @@ class Evaluation:
 
 @dataclass(slots=True)
 class History:
-    """How a run went. `evaluations` hold epoch, main score and rows; `best` is the step of the best one."""
+    """How a run went. `evaluations` hold epoch, main score and rows.
+
+    `best` is the step of the best one.
+    """
 
     step: int = 0
     best: int = 0
-    best_main: float = -math.inf
+    best_main: float | None = None
     since_best: int = 0
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
@@ -66,7 +72,10 @@ class History:
 
 
 class TrainingStep(nn.Module):
-    """The model with its losses, as one module: what accelerate wraps and what processes run alike."""
+    """The model with its losses, as one module.
+
+    What accelerate wraps and what processes run alike.
+    """
 
     def __init__(self, model: HierarchicalModel) -> None:
         """Takes the bare model."""
@@ -78,8 +87,8 @@ class TrainingStep(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to descend, and each task's loss per item of the whole step, detached.
 
-        `items` are the labelled items per task of the whole step; `penalties` adds the scheme's terms on weights, which
-        must happen once per step.
+        `items` are the labelled items per task of the whole step; `penalties` adds the scheme's
+        terms on weights, which must happen once per step.
         """
         losses = self.model.losses(batch, self.model(batch))
         shares = {task: loss / items[task] for task, loss in losses.items()}
@@ -102,14 +111,15 @@ def train_model(
     resume: bool = False,
     progress: Callable[..., Progress] = Progress,
 ) -> History:
-    """Trains the model in place and leaves it with the best weights seen on dev (the last ones without `evaluate`).
+    """Trains the model in place; it keeps the best weights on dev (without `evaluate`, the last).
 
-    Checkpoints go to `folder/checkpoints`, the log to `folder/log.jsonl`. With `resume` it goes on from the newest
-    checkpoint that is whole. `settings.precision` must be resolved.
+    Checkpoints go to `folder/checkpoints`, the log to `folder/log.jsonl`. With `resume` it goes on
+    from the newest checkpoint that is whole. `settings.precision` must be resolved.
 
-    Raises RunError when the loss is no longer a number or a disk is full.
+    Raises RunError when the loss is no longer a number or a disk is full, ModelError when the
+    checkpoint is of another model.
     """
-    accelerator = accelerator or make_accelerator(settings)
+    accelerator = accelerator or make_accelerator()
     checkpoints = folder / "checkpoints"
     freeze(model, settings.freeze_below)
     if settings.precision == "fp64":
@@ -120,54 +130,85 @@ def train_model(
     if resume:
         found, passed = newest_checkpoint(checkpoints)
         for sentence in passed:
-            accelerator.print(f"passed over: {sentence}")
+            accelerator.print(f"passed over: {sentence}", file=sys.stderr)
         if found is not None:
             history = _restore(model, optimizer, found)
     wrapped = accelerator.prepare(TrainingStep(model))
     plan = BatchPlan(
-        examples.lengths + len(tokenizer.prefix) + len(tokenizer.suffix), settings.tokens_per_batch, seed=settings.seed
+        examples.lengths + len(tokenizer.prefix) + len(tokenizer.suffix),
+        settings.tokens_per_batch,
+        seed=settings.seed,
     )
-    collate = Collator(tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device)
+    collate = Collator(
+        tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device
+    )
     total = settings.epochs * plan.steps_per_epoch
     total = total if settings.max_steps is None else min(total, settings.max_steps)
     outside, began = torch.random.get_rng_state(), time.monotonic()
     bar = progress(total, start=history.step)
-    log = Log(folder / "log.jsonl", accelerator)
+    log = Log(folder / "log.jsonl", accelerator, start=history.step)
     sums: dict[str, Tensor] = {}
-    counted = 0
+    counts: dict[str, int] = {}
     try:
         while history.step < total and not history.finished:
             step = history.step
             rate = set_rates(optimizer, step, total=total, warmup=settings.warmup)
             chosen = plan.step(step)
-            losses = _step(wrapped, optimizer, accelerator, collate, examples, chosen, step=step, settings=settings)
+            losses = _step(
+                wrapped,
+                optimizer,
+                accelerator,
+                collate,
+                examples,
+                chosen,
+                step=step,
+                settings=settings,
+            )
             model.sharing.after_step(model.stack, step)
             edit = model.sharing.propose(model.stack, step)
             if edit is not None:
                 model.restructured()
                 carry(optimizer, model, edit)
-                collate = Collator(tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device)
+                collate = Collator(
+                    tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device
+                )
             history.step = step + 1
             for task, loss in losses.items():
                 sums[task] = sums[task] + loss if task in sums else loss
-            counted += 1
+                counts[task] = counts.get(task, 0) + 1
             bar.advance(int(examples.words[chosen].sum()))
-            if bar.due():
-                mean = {task: float(loss) / counted for task, loss in sums.items()}
-                bar.show(history.step, epoch=history.step / plan.steps_per_epoch, losses=mean)
-                log.write(step=history.step, losses=mean, rate=rate, words_per_second=bar.words_per_second)
-                _check_finite(mean, history.step)
-                sums, counted = {}, 0
+            epoch = history.step / plan.steps_per_epoch
             ends_epoch = history.step % (plan.steps_per_epoch * settings.evaluate_every) == 0
             last = history.step == total
-            if evaluate is not None and (ends_epoch or last):
-                _check_finite({task: float(loss) for task, loss in sums.items()}, history.step)
-                epoch = history.step / plan.steps_per_epoch
-                _judge(model, evaluate, history, checkpoints, accelerator, settings, epoch=epoch, say=bar.say, log=log)
             due = settings.checkpoint_every and history.step % settings.checkpoint_every == 0
+            shown = bar.due()
+            # No score and no checkpoint is made of weights that went wrong, and no step goes
+            # unlogged.
+            if shown or ends_epoch or due or last:
+                mean = {task: float(loss) / counts[task] for task, loss in sums.items()}
+                _check_finite(mean, history.step)
+                if shown:
+                    bar.show(history.step, epoch=epoch, losses=mean)
+                log.write(
+                    step=history.step, losses=mean, rate=rate, words_per_second=bar.words_per_second
+                )
+                sums, counts = {}, {}
+            if evaluate is not None and (ends_epoch or last):
+                _judge(
+                    model,
+                    evaluate,
+                    history,
+                    checkpoints,
+                    accelerator,
+                    settings,
+                    epoch=epoch,
+                    say=bar.say,
+                    log=log,
+                )
             if (ends_epoch or due) and not last and accelerator.is_main_process:
                 place = checkpoints / f"step-{history.step}"
-                save_checkpoint(place, model, optimizer=optimizer, state=_plain(history))
+                state = {**_plain(history), "seconds": history.seconds + time.monotonic() - began}
+                save_checkpoint(place, model, optimizer=optimizer, state=state)
                 prune_checkpoints(checkpoints, settings.keep_checkpoints)
     finally:
         bar.close()
@@ -181,9 +222,20 @@ def train_model(
     return history
 
 
-def make_accelerator(settings: Settings) -> Accelerator:
-    """accelerate, with the mixed precision of the settings; bf16 keeps weights in fp32."""
-    return Accelerator(mixed_precision="bf16" if settings.precision == "bf16" else "no")
+def make_accelerator(**options: Any) -> Accelerator:
+    """`accelerate.Accelerator` with these options, for models of which a step uses parts.
+
+    Its mixed precision would hold for the whole process, so that a later run could have no other
+    one; it is left out, and steps in bf16 do without (weights stay fp32). Processes started by
+    `torchrun` on a machine without another device find each other only if told that it is one.
+    """
+    return Accelerator(
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision="no",
+        # Heads and blocks that a step does not use have no gradient.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        **options,
+    )
 
 
 def _step(
@@ -197,27 +249,43 @@ def _step(
     step: int,
     settings: Settings,
 ) -> dict[str, Tensor]:
-    """One optimizer step over these examples; returns each task's loss per labelled item on this process."""
+    """One optimizer step; returns each task's loss per labelled item, over all processes.
+
+    All processes make equally many passes, since data-parallel wrappers wait for each other in
+    each: one without a piece of its own reads an example and counts it not at all.
+    """
     items = {task: int(counts[chosen].sum()) for task, counts in examples.items.items()}
     items = {task: count for task, count in items.items() if count}
     world, rank = accelerator.num_processes, accelerator.process_index
     parts = shares(chosen, examples.lengths, parts=world * settings.accumulation)
-    own = [part for part in parts[rank::world] if len(part)]
+    own, *others = (
+        [part for part in parts[(rank + n) % world :: world] if len(part)] for n in range(world)
+    )
+    passes = max(map(len, [own, *others]))
+    half = settings.precision == "bf16"
     wrapped.train()
     optimizer.zero_grad(set_to_none=True)
     losses: dict[str, Tensor] = {}
-    for place, part in enumerate(own):
+    for place in range(passes):
+        mine = place < len(own)
         torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
-        batch = collate(examples.fetch(part))
-        with accelerator.autocast():
-            total, each = wrapped(batch, items, penalties=place == 0)
-        # Data-parallel wrappers average gradients over processes; the loss is already over all of them.
-        accelerator.backward(total * world)
-        for task, loss in each.items():
+        batch = collate(examples.fetch((own[place] if mine else chosen[:1]).tolist()))
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
+            total, each = wrapped(batch, items, penalties=place == 0 and rank == 0)
+        # Data-parallel wrappers average gradients over processes; the loss is already over all of
+        # them.
+        accelerator.backward(total * (world if mine else 0))
+        for task, loss in each.items() if mine else ():
             losses[task] = losses[task] + loss if task in losses else loss
     if settings.clip:
         accelerator.clip_grad_norm_(wrapped.parameters(), settings.clip)
     optimizer.step()
+    if world > 1 and items:
+        none = torch.zeros((), device=accelerator.device)
+        summed: Any = accelerator.reduce(
+            torch.stack([losses.get(task, none).float() for task in sorted(items)]), "sum"
+        )
+        losses = dict(zip(sorted(items), summed.unbind(), strict=True))
     return losses
 
 
@@ -235,19 +303,32 @@ def _judge(
 ) -> None:
     """Scores dev, remembers the best weights, and says when patience is at an end."""
     result = evaluate(model)
-    better = result.main > history.best_main
+    better = history.best_main is None or result.main > history.best_main
     history.since_best = 0 if better else history.since_best + 1
-    history.evaluations.append({"epoch": epoch, "step": history.step, "main": result.main, "rows": result.rows})
+    history.evaluations.append(
+        {"epoch": epoch, "step": history.step, "main": result.main, "rows": result.rows}
+    )
     log.write(step=history.step, epoch=epoch, main=result.main, rows=result.rows)
     say(f"epoch {epoch:g}  dev {result.text}{'  (best)' if better else ''}")
     if better:
         history.best, history.best_main = history.step, result.main
         if accelerator.is_main_process:
-            save_checkpoint(checkpoints / "best", model, optimizer=None, state={"step": history.step})
+            save_checkpoint(
+                checkpoints / "best", model, optimizer=None, state={"step": history.step}
+            )
     history.finished = settings.patience is not None and history.since_best >= settings.patience
 
 
-def _restore(model: HierarchicalModel, optimizer: torch.optim.Optimizer, found: Checkpoint) -> History:
+def _restore(
+    model: HierarchicalModel, optimizer: torch.optim.Optimizer, found: Checkpoint
+) -> History:
+    now = json.loads(model.config.to_json_string())
+    other = [key for key in ("encoder", "tasks") if found.config.get(key) != now[key]]
+    if other:
+        raise ModelError(
+            f"the checkpoint {found.folder} has another {' and another '.join(other)} than the "
+            "recipe gives now, because its corpora have changed; train anew into another folder"
+        )
     model.load_state_dict(dict(found.weights))
     restore_optimizer(model, optimizer, found.optimizer)
     return History(**found.state)
@@ -261,7 +342,8 @@ def _check_finite(losses: Mapping[str, float], step: int) -> None:
     bad = [task for task, loss in losses.items() if not math.isfinite(loss)]
     if bad:
         raise RunError(
-            f"at step {step} the loss of {', '.join(bad)} is not a number; lower training.lr or training.lr_heads, or "
+            f"at step {step} the loss of {', '.join(bad)} is not a number; lower training.lr or "
+            f"training.lr_heads, or "
             "set training.precision=fp32, and resume from the last checkpoint"
         )
 
@@ -269,19 +351,42 @@ def _check_finite(losses: Mapping[str, float], step: int) -> None:
 class Log:
     """One JSON object a line, on the main process alone; also passed to accelerate's trackers."""
 
-    def __init__(self, path: Path, accelerator: Accelerator) -> None:
-        """Appends to `path`."""
+    def __init__(self, path: Path, accelerator: Accelerator, *, start: int) -> None:
+        """Appends to `path`, after cutting what a broken-off run wrote behind the step `start`."""
         self._path, self._accelerator = path, accelerator
         if accelerator.is_main_process:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                _cut(path, start)
 
     def write(self, *, step: int, **values: Any) -> None:
         """One entry at a step."""
         if not self._accelerator.is_main_process:
             return
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, **values}) + "\n")
+        except OSError as error:
+            raise RunError(
+                f"{self._path} cannot be written ({error.strerror}); make room and run again "
+                f"with --resume"
+            ) from error
         self._accelerator.log(_flat(values), step=step)
+
+
+def _cut(path: Path, start: int) -> None:
+    """Keeps the whole lines up to the step `start`.
+
+    A process that was killed may have left half a line.
+    """
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            if json.loads(line)["step"] <= start:
+                kept.append(line + "\n")
+    beside = path.with_name(f".{path.name}.partial")
+    beside.write_text("".join(kept), encoding="utf-8")
+    beside.replace(path)
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, float]:
@@ -297,4 +402,11 @@ def _flat(values: Mapping[str, Any]) -> dict[str, float]:
     return out
 
 
-__all__ = ["Evaluation", "History", "TrainingStep", "checkpoint_folders", "make_accelerator", "train_model"]
+__all__ = [
+    "Evaluation",
+    "History",
+    "TrainingStep",
+    "checkpoint_folders",
+    "make_accelerator",
+    "train_model",
+]

@@ -1,6 +1,7 @@
 """AdamW over named parameters: rates per depth and part, a schedule, state by name.
 
-State is kept by name, never by position: after a change of structure the order of parameters is another one.
+State is kept by name, never by position: after a change of structure the order of parameters is
+another one.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,10 @@ PEAK = "peak_lr"
 
 
 def freeze(model: HierarchicalModel, freeze_below: int) -> None:
-    """Takes out of training the depths below `freeze_below` (0: none) and the heads of frozen tasks."""
+    """Takes out of training the depths below `freeze_below` (0.
+
+    None) and the heads of frozen tasks.
+    """
     if freeze_below > 0:
         model.stack.embeddings.requires_grad_(False)
     for depth in range(1, min(freeze_below, model.stack.depth + 1)):
@@ -30,9 +34,12 @@ def make_optimizer(model: HierarchicalModel, settings: Settings) -> torch.optim.
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault(_rate(model, name, parameter=parameter, settings=settings), []).append(parameter)
+            groups.setdefault(
+                _rate(model, name, parameter=parameter, settings=settings), []
+            ).append(parameter)
     parameters = [
-        {"params": members, "lr": lr, PEAK: lr, "weight_decay": decay} for (lr, decay), members in groups.items()
+        {"params": members, "lr": lr, PEAK: lr, "weight_decay": decay}
+        for (lr, decay), members in groups.items()
     ]
     fused = next(model.parameters()).device.type in {"cpu", "cuda"}
     return torch.optim.AdamW(parameters, lr=settings.lr, fused=fused)
@@ -54,7 +61,7 @@ def _rate(
 
 
 def set_rates(optimizer: torch.optim.Optimizer, step: int, *, total: int, warmup: float) -> float:
-    """Linear warm-up to the peak and linear decay to 0 at `total`; returns the share of the peak at this step.
+    """Linear warm-up to the peak and decay to 0 at `total`; returns the share of the peak.
 
     `step` counts from 0; `warmup` is in steps, or a share of `total` when below 1.
     """
@@ -65,7 +72,9 @@ def set_rates(optimizer: torch.optim.Optimizer, step: int, *, total: int, warmup
     return share
 
 
-def named_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, str, Tensor]]:
+def named_state(
+    model: nn.Module, optimizer: torch.optim.Optimizer
+) -> Iterator[tuple[str, str, Tensor]]:
     """(parameter name, quantity, tensor) for everything the optimizer remembers."""
     for name, parameter in model.named_parameters():
         for quantity, value in optimizer.state.get(parameter, {}).items():
@@ -75,7 +84,8 @@ def named_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[
 def carry(optimizer: torch.optim.Optimizer, model: nn.Module, edit: Edit) -> None:
     """Lets new parameters join their parent's group, with a copy of its state.
 
-    Without the copy the first step of an Adam on the new parameter alone would be several times too long.
+    Without the copy the first step of an Adam on the new parameter alone would be several times too
+    long.
     """
     named = dict(model.named_parameters())
     for child_name, parent_name in edit.born.items():
@@ -85,4 +95,6 @@ def carry(optimizer: torch.optim.Optimizer, model: nn.Module, edit: Edit) -> Non
         group["params"].append(child)
         if parent in optimizer.state:
             state = optimizer.state[parent].items()
-            optimizer.state[child] = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state}
+            optimizer.state[child] = {
+                k: v.clone() if isinstance(v, Tensor) else v for k, v in state
+            }

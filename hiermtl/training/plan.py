@@ -1,7 +1,8 @@
 """Which examples make which step: a pure function of lengths, seed and step number.
 
-The plan does not know how many processes carry it out. Each step's examples are cut into shares of equal size by
-`shares`; since losses are normalised over the whole step, how it is cut changes no gradient.
+The plan does not know how many processes carry it out. Each step's examples are cut into shares of
+equal size by `shares`; since losses are normalised over the whole step, how it is cut changes no
+gradient.
 """
 
 from collections.abc import Sequence
@@ -11,17 +12,18 @@ import numpy as np
 from hiermtl.seeding import derived_seed
 
 JITTER = 0.15
-"""How far, as a share of its length, an example may stray from its place in the order of length."""
+"""How far, as a share of its length, an example may stray in the order of length."""
 
 
 class BatchPlan:
-    """Every example once an epoch, in steps of about `tokens_per_batch` units and of similar length.
+    """Every example once an epoch, in steps of about `tokens_per_batch` units each.
 
-    All epochs have the same number of steps. `lengths` are units per example, special pieces included.
+    All epochs have the same number of steps. `lengths` are units per example, special pieces
+    included.
     """
 
     def __init__(self, lengths: np.ndarray, tokens_per_batch: int, *, seed: int) -> None:
-        """Takes lengths (examples,) and the size of a step over all processes, in units without padding."""
+        """Takes lengths (examples,) and the size of a step in units, padding not counted."""
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.seed = seed
         self.steps_per_epoch = max(1, round(int(self.lengths.sum()) / tokens_per_batch))
@@ -46,7 +48,10 @@ class BatchPlan:
 
 
 def shares(examples: np.ndarray, lengths: np.ndarray, *, parts: int) -> list[np.ndarray]:
-    """The examples of a step in `parts` shares of nearly equal length: longest first, each to the lightest share."""
+    """The examples of a step in `parts` shares of nearly equal length.
+
+    Longest first, each to the lightest share.
+    """
     if parts == 1:
         return [examples]
     loads: Sequence[int] = [0] * parts

@@ -1,4 +1,7 @@
-"""What a person sees of a run: a bar with losses, words/s and time left, or plain lines when not at a terminal."""
+"""What a person sees of a run.
+
+A bar with losses, words/s and time left, or plain lines when not at a terminal.
+"""
 
 import sys
 import time
@@ -10,9 +13,14 @@ LINE_EVERY = 30.0
 
 
 class Progress:
-    """Shows training; with `quiet` it shows nothing. Writes to standard error, so that output can be piped."""
+    """Shows training; with `quiet` it shows nothing.
 
-    def __init__(self, total: int, *, start: int = 0, quiet: bool = False, stream: TextIO | None = None) -> None:
+    Writes to standard error, so that output can be piped.
+    """
+
+    def __init__(
+        self, total: int, *, start: int = 0, quiet: bool = False, stream: TextIO | None = None
+    ) -> None:
         """Takes the number of steps of the whole run and the first step to come."""
         self.total, self.first, self.quiet = total, start, quiet
         self.stream = stream or sys.stderr
@@ -29,13 +37,23 @@ class Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(20), TextColumn("{task.description}"))
-        self._bar = Bar(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(file=self.stream))
+        columns = (
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(20),
+            TextColumn("{task.description}"),
+        )
+        self._bar = Bar(
+            *columns, TextColumn("left"), TimeRemainingColumn(), console=Console(file=self.stream)
+        )
         self._task = self._bar.add_task("", total=self.total, completed=self.first)
         self._bar.start()
 
     def due(self) -> bool:
-        """Whether losses should be read now: reading them makes the processor wait for the device."""
+        """Whether losses should be read now.
+
+        Reading them makes the processor wait for the device.
+        """
         interval = 0.5 if self._bar is not None else LINE_EVERY
         return not self.quiet and time.monotonic() - self._last_line >= interval
 
@@ -60,14 +78,18 @@ class Progress:
         elif not self.quiet:
             done = step - self.first
             left = (self.total - step) * (self._last_line - self.began) / max(done, 1)
-            print(f"step {step}/{self.total}  {text}  {_clock(left)} left", file=self.stream, flush=True)  # noqa: T201
+            print(
+                f"step {step}/{self.total}  {text}  {_clock(left)} left",
+                file=self.stream,
+                flush=True,
+            )
 
     def say(self, text: str) -> None:
         """A line of its own, above the bar."""
         if self._bar is not None:
             self._bar.console.print(text, highlight=False, markup=False)
         elif not self.quiet:
-            print(text, file=self.stream, flush=True)  # noqa: T201
+            print(text, file=self.stream, flush=True)
 
     def close(self) -> None:
         """Takes the bar away."""

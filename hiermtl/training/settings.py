@@ -9,11 +9,12 @@ import torch
 class Settings:
     """Everything the loop needs beside model and data.
 
-    lr, lr_heads: peak rates of encoder and heads. layer_decay: the rate of depth k is `lr * layer_decay ** (top - k)`.
-    warmup: steps, or a share of all steps when below 1. clip: largest gradient norm, 0 for none. tokens_per_batch:
-    units per optimizer step over all processes. accumulation: pieces a process cuts its share into. patience:
-    evaluations without a better main score before stopping. evaluate_every: epochs. checkpoint_every: steps, beside the
-    one at each evaluation. flat: rows without padding.
+    lr, lr_heads: peak rates of encoder and heads. layer_decay: the rate of depth k is `lr *
+    layer_decay ** (top - k)`. warmup: steps, or a share of all steps when below 1. clip: largest
+    gradient norm, 0 for none. tokens_per_batch: units per optimizer step over all processes.
+    accumulation: pieces a process cuts its share into. patience: evaluations without a better main
+    score before stopping. evaluate_every: epochs. checkpoint_every: steps, beside the one at each
+    evaluation. flat: rows without padding.
     """
 
     epochs: int = 6
@@ -37,10 +38,13 @@ class Settings:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device computes matrix products in bf16 by itself."""
+    """Whether the device computes in bf16 itself instead of imitating it."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -1,5 +1,6 @@
 """The command line on top of functions that only remember how they were called."""
 
+import json
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -39,9 +40,13 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
     """The program, with `hiermtl.commands` replaced."""
     program = Program()
     commands = ModuleType("hiermtl.commands")
-    scores = SimpleNamespace(rows=ROWS, to_text=lambda: "TEXT", to_markdown=lambda: "| MARK |")
+    scores = SimpleNamespace(
+        to_json=lambda: json.dumps(ROWS, indent=2, ensure_ascii=False),
+        to_text=lambda: "TEXT",
+        to_markdown=lambda: "| MARK |",
+    )
     results = {
-        "train": SimpleNamespace(folder="runs/quickstart"),
+        "train": SimpleNamespace(folder="runs/quickstart", scores=scores, example=None),
         "evaluate": scores,
         "annotate": SimpleNamespace(sentences=1200, words=24000, seconds=2.0),
         "check": ["5 tasks", "1 corpus"],

@@ -1,0 +1,60 @@
+"""One encoder, many tasks, each read at the depth where it belongs.
+
+Names are imported when they are first used, so that `import hiermtl` needs neither torch nor spaCy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hiermtl._version import __version__
+
+if TYPE_CHECKING:
+    from hiermtl.annotation import Annotator, load
+    from hiermtl.commands import annotate, check, evaluate, train
+    from hiermtl.document import Document
+    from hiermtl.errors import DataError, HiermtlError, ModelError, RecipeError, RunError
+    from hiermtl.hierarchy import Hierarchy, Task
+    from hiermtl.model import HierarchicalConfig, HierarchicalModel
+    from hiermtl.recipe import load_recipe
+
+_HOMES = {
+    "hiermtl.annotation": ("Annotator", "load"),
+    "hiermtl.commands": ("annotate", "check", "evaluate", "train"),
+    "hiermtl.document": ("Document",),
+    "hiermtl.errors": ("DataError", "HiermtlError", "ModelError", "RecipeError", "RunError"),
+    "hiermtl.hierarchy": ("Hierarchy", "Task"),
+    "hiermtl.model": ("HierarchicalConfig", "HierarchicalModel"),
+    "hiermtl.recipe": ("load_recipe",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Annotator",
+    "DataError",
+    "Document",
+    "HierarchicalConfig",
+    "HierarchicalModel",
+    "Hierarchy",
+    "HiermtlError",
+    "ModelError",
+    "RecipeError",
+    "RunError",
+    "Task",
+    "__version__",
+    "annotate",
+    "check",
+    "evaluate",
+    "load",
+    "load_recipe",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'hiermtl' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,27 @@
+"""What the command line does, as Python functions.
+
+Builders that read recipes live here and nowhere else.
+"""
+
+from hiermtl.annotation import Annotator, load
+from hiermtl.commands.annotate import annotate
+from hiermtl.commands.check import check
+from hiermtl.commands.evaluate import evaluate
+from hiermtl.commands.sample import sample
+from hiermtl.commands.train import Run, train
+from hiermtl.recipe import copy_recipe, recipe_names, schema, show_recipe
+
+__all__ = [
+    "Annotator",
+    "Run",
+    "annotate",
+    "check",
+    "copy_recipe",
+    "evaluate",
+    "load",
+    "recipe_names",
+    "sample",
+    "schema",
+    "show_recipe",
+    "train",
+]

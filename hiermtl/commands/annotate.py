@@ -1,0 +1,26 @@
+"""`hiermtl annotate`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from hiermtl.annotation import AnnotateReport, Annotator, annotate_files, load
+
+
+def annotate(
+    model: str | Path | Annotator,
+    source: str | Path,
+    output: str | Path,
+    *,
+    tasks: Iterable[str] | None = None,
+    format: str | None = None,
+    precision: str | None = None,
+    quiet: bool = False,
+) -> AnnotateReport:
+    """Annotates a file, a folder or standard input (`-`) and writes the result whole or not at all.
+
+    Raises:
+        ModelError: The model, a task or the precision is not there.
+        DataError: The input is missing or malformed.
+    """
+    nlp = model if isinstance(model, Annotator) else load(model, precision=precision)
+    return annotate_files(nlp, source, output, tasks=tasks, format=format)

@@ -1,0 +1,211 @@
+"""From a recipe to a tokenizer, an encoder, a model and examples to train on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hiermtl.commands.corpora import layers_of, main_tasks
+from hiermtl.corpus.build import Corpus
+from hiermtl.corpus.examples import Examples, Wanted
+from hiermtl.encoders import Encoder
+from hiermtl.encoders.bilstm import BiLstmEncoder
+from hiermtl.errors import DataError, RecipeError
+from hiermtl.heads import HEADS
+from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.pretrained import encoder_source
+from hiermtl.recipe import Recipe, resolve_depths
+from hiermtl.recipe.encoder import BilstmEncoder
+from hiermtl.tokens import Tokenizer, WordTokenizer
+from hiermtl.training import Settings
+from hiermtl.training.examples import ChainedExamples
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A model ready to train, with its tokenizer and examples.
+
+    `words` counts the training words; `lines` are things a person should know.
+    """
+
+    model: HierarchicalModel
+    tokenizer: Tokenizer
+    examples: ChainedExamples
+    words: int
+    lines: tuple[str, ...]
+
+
+def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
+    """The model of a recipe, with weights as they stand before the first step.
+
+    Raises:
+        RecipeError: Depths and encoder or sharing do not fit each other.
+        ModelError: The encoder cannot be loaded.
+        DataError: A task has no labelled word to train on.
+    """
+    encoder, tokenizer = make_encoder(recipe, corpora)
+    depths = resolve_depths(recipe, encoder.blocks)
+    labels = {task: _labels(recipe, corpora, task) for task in recipe.tasks}
+    _check_dev(recipe, corpora)
+    examples, lines = make_examples(recipe, corpora, tokenizer, labels=labels)
+    config = HierarchicalConfig(
+        encoder.config(),
+        {
+            task: {
+                "depth": depths[task],
+                "weight": options.weight,
+                "frozen": options.freeze,
+                "auxiliary": options.auxiliary,
+                "head": options.head.name,
+                "column": options.column,
+                "labels": list(labels[task]),
+                "options": _head_options(recipe, corpora, task, labels=labels[task]),
+            }
+            for task, options in recipe.tasks.items()
+        },
+        recipe.sharing.model_dump(),
+        pooling=getattr(recipe.encoder, "pooling", "first"),
+        language=recipe.language,
+    )
+    model = HierarchicalModel(config, encoder, seed=recipe.training.seed)
+    return Built(model, tokenizer, examples, int(examples.words.sum()), tuple(lines))
+
+
+def _check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> None:
+    """Raises RecipeError when some, but not all, tasks that choose the best have dev data."""
+    if recipe.sharing.name == "single":
+        return
+    judged = {
+        task
+        for name, tasks in layers_of(recipe).items()
+        if "dev" in corpora[name].splits
+        for task in tasks
+    }
+    blind = [task for task in main_tasks(recipe) if task not in judged]
+    if judged and blind:
+        raise RecipeError(
+            f"tasks.{blind[0]} has no dev data, so it cannot say which checkpoint is best; give "
+            f"its "
+            f"corpus a dev split, or set tasks.{blind[0]}.auxiliary=true"
+        )
+
+
+def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder, Tokenizer]:
+    """The encoder a recipe names, and its tokenizer; a BiLSTM's vocabulary is counted in train."""
+    options, dropout = recipe.encoder, recipe.training.dropout
+    if not isinstance(options, BilstmEncoder):
+        return encoder_source(options.name, dropout=dropout)
+    train = (
+        sentence.words for corpus in corpora.values() for sentence in corpus.sentences("train")
+    )
+    vocabulary = WordTokenizer.count_words(train, options.min_count)
+    tokenizer = WordTokenizer(vocabulary, options.ngram_buckets, sizes=options.ngram_sizes)
+    given: dict[str, Any] = {
+        "layers": options.layers,
+        "hidden": options.hidden,
+        "word_width": options.word_width,
+        "ngram_width": options.ngram_width,
+        "vocabulary": len(vocabulary),
+        "buckets": options.ngram_buckets,
+        "word_dropout": options.word_dropout if dropout is None else dropout,
+    }
+    if dropout is not None:
+        given["dropout"] = dropout
+    return BiLstmEncoder(**given), tokenizer
+
+
+def make_examples(
+    recipe: Recipe,
+    corpora: Mapping[str, Corpus],
+    tokenizer: Tokenizer,
+    *,
+    labels: Mapping[str, Sequence[str]],
+) -> tuple[ChainedExamples, list[str]]:
+    """The training examples of all corpora one after the other, and lines about them."""
+    parts, lines = [], []
+    for name, tasks in layers_of(recipe).items():
+        corpus = corpora[name]
+        encoded = corpus.encode("train", tokenizer)
+        wanted = {
+            task: Wanted(layer, corpus.layers[layer], tuple(labels[task]))
+            for task, layer in tasks.items()
+        }
+        parts.append(Examples(corpus.split("train"), encoded.dataset, tasks=wanted))
+        lines += corpus.lines()
+        if encoded.dropped:
+            lines.append(
+                f"{name} train: the tokenizer has no piece for {encoded.dropped} words; they are "
+                "read as its unknown piece"
+            )
+    examples = ChainedExamples(parts, limit=recipe.training.max_examples)
+    for task in recipe.tasks:
+        if not examples.items[task].sum():
+            raise DataError(
+                f"no training word carries a label for task {task!r}; check tasks.{task}.corpus, "
+                f"tasks.{task}.column and training.max_examples"
+            )
+    return examples, lines
+
+
+def make_settings(recipe: Recipe, precision: str) -> Settings:
+    """The loop's settings, with precision resolved."""
+    training = recipe.training
+    same = Settings.__dataclass_fields__.keys() & type(training).model_fields.keys()
+    values = {name: getattr(training, name) for name in same - {"precision"}}
+    return Settings(precision=precision, freeze_below=recipe.encoder.freeze_below, **values)
+
+
+def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[str, ...]:
+    """The labels a task has in the training data of its corpora, sorted."""
+    column = recipe.tasks[task].column
+    found: set[str] = set()
+    kinds = set()
+    for name, tasks in layers_of(recipe).items():
+        if task in tasks:
+            found.update(corpora[name].inventory(column))
+            kinds.add(corpora[name].layers[column])
+    head = HEADS[recipe.tasks[task].head.name]
+    if kinds != {head.layer}:
+        raise RecipeError(
+            f"tasks.{task}.head is {head.kind!r}, which learns from {head.layer}, but layer "
+            f"{column!r} holds {' and '.join(sorted(kinds))}; choose another head or column"
+        )
+    return tuple(sorted(found))
+
+
+def _head_options(
+    recipe: Recipe, corpora: Mapping[str, Corpus], task: str, *, labels: Sequence[str]
+) -> dict[str, Any]:
+    options = recipe.tasks[task].head.model_dump(exclude={"name"})
+    if recipe.training.dropout is not None:
+        options["dropout"] = recipe.training.dropout
+    weights = recipe.tasks[task].class_weights
+    if weights == "balanced":
+        options["class_weights"] = _balanced(recipe, corpora, task, labels=labels)
+    elif weights != "none":
+        assert isinstance(weights, Mapping)
+        unknown = sorted(set(weights) - set(labels))
+        if unknown:
+            raise RecipeError(
+                f"tasks.{task}.class_weights names {unknown[0]!r}, which is no label of the task; "
+                f"its labels are {', '.join(labels)}"
+            )
+        options["class_weights"] = [float(weights.get(label, 1.0)) for label in labels]
+    return options
+
+
+def _balanced(
+    recipe: Recipe, corpora: Mapping[str, Corpus], task: str, *, labels: Sequence[str]
+) -> list[float]:
+    """Weights inverse to the labels' frequencies, 1 on average over the training words."""
+    column = recipe.tasks[task].column
+    counts = dict.fromkeys(labels, 0)
+    for name, tasks in layers_of(recipe).items():
+        if task in tasks:
+            for layer in corpora[name].gold("train", column):
+                for label in layer if isinstance(layer, tuple) else ():
+                    if label is not None:
+                        counts[label] += 1
+    seen = np.array([counts[label] for label in labels], dtype=np.float64)
+    return (seen.sum() / (len(labels) * seen.clip(min=1))).tolist()

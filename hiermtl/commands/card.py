@@ -1,0 +1,51 @@
+"""The README.md of a model folder: hierarchy, scores, data and licences."""
+
+from hiermtl.annotation import Annotator
+from hiermtl.evaluation import Scores
+from hiermtl.recipe import Recipe, corpora_of
+
+
+def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int) -> str:
+    """A card in the hub's form. Scores name split, scorer, dtype and seed."""
+    config = nlp.model.config
+    used = sorted({name for task in recipe.tasks for name in corpora_of(recipe, task)})
+    licences = {name: recipe.corpora[name].licence for name in used}
+    lines = [
+        "---",
+        "library_name: hiermtl",
+        "pipeline_tag: token-classification",
+        f"language: {recipe.language}",
+        "---",
+        "",
+        f"# {recipe.name}",
+        "",
+        recipe.description,
+        "",
+        f"One encoder (`{recipe.encoder.name}`), sharing `{config.sharing['name']}`, trained on "
+        f"{words:,} words with seed {recipe.training.seed}.",
+        "",
+        "| level | depth | task | head | labels |",
+        "|---|---|---|---|---|",
+    ]
+    for task in reversed(nlp.hierarchy.tasks):
+        head = nlp.model.head(task.name)
+        level = nlp.hierarchy.level(task.name)
+        lines.append(f"| {level} | {task.depth} | {task.name} | {head.kind} | {len(head.labels)} |")
+    lines += ["", "## Scores", "", scores.to_markdown(), "", "## Data", ""]
+    for name in used:
+        about = recipe.corpora[name]
+        note = f" {about.note}" if about.note else ""
+        lines.append(f"- `{name}`: licence {licences[name] or 'not stated'}.{note}")
+    lines += [
+        "",
+        "## Use",
+        "",
+        "```python",
+        "import hiermtl",
+        "",
+        'nlp = hiermtl.load("FOLDER")',
+        'print(nlp("Ada Lovelace wrote to Charles Babbage in 1843."))',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,169 @@
+"""From a recipe's `corpora` section to stored corpora."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from hiermtl._version import __version__
+from hiermtl.corpus.build import Corpus, Source, build_corpus
+from hiermtl.corpus.cache import cache_folder, digest, file_digest
+from hiermtl.corpus.catalogue import missing_file_error
+from hiermtl.corpus.sources import columns_source, conllu_source, dataset_source, joined_source
+from hiermtl.errors import DataError
+from hiermtl.recipe import Recipe, corpora_of, data_file
+from hiermtl.recipe.corpora import (
+    ColumnsCorpus,
+    ColumnsJoin,
+    ConlluCorpus,
+    CorpusOptions,
+    DatasetCorpus,
+    SampleCorpus,
+)
+from hiermtl.sample import write_sample
+from hiermtl.text.sentence import Sentence
+
+SPLITS = ("train", "dev", "test")
+
+
+def layers_of(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """Corpus -> task -> the layer of the corpus that holds the task's gold."""
+    found: dict[str, dict[str, str]] = {name: {} for name in recipe.corpora}
+    for task, options in recipe.tasks.items():
+        for corpus in corpora_of(recipe, task):
+            found[corpus][task] = options.column
+    return {corpus: tasks for corpus, tasks in found.items() if tasks}
+
+
+def main_tasks(recipe: Recipe) -> list[str]:
+    """The tasks that decide which checkpoint is best."""
+    if recipe.evaluation.main is not None:
+        return [task for task in recipe.evaluation.main if task in recipe.tasks]
+    return [name for name, task in recipe.tasks.items() if not task.auxiliary]
+
+
+def open_corpora(
+    recipe: Recipe, *, data_dir: str | Path | None = None, splits: Sequence[str] = SPLITS
+) -> dict[str, Corpus]:
+    """The corpora that the recipe's tasks use, read and stored unless they lie in the cache.
+
+    Raises:
+        DataError: A file is missing or malformed, or a corpus lacks a layer.
+    """
+    corpora = {}
+    for name, tasks in layers_of(recipe).items():
+        sources = corpus_sources(recipe, name, data_dir=data_dir)
+        chosen = {split: source for split, source in sources.items() if split in splits}
+        corpora[name] = build_corpus(name, chosen, layers=sorted(set(tasks.values())))
+    return corpora
+
+
+def corpus_sources(
+    recipe: Recipe, name: str, *, data_dir: str | Path | None = None
+) -> dict[str, Source]:
+    """The splits of a corpus as sources to read."""
+    options = recipe.corpora[name]
+    if isinstance(options, SampleCorpus):
+        return _sample_sources(options)
+    if isinstance(options, DatasetCorpus):
+        return _dataset_sources(options)
+    sources = {}
+    for split in SPLITS:
+        files = _files(getattr(options, split), recipe, data_dir)
+        if files:
+            base = _chained([_file_source(options, file) for file in files])
+            for join in getattr(options, "join", ()):
+                base = _with_join(base, join, split=split, recipe=recipe, data_dir=data_dir)
+            sources[split] = base
+    return sources
+
+
+def _files(given: Any, recipe: Recipe, data_dir: str | Path | None) -> list[Path]:
+    names = () if given is None else (given,) if isinstance(given, str) else given
+    return [_file(name, recipe, data_dir) for name in names]
+
+
+def _file(name: str, recipe: Recipe, data_dir: str | Path | None) -> Path:
+    try:
+        return data_file(name, recipe, data_dir=data_dir)
+    except DataError as error:
+        entry = str(missing_file_error(name))
+        known = "\n" + entry.split("\n", 1)[1] if "\n" in entry else ""
+        raise DataError(f"{error}{known}") from None
+
+
+def _file_source(options: CorpusOptions, file: Path) -> Source:
+    if isinstance(options, ConlluCorpus):
+        return conllu_source(file)
+    assert isinstance(options, ColumnsCorpus), options
+    return columns_source(file, options.columns, words=options.words, bio=options.bio)
+
+
+def _with_join(
+    base: Source, join: ColumnsJoin, *, split: str, recipe: Recipe, data_dir: str | Path | None
+) -> Source:
+    files = _files(getattr(join, split), recipe, data_dir)
+    if not files:
+        return base
+    other = _chained(
+        [columns_source(file, join.columns, words=join.words, bio=join.bio) for file in files]
+    )
+    return joined_source(
+        base, other, layers=list(join.columns), key=join.key, mismatch=join.mismatch
+    )
+
+
+def _chained(sources: Sequence[Source]) -> Source:
+    """Several files one after the other."""
+    if len(sources) == 1:
+        return sources[0]
+
+    def read() -> Iterator[Sentence]:
+        return chain.from_iterable(source.read() for source in sources)
+
+    return Source(
+        tuple(chain.from_iterable(source.files for source in sources)),
+        read,
+        {"reader": "chain", "parts": [dict(source.options) for source in sources]},
+        lambda: tuple(chain.from_iterable(source.reports() for source in sources)),
+    )
+
+
+def _dataset_sources(options: DatasetCorpus) -> dict[str, Source]:
+    columns: Mapping[str, Any] = options.columns
+    return {
+        split: dataset_source(
+            options.path,
+            columns,
+            split=getattr(options, split),
+            words=options.words,
+            config=options.config,
+            revision=options.revision,
+        )
+        for split in SPLITS
+    }
+
+
+def _sample_sources(options: SampleCorpus) -> dict[str, Source]:
+    """Writes the sample corpora to the cache, under a key of the generator's own files."""
+    import hiermtl.sample
+
+    made_by = sorted(Path(hiermtl.sample.__file__).parent.glob("*"))
+    sizes = {split: getattr(options, split) for split in SPLITS}
+    key = {
+        "version": __version__,
+        "seed": options.seed,
+        "files": [file_digest(file) for file in made_by if file.is_file()],
+        **sizes,
+    }
+    folder = cache_folder() / "sample" / digest(key)[:16]
+    if not (folder / "README.md").exists():
+        write_sample(folder, seed=options.seed, **sizes)
+    sources = {}
+    for split in SPLITS:
+        base = conllu_source(folder / f"{split}.conllu")
+        for layer, suffix, column in (("ner", "ner.iob2", 2), ("chunk", "chunk.tsv", 3)):
+            other = columns_source(folder / f"{split}.{suffix}", {layer: column}, words=1)
+            base = joined_source(base, other, layers=[layer])
+        sources[split] = base
+    return sources

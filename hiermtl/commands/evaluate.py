@@ -1,0 +1,125 @@
+"""`hiermtl evaluate`: a model on a split of its own corpora, or on a file."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hiermtl.annotation import Annotator, load
+from hiermtl.annotation.predict import check_tasks
+from hiermtl.commands.corpora import layers_of, open_corpora
+from hiermtl.corpus.build import Corpus
+from hiermtl.errors import DataError, ModelError, RecipeError, listing
+from hiermtl.evaluation import Scores, evaluate_raw
+from hiermtl.evaluation import evaluate as score
+from hiermtl.recipe import Recipe, load_recipe
+from hiermtl.text.conllu import read_conllu
+
+SPLITS = ("dev", "test", "train")
+
+
+def evaluate(
+    model: str | Path | Annotator,
+    data: str | Path | None = None,
+    *,
+    split: str = "dev",
+    tasks: Iterable[str] | None = None,
+    raw: bool = False,
+    precision: str | None = None,
+    data_dir: str | Path | None = None,
+) -> Scores:
+    """One row per level, task and metric.
+
+    Args:
+        model: A model, or where one lies.
+        data: A CoNLL-U file with gold for some of the tasks. Default: the corpora the model was
+            trained on, found as the recipe found them.
+        split: Which split of those corpora; test is read only when it is asked for.
+        tasks: Default: every task with gold.
+        raw: From plain text, words and sentences found by the model's own means.
+        precision: `fp32` or `bf16`. Default: the model's.
+        data_dir: Where corpora lie, instead of HIERMTL_DATA.
+
+    Raises:
+        ModelError: The model is not there, or does not say what it was trained on.
+        DataError: The data is missing, malformed or without gold.
+    """
+    nlp = model if isinstance(model, Annotator) else load(model, precision=precision)
+    seed = nlp.model.config.recipe.get("training", {}).get("seed")
+    asked = None if tasks is None else check_tasks(nlp.model, tasks)
+    judge = evaluate_raw if raw else score
+    if data is not None:
+        path = Path(data)
+        if path.suffix not in {".conllu", ".gz"}:
+            raise DataError(f"{path} is not a CoNLL-U file; give one that ends in .conllu")
+        sentences = list(read_conllu(path))
+        return judge(nlp, sentences, tasks=asked, data=path.name, split="-", seed=seed)
+    if split not in SPLITS:
+        raise RecipeError(f"split is {split!r}; allowed are {listing(SPLITS)}")
+    recipe = trained_on(nlp)
+    corpora = open_corpora(recipe, data_dir=data_dir)
+    return score_corpora(nlp, recipe, corpora, split=split, tasks=asked, raw=raw)
+
+
+def trained_on(nlp: Annotator) -> Recipe:
+    """The recipe a model was trained by.
+
+    Raises:
+        ModelError: Its config does not hold one.
+    """
+    saved = nlp.model.config.recipe
+    if not saved:
+        raise ModelError(
+            "the model's config.json does not say what it was trained on; "
+            "give a file with --data FILE"
+        )
+    return load_recipe(saved)
+
+
+def score_corpora(
+    nlp: Annotator,
+    recipe: Recipe,
+    corpora: Mapping[str, Corpus],
+    *,
+    split: str,
+    tasks: Iterable[str] | None = None,
+    raw: bool = False,
+) -> Scores:
+    """Scores on one split of each corpus that has it, joined in order of level."""
+    asked = None if tasks is None else set(tasks)
+    parts: list[Scores] = []
+    without: list[str] = []
+    for name, layers in layers_of(recipe).items():
+        wanted = [task for task in nlp.tasks if task in layers and (not asked or task in asked)]
+        if not wanted:
+            continue
+        if split not in corpora[name].splits:
+            without.append(name)
+            continue
+        sentences = list(corpora[name].sentences(split))
+        judge = evaluate_raw if raw else score
+        seed = recipe.training.seed
+        scores = judge(nlp, sentences, tasks=wanted, data=name, split=split, seed=seed)
+        note = recipe.corpora[name].note
+        parts.append(_with_note(scores, note) if note else scores)
+    if not parts:
+        raise DataError(
+            f"no corpus has a split {split!r} for these tasks (without it: "
+            f"{listing(without)}); choose another split, or give a file with --data FILE"
+        )
+    return merged(parts)
+
+
+def merged(parts: Iterable[Scores]) -> Scores:
+    """Rows of several corpora as one table, in order of level; notes once each."""
+    parts = list(parts)
+    rows = [row for part in parts for row in part.rows]
+    rows.sort(key=lambda row: (row.level, row.depth, row.task))
+    counts: dict[str, Any] = {}
+    for part in parts:
+        counts |= dict(part.counts)
+    notes = dict.fromkeys(note for part in parts for note in part.notes)
+    return Scores(tuple(rows), tuple(notes), counts)
+
+
+def _with_note(scores: Scores, note: str) -> Scores:
+    return Scores(scores.rows, (*scores.notes, note), scores.counts)

@@ -1,0 +1,290 @@
+"""`hiermtl train`: from a recipe to a run folder that is a model folder."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator, PartialState
+
+from hiermtl.annotation import Annotator, load
+from hiermtl.commands.build import Built, build, make_settings
+from hiermtl.commands.card import model_card
+from hiermtl.commands.corpora import layers_of, main_tasks, open_corpora
+from hiermtl.commands.evaluate import score_corpora
+from hiermtl.corpus.build import Corpus
+from hiermtl.document import Document
+from hiermtl.errors import RecipeError, RunError, listing
+from hiermtl.evaluation import ScoreRow, Scores, main_score
+from hiermtl.evaluation.files import written_whole
+from hiermtl.model import HierarchicalModel
+from hiermtl.pretrained import save_model
+from hiermtl.recipe import Recipe, default_output, differences, load_recipe, resolved
+from hiermtl.training import (
+    Evaluation,
+    has_bf16,
+    make_accelerator,
+    resolve_precision,
+    train_model,
+)
+from hiermtl.training.checkpoint import load_checkpoint, save_checkpoint
+from hiermtl.training.progress import Progress
+
+CONFIG = "config.json"
+RECIPE = "recipe.json"
+SCORES = "scores.json"
+EXAMPLE_WORDS = range(8, 14)
+"""How many words the sentence shown after training may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: its folder, which is a model folder, its scores on dev, and what it took.
+
+    `example` is a sentence of dev as the model annotates it.
+    """
+
+    folder: Path
+    scores: Scores
+    seconds: float
+    recipe: Recipe
+    example: Document | None = None
+
+    def load(self) -> Annotator:
+        """The trained model."""
+        return load(self.folder)
+
+
+def train(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    *,
+    output: str | Path | None = None,
+    resume: bool = False,
+    processes: int | None = None,
+    data_dir: str | Path | None = None,
+    quiet: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Run:
+    """Trains a recipe.
+
+    Args:
+        recipe: A shipped recipe's name, a file, or a mapping.
+        output: The run folder. Default: `training.output`, else `runs/<recipe with / as ->`.
+        resume: Goes on with a run that was broken off; the result is that of an unbroken one.
+        processes: Replaces `training.processes`.
+        data_dir: Where corpora lie, instead of HIERMTL_DATA.
+        quiet: Shows nothing.
+        overrides: Dotted keys and their values.
+        **settings: The same, as keyword arguments: `**{"training.epochs": 2}`.
+
+    Raises:
+        HiermtlError: Its message gives the value, what is allowed and the next step.
+    """
+    changes = {**(overrides or {}), **settings}
+    if processes is not None:
+        changes["training.processes"] = processes
+    loaded = load_recipe(recipe, changes)
+    folder = Path(output or loaded.training.output or default_output(loaded))
+    _check_folder(folder, loaded, resume=resume)
+    if resume and (folder / CONFIG).exists():
+        return _finished(folder, loaded)
+    corpora = open_corpora(loaded, data_dir=data_dir)
+    train_parts = _train_apart if loaded.sharing.name == "single" else _train_whole
+    built, seconds = train_parts(loaded, corpora, folder, resume=resume, quiet=quiet)
+    return _finish(built, loaded, corpora, folder, seconds=seconds)
+
+
+def _check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Raises RecipeError when the folder is occupied, or holds another run to resume."""
+    if not resume:
+        # The first process may have begun to write before another one looks.
+        if os.environ.get("RANK", "0") != "0":
+            return
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RecipeError(
+                f"{folder} is occupied; name another folder with -o, or go on with its run with "
+                f"--resume"
+            )
+        return
+    saved = folder / RECIPE
+    if not saved.exists():
+        raise RecipeError(
+            f"{folder} holds no run to resume ({RECIPE} is missing); train without --resume"
+        )
+    try:
+        before = json.loads(saved.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecipeError(
+            f"{saved} is damaged ({error}); delete {folder} and train again"
+        ) from error
+    keys = differences(before, recipe)
+    if keys:
+        raise RecipeError(
+            f"the run in {folder} has other values of {listing(keys)}; resume with the same, or "
+            f"train anew "
+            "into another folder"
+        )
+
+
+def _train_whole(
+    recipe: Recipe, corpora: Mapping[str, Corpus], folder: Path, *, resume: bool, quiet: bool
+) -> tuple[Built, float]:
+    """One model for all tasks."""
+    built = build(recipe, corpora)
+    accelerator = _accelerator(recipe, folder)
+    settings = make_settings(
+        recipe, resolve_precision(recipe.training.precision, accelerator.device)
+    )
+    _begin(folder, recipe)
+    progress = partial(Progress, quiet=quiet or not accelerator.is_main_process)
+    # An auxiliary task that is trained alone decides for itself.
+    main = main_tasks(recipe) or list(recipe.tasks)
+
+    def judge(model: HierarchicalModel) -> Evaluation:
+        nlp = Annotator(
+            model, built.tokenizer, precision="bf16" if settings.precision == "bf16" else "fp32"
+        )
+        scores = score_corpora(nlp, recipe, corpora, split="dev")
+        rows = [asdict(row) for row in scores.rows]
+        shown = "  ".join(
+            f"{row.task} {row.metric} {row.score:.2f}" for row in map(scores.main, scores.tasks)
+        )
+        return Evaluation(main_score(scores, main), rows, shown)
+
+    has_dev = any("dev" in corpora[name].splits for name in layers_of(recipe))
+    history = train_model(
+        built.model,
+        built.tokenizer,
+        built.examples,
+        settings,
+        folder=folder,
+        evaluate=judge if has_dev else None,
+        accelerator=accelerator,
+        resume=resume,
+        progress=progress,
+    )
+    return built, history.seconds
+
+
+def _train_apart(
+    recipe: Recipe, corpora: Mapping[str, Corpus], folder: Path, *, resume: bool, quiet: bool
+) -> tuple[Built, float]:
+    """A model for each task, each as if it were the only one; then one folder for all.
+
+    Each has its own encoder, optimizer, schedule and best checkpoint, under `folder/tasks/<task>`.
+    Their weights have different names, a branch per task, and are put into one model as they are.
+    """
+    whole = build(recipe, corpora)
+    _check_processes(recipe, make_accelerator())
+    _begin(folder, recipe)
+    seconds = 0.0
+    for task in whole.model.hierarchy.names:
+        part = recipe.only(task)
+        place = folder / "tasks" / task
+        trained = place / "trained"
+        if not (resume and trained.exists()):
+            built, took = _train_whole(part, corpora, place, resume=resume, quiet=quiet)
+            seconds += took
+            if PartialState().is_main_process:
+                save_checkpoint(trained, built.model, optimizer=None, state={"seconds": took})
+            PartialState().wait_for_everyone()
+        weights = load_checkpoint(trained).weights
+        whole.model.load_state_dict(dict(weights), strict=False)
+    return whole, seconds
+
+
+def _begin(folder: Path, recipe: Recipe) -> None:
+    """Makes the run folder and says in it what is trained there."""
+    if not PartialState().is_main_process:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(folder / RECIPE) as file:
+            file.write(json.dumps(resolved(recipe), indent=2).encode())
+    except OSError as error:
+        raise RunError(
+            f"the run folder {folder} cannot be written ({error.strerror}); name another with -o"
+        ) from error
+
+
+def _finish(
+    built: Built, recipe: Recipe, corpora: Mapping[str, Corpus], folder: Path, *, seconds: float
+) -> Run:
+    """Chooses the precision of inference, scores dev and writes the model folder."""
+    model = built.model.float()
+    model.config.recipe = resolved(recipe)
+    splits = {split for corpus in corpora.values() for split in corpus.splits}
+    scores = Scores(())
+    if "dev" in splits:
+        model.config.precision, scores = _choose_precision(built, recipe, corpora)
+    if PartialState().is_main_process:
+        nlp = Annotator(model, built.tokenizer)
+        card = model_card(nlp, recipe, scores, words=built.words)
+        scores.write_json(folder / SCORES)
+        save_model(model, built.tokenizer, folder, card=card)
+    example = _example(Annotator(model, built.tokenizer), corpora)
+    return Run(folder, scores, seconds, recipe, example)
+
+
+def _example(nlp: Annotator, corpora: Mapping[str, Corpus]) -> Document | None:
+    """The first sentence of dev that is neither very short nor long, annotated."""
+    for corpus in corpora.values():
+        for sentence in corpus.sentences("dev") if "dev" in corpus.splits else ():
+            if len(sentence.words) in EXAMPLE_WORDS:
+                return nlp([replace(sentence, layers={})])
+    return None
+
+
+def _choose_precision(
+    built: Built, recipe: Recipe, corpora: Mapping[str, Corpus]
+) -> tuple[str, Scores]:
+    """bf16 when it costs no task's main metric more than it may, measured on dev; else fp32.
+
+    It may cost 0.1 point or the worth of three scored items, whichever is more.
+    """
+    full = score_corpora(
+        Annotator(built.model, built.tokenizer, precision="fp32"), recipe, corpora, split="dev"
+    )
+    if not has_bf16(built.model.device):
+        return "fp32", full
+    half = score_corpora(
+        Annotator(built.model, built.tokenizer, precision="bf16"), recipe, corpora, split="dev"
+    )
+    for task in full.tasks:
+        row = full.main(task)
+        if row.score - half.main(task).score > max(0.1, 300 / row.items):
+            return "fp32", full
+    return "bf16", half
+
+
+def _finished(folder: Path, recipe: Recipe) -> Run:
+    rows = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+    return Run(folder, Scores(tuple(ScoreRow(**row) for row in rows)), 0.0, recipe)
+
+
+def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
+    """Accelerate as the recipe wants it.
+
+    Raises RecipeError when fewer processes run than the recipe asks for.
+    """
+    training = recipe.training
+    accelerator = make_accelerator(
+        log_with=list(training.trackers) or None, project_dir=str(folder / "trackers")
+    )
+    _check_processes(recipe, accelerator)
+    if training.trackers:
+        accelerator.init_trackers(recipe.name or "hiermtl")
+    return accelerator
+
+
+def _check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
+    asked, found = recipe.training.processes, accelerator.num_processes
+    if found < asked:
+        raise RecipeError(
+            f"training.processes is {asked}, but {found} is running; start it with "
+            f"`torchrun --nproc-per-node {asked} -m hiermtl train ...`"
+        )

@@ -1,0 +1,102 @@
+"""Scores of a model on the corpora it knows, and on files."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hiermtl.commands import Run, evaluate, train
+from hiermtl.errors import DataError, ModelError, RecipeError
+from tests.unit.commands.runs import DEV, TRAIN, conllu, of_files, recipe
+
+
+def test_a_run_scores_as_it_did_at_its_end(run: Run) -> None:
+    assert evaluate(run.folder).rows == run.scores.rows
+
+
+def test_rows_say_where_they_come_from(run: Run) -> None:
+    found = evaluate(run.folder, split="test")
+    assert {(row.data, row.split, row.seed) for row in found} == {("sample", "test", 0)}
+    assert [row.level for row in found] == sorted(row.level for row in found)
+    assert found.main("dep").metric == "las"
+    assert found.rows != evaluate(run.folder).rows
+
+
+def test_only_the_tasks_asked_for_are_scored(run: Run) -> None:
+    assert evaluate(run.folder, tasks=["ner"]).tasks == ("ner",)
+    with pytest.raises(ModelError, match=r"no task 'nre'; it has .*did you mean 'ner'"):
+        evaluate(run.folder, tasks=["nre"])
+
+
+def test_a_file_is_scored_for_the_gold_it_has(run: Run, tmp_path: Path) -> None:
+    path = conllu(tmp_path / "gold.conllu", DEV)
+    found = evaluate(run.folder, path)
+    assert found.tasks == ("upos", "dep", "ner")
+    assert {(row.data, row.split) for row in found} == {("gold.conllu", "-")}
+    assert found.main("upos").items == 5
+
+
+@pytest.mark.parametrize("split", ["dev ", "validation", ""])
+def test_an_unknown_split_is_refused(run: Run, split: str) -> None:
+    with pytest.raises(RecipeError, match=r"split is .*allowed are dev, test and train"):
+        evaluate(run.folder, split=split)
+
+
+def test_a_file_of_another_format_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Ada slept\n")
+    with pytest.raises(DataError, match=r"a\.txt is not a CoNLL-U file"):
+        evaluate(run.folder, tmp_path / "a.txt")
+
+
+def test_a_file_without_gold_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.conllu").write_text("1\tAda\t_\t_\t_\t_\t_\t_\t_\t_\n\n")
+    with pytest.raises(DataError, match=r"a\.conllu has no gold for any task of the model"):
+        evaluate(run.folder, tmp_path / "a.conllu")
+    with pytest.raises(DataError, match=r"b\.conllu"):
+        evaluate(run.folder, tmp_path / "b.conllu")
+
+
+def test_a_model_that_does_not_know_its_data_says_so(run: Run) -> None:
+    nlp = run.load()
+    nlp.model.config.recipe = {}
+    with pytest.raises(ModelError, match=r"does not say what it was trained on.*--data FILE"):
+        evaluate(nlp)
+
+
+@pytest.fixture(scope="session")
+def two(tmp_path_factory: pytest.TempPathFactory, _cache: None) -> Run:
+    """A run on two corpora, each with a task of its own; only one has a test split."""
+    folder = tmp_path_factory.mktemp("two")
+    files: dict[str, Any] = of_files(folder)["corpora"]["own"]
+    corpora = {
+        "a": {**files, "note": "By hand."},
+        "b": {
+            "format": "conllu",
+            "train": conllu(folder / "b.conllu", TRAIN),
+            "dev": conllu(folder / "b-dev.conllu", DEV[:1]),
+            "test": conllu(folder / "b-test.conllu", DEV),
+        },
+    }
+    tasks = {"upos": {"depth": 1, "corpus": "a"}, "ner": {"depth": 2, "corpus": "b"}}
+    return train(recipe(corpora=corpora, tasks=tasks), output=folder / "run", quiet=True)
+
+
+def test_each_task_is_scored_on_its_own_corpora(two: Run) -> None:
+    found = evaluate(two.folder)
+    assert {(row.task, row.data) for row in found} == {("upos", "a"), ("ner", "b")}
+    assert [row.level for row in found] == sorted(row.level for row in found)
+    assert found.main("upos").items == 5
+    assert found.main("ner").items == 1
+    assert [note for note in found.notes if note == "By hand."] == ["By hand."]
+
+
+def test_a_corpus_without_the_split_is_left_out(two: Run) -> None:
+    assert evaluate(two.folder, split="test").tasks == ("ner",)
+    with pytest.raises(DataError, match=r"no corpus has a split 'test'.*without it: a"):
+        evaluate(two.folder, split="test", tasks=["upos"])
+
+
+def test_a_label_only_dev_has_is_scored_as_an_error(two: Run) -> None:
+    notes = " ".join(evaluate(two.folder).notes)
+    assert "upos: 1 item carries a label never seen in training: 'INTJ'" in notes
+    assert "scored as an error" in notes

@@ -1,0 +1,284 @@
+"""Runs: their folders, their precision, and what is the same between kinds of runs."""
+
+import importlib
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from hiermtl.commands import Run, train
+from hiermtl.errors import RecipeError, RunError
+from hiermtl.evaluation import ScoreRow, Scores
+from hiermtl.recipe import load_recipe
+from hiermtl.training import loop
+from tests.unit.commands.runs import TASKS, TRAIN, conllu, of_files, recipe
+
+room = importlib.import_module("hiermtl.commands.train")
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
+    """The losses of each step of every run of a test."""
+    found: list[dict[str, float]] = []
+    keep = loop._step
+
+    def watched(*given: Any, **options: Any) -> dict[str, Tensor]:
+        losses = keep(*given, **options)
+        found.append({task: float(loss) for task, loss in losses.items()})
+        return losses
+
+    monkeypatch.setattr(loop, "_step", watched)
+    return found
+
+
+def test_a_finished_run_is_a_model_folder(run: Run) -> None:
+    names = {path.name for path in run.folder.iterdir()}
+    assert names >= {"config.json", "model.safetensors", "README.md", "scores.json", "log.jsonl"}
+    assert run.load().tasks == ("upos", "dep", "ner")
+    assert json.loads((run.folder / "scores.json").read_text()) == json.loads(run.scores.to_json())
+    assert run.seconds > 0
+
+
+def test_the_recipe_is_saved_with_all_its_values(run: Run) -> None:
+    saved = json.loads((run.folder / "recipe.json").read_text())
+    assert saved["training"]["lr"] == 4e-4
+    assert load_recipe(saved) == run.recipe
+    config = json.loads((run.folder / "config.json").read_text())
+    assert config["recipe"] == saved
+
+
+def test_the_best_weights_are_those_of_the_model(run: Run) -> None:
+    best = load_file(run.folder / "checkpoints" / "best" / "model.safetensors")
+    model = load_file(run.folder / "model.safetensors")
+    assert best.keys() == model.keys()
+    assert all(torch.equal(best[name], model[name]) for name in best)
+
+
+def test_a_finished_run_that_is_resumed_returns_at_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "open_corpora", lambda *_, **__: pytest.fail("it read corpora"))
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
+    again = train(recipe(), output=run.folder, resume=True)
+    assert again.scores.rows == run.scores.rows
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")} == before
+
+
+def test_an_occupied_folder_is_left_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    for folder in (run.folder, tmp_path):
+        before = sorted(path for path in folder.rglob("*"))
+        with pytest.raises(RecipeError, match=r"is occupied.*--resume"):
+            train(recipe(), output=folder)
+        assert sorted(path for path in folder.rglob("*")) == before
+    with pytest.raises(RecipeError, match="is occupied"):
+        train(recipe(), output=tmp_path / "mine.txt")
+
+
+def test_resuming_another_recipe_names_the_keys(run: Run) -> None:
+    with pytest.raises(RecipeError, match=r"training\.lr and training\.seed"):
+        train(recipe(), output=run.folder, resume=True, **{"training.lr": 0.5, "training.seed": 4})
+    same = {"training.output": "elsewhere"}
+    assert train(recipe(), output=run.folder, resume=True, **same).scores.rows == run.scores.rows
+
+
+def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"holds no run to resume.*train without --resume"):
+        train(recipe(), output=tmp_path, resume=True)
+    (tmp_path / "recipe.json").write_text('{"encoder": ')
+    with pytest.raises(RecipeError, match=r"recipe\.json is damaged"):
+        train(recipe(), output=tmp_path, resume=True)
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        train(recipe(), output=tmp_path / "file" / "run", quiet=True)
+
+
+@pytest.mark.parametrize("sharing", ["low_supervision", "single"])
+def test_more_processes_than_run_are_refused_with_the_command(tmp_path: Path, sharing: str) -> None:
+    with pytest.raises(RecipeError, match="torchrun --nproc-per-node 2"):
+        train(recipe(sharing=sharing), output=tmp_path / "run", processes=2, quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_output_the_folder_is_named_like_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {**of_files(tmp_path), "name": "own/tiny"}
+    found = train(given, quiet=True, **{"training.max_steps": 1})
+    assert found.folder == Path("runs/own-tiny")
+    assert (found.folder / "config.json").exists()
+
+
+def test_a_run_without_dev_keeps_its_last_weights_and_has_no_scores(tmp_path: Path) -> None:
+    files = {"format": "conllu", "train": conllu(tmp_path / "t.conllu", TRAIN)}
+    found = train(recipe(corpora={"own": files}), output=tmp_path / "run", quiet=True)
+    assert len(found.scores) == 0
+    assert json.loads((found.folder / "scores.json").read_text()) == []
+    assert found.load()("Ada slept").sentences
+
+
+def test_a_one_task_recipe_has_the_losses_of_the_task_alone(
+    tmp_path: Path, steps: list[dict[str, float]]
+) -> None:
+    """X7: dropout included; per step and bit for bit, and so are the weights."""
+    single = train(recipe(sharing="single"), output=tmp_path / "single", quiet=True)
+    by_task: dict[str, list[dict[str, float]]] = {}
+    for losses in steps:
+        (task,) = losses
+        by_task.setdefault(task, []).append(losses)
+    assert set(by_task) == set(TASKS)
+    together = load_file(single.folder / "model.safetensors")
+    for task, options in TASKS.items():
+        steps.clear()
+        alone = train(recipe(tasks={task: options}), output=tmp_path / task, quiet=True)
+        assert len(steps) > 3
+        assert steps == by_task[task]
+        for name, value in load_file(alone.folder / "model.safetensors").items():
+            assert torch.equal(value, together[name.replace(".shared.", f".{task}.")]), name
+        assert alone.scores.filter(task=task).rows == tuple(
+            row.__class__(**{**_row(row), "level": 1})
+            for row in single.scores.filter(task=task).rows
+        )
+
+
+def _row(row: ScoreRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ScoreRow.__slots__}
+
+
+def test_tasks_together_do_not_have_the_losses_of_each_alone(
+    tmp_path: Path, steps: list[dict[str, float]]
+) -> None:
+    """The control: on a shared encoder, losses differ from the first step that follows another."""
+    train(recipe(), output=tmp_path / "shared", quiet=True)
+    together = [losses["upos"] for losses in steps]
+    steps.clear()
+    train(recipe(tasks={"upos": TASKS["upos"]}), output=tmp_path / "upos", quiet=True)
+    alone = [losses["upos"] for losses in steps]
+    assert together[0] == pytest.approx(alone[0], rel=1e-5)
+    assert together[2:] != alone[2:]
+
+
+def test_single_puts_each_task_model_in_as_it_is(tmp_path: Path) -> None:
+    tasks = {**TASKS, "ner": {"depth": 2, "auxiliary": True}}
+    found = train(recipe(sharing="single", tasks=tasks), output=tmp_path / "run", quiet=True)
+    merged = load_file(found.folder / "model.safetensors")
+    seen: set[str] = set()
+    for task in TASKS:
+        part = load_file(found.folder / "tasks" / task / "trained" / "model.safetensors")
+        assert all(torch.equal(merged[name], value) for name, value in part.items())
+        assert not seen & set(part)
+        seen |= set(part)
+    assert seen == set(merged)
+    assert set(found.scores.tasks) == set(TASKS)
+
+
+def test_single_trains_a_task_whose_corpus_has_no_dev(tmp_path: Path) -> None:
+    corpora = {
+        "both": of_files(tmp_path)["corpora"]["own"],
+        "bare": {"format": "conllu", "train": conllu(tmp_path / "bare.conllu", TRAIN)},
+    }
+    tasks = {"upos": {"depth": 1, "corpus": "both"}, "ner": {"depth": 2, "corpus": "bare"}}
+    given = recipe(corpora=corpora, tasks=tasks, sharing="single")
+    found = train(given, output=tmp_path / "run", quiet=True)
+    assert found.scores.tasks == ("upos",)
+
+
+def test_single_that_is_resumed_keeps_the_tasks_that_are_done(
+    tmp_path: Path, steps: list[dict[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(recipe(sharing="single"), output=tmp_path / "whole", quiet=True)
+    per_task = len(steps) // 3
+    steps.clear()
+    keep = room.train_model
+    calls: list[int] = []
+
+    def breaks(*given: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return keep(*given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "train_model", breaks)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe(sharing="single"), output=tmp_path / "cut", quiet=True)
+    assert len(steps) == per_task
+    steps.clear()
+    cut = train(recipe(sharing="single"), output=tmp_path / "cut", resume=True, quiet=True)
+    assert len(steps) == 2 * per_task
+    assert cut.scores.rows == whole.scores.rows
+    left, right = (load_file(r.folder / "model.safetensors") for r in (whole, cut))
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def fake(score: float, items: int, dtype: str) -> Scores:
+    rows = [("upos", 90.0, 10_000), ("ner", score, items)]
+    return Scores(
+        tuple(
+            ScoreRow(1, 1, task, metric, value, n, "d", "dev", "s", dtype, 0)
+            for task, value, n in rows
+            for metric in ("accuracy",)
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("cost", "items", "chosen"),
+    [
+        (0.0, 10_000, "bf16"),
+        (-1.0, 10_000, "bf16"),
+        (0.09, 10_000, "bf16"),
+        (0.11, 10_000, "fp32"),
+        (2.9, 100, "bf16"),
+        (3.1, 100, "fp32"),
+        (0.29, 1_000, "bf16"),
+        (0.31, 1_000, "fp32"),
+    ],
+)
+def test_bf16_may_cost_a_tenth_of_a_point_or_three_items(
+    monkeypatch: pytest.MonkeyPatch, cost: float, items: int, chosen: str
+) -> None:
+    scores = {"fp32": fake(80.0, items, "fp32"), "bf16": fake(80.0 - cost, items, "bf16")}
+    built: Any = SimpleNamespace(model=SimpleNamespace(device=torch.device("cpu")), tokenizer=None)
+    monkeypatch.setattr(room, "Annotator", lambda *_, precision: precision)
+    monkeypatch.setattr(room, "score_corpora", lambda nlp, *_, **__: scores[nlp])
+    monkeypatch.setattr(room, "has_bf16", lambda _: True)
+    assert room._choose_precision(built, Any, {}) == (chosen, scores[chosen])
+    monkeypatch.setattr(room, "has_bf16", lambda _: False)
+    assert room._choose_precision(built, Any, {}) == ("fp32", scores["fp32"])
+
+
+def test_the_chosen_precision_is_in_the_config(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(room, "has_bf16", lambda _: False)
+    found = train(of_files(tmp_path), output=tmp_path / "run", quiet=True)
+    assert json.loads((found.folder / "config.json").read_text())["precision"] == "fp32"
+    assert {row.dtype for row in found.scores} == {"fp32"}
+
+
+def test_the_card_has_scores_licences_and_notes(tmp_path: Path) -> None:
+    given = of_files(tmp_path)
+    given["corpora"]["own"] |= {"licence": "CC BY 4.0", "note": "Two sentences by hand."}
+    given["description"] = "for a test"
+    found = train(given, output=tmp_path / "run", quiet=True, **{"training.seed": 7})
+    card = (found.folder / "README.md").read_text(encoding="utf-8")
+    for part in ("`own`: licence CC BY 4.0. Two sentences by hand.", "for a test", "seed 7"):
+        assert part in card
+    assert "split dev" in card
+    row = found.scores.main("upos")
+    assert f"| upos | accuracy | {row.score:.2f} | {row.items} |" in card
+    assert "library_name: hiermtl" in card
+    assert "11 words" in card
+    assert "Two sentences by hand." in found.scores.notes
+
+
+def test_a_licence_that_is_not_given_is_said_to_be_not_stated(run: Run) -> None:
+    assert "`sample`: licence not stated." in (run.folder / "README.md").read_text()
