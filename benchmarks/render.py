@@ -1,0 +1,71 @@
+"""Results to Markdown: `python -m benchmarks.render [FILE ...] [--update PAGE]`.
+
+Without files, all in the `results` folders. With `--update`, what stands in the page between
+`<!-- table: speed -->` and `<!-- table: end -->` is replaced.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed import report
+
+TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {"speed": report.markdown}
+"""A benchmark's name, as its results and the pages say it, to what renders one result."""
+
+_PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- table: end -->)", re.DOTALL)
+
+
+def render(name: str, files: Sequence[Path]) -> str:
+    """The tables of one benchmark, one result after the other in order of the files' names."""
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(files)]
+    return "\n\n".join(TABLES[name](found) for found in results if found["benchmark"] == name)
+
+
+def update(page: str, tables: Callable[[str], str]) -> str:
+    """The page with its tables replaced; a table without results stays as it is.
+
+    Raises:
+        ValueError: A marker names no benchmark, or the page has none.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match[2]
+        if name not in TABLES:
+            raise ValueError(f"no benchmark is called {name!r}; known are {', '.join(TABLES)}")
+        table = tables(name)
+        return f"{match[1]}\n{table}\n\n{match[3]}" if table else match[0]
+
+    page, count = _PLACE.subn(replaced, page)
+    if not count:
+        raise ValueError("there is no `<!-- table: ... -->` with its `<!-- table: end -->`")
+    return page
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the tables, or puts them into a page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.render")
+    parser.add_argument("files", nargs="*", type=Path, help="default: all results")
+    parser.add_argument("--update", type=Path, metavar="PAGE", help="a page with markers")
+    given = parser.parse_args(arguments)
+    here = Path(__file__).parent
+
+    def tables(name: str) -> str:
+        return render(name, given.files or list((here / name / "results").glob("*.json")))
+
+    if given.update is None:
+        sys.stdout.write("\n\n".join(filter(None, map(tables, TABLES))) + "\n")
+        return
+    try:
+        page = update(given.update.read_text(encoding="utf-8"), tables)
+    except ValueError as error:
+        raise SystemExit(f"{given.update}: {error}") from None
+    given.update.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

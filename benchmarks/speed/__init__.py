@@ -1,0 +1,1 @@
+"""How fast the package is against the bare encoder it is built on; see `benchmarks/README.md`."""

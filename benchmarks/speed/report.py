@@ -1,0 +1,137 @@
+"""A result as text: aligned for a terminal, or as Markdown."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.speed.measure import TREE_GOAL
+
+_TREES = "decode spanning trees"
+
+
+def text(result: Mapping[str, Any]) -> str:
+    """Everything, for a terminal."""
+    parts = [
+        caption(result),
+        _aligned(_TIMES, _times(result)),
+        _aligned(_RATIOS, _ratios(result)),
+        _aligned(_SHARES, _shares(result)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The ratios and where the time goes, for a page."""
+    parts = [
+        caption(result),
+        _piped(_RATIOS, _ratios(result)),
+        _piped(_TIMES, _times(result)),
+        _piped(_SHARES, _shares(result)),
+    ]
+    return "\n\n".join(parts)
+
+
+def caption(result: Mapping[str, Any]) -> str:
+    """What was measured, on what."""
+    machine, sizes, given = result["machine"], result["corpus"], result["parameters"]
+    place = machine.get("device", machine["processor"])
+    commit = result["commit"]
+    name = "outside git" if commit is None else commit["name"][:10]
+    if commit is not None and commit["changed"]:
+        name += " with changes"
+    loads = " to ".join("unknown" if load is None else f"{load:.1f}" for load in result["load"])
+    lines = [
+        f"{place}, {machine['threads']} threads on {machine['cores']} cores, "
+        f"torch {machine['versions']['torch']}, commit {name}, load {loads};",
+        f"{given['rounds']} rounds; annotated: {sizes['sentences']:,} sentences, "
+        f"{sizes['words']:,} words; trained on: {sizes['train_sentences']:,} sentences, "
+        f"{sizes['train_words']:,} words;",
+        f"encoder {given['encoder']}, model {given['model']}"
+        + (
+            ""
+            if result["greedy_trees"] is None
+            else f"; {result['greedy_trees']:.0%} of the trees are found word by word"
+        )
+        + ".",
+        "Largest rate of one matrix product, GFLOP/s: "
+        + ", ".join(f"{dtype} {max(v):,.0f}" for dtype, v in result["peaks"].items())
+        + ".",
+    ]
+    return "\n".join(lines)
+
+
+_TIMES = ("variant", "seconds", "least", "greatest", "words/s", "of peak", "ratio")
+_RATIOS = ("time of", "over that of", "ratio", "least", "greatest", "goal", "met")
+_SHARES = ("part", "share", "least", "greatest", "goal", "met")
+
+
+def _times(result: Mapping[str, Any]) -> Iterable[Sequence[str]]:
+    first: dict[str, Sequence[float]] = {}
+    for variant in result["variants"]:
+        seconds = variant["seconds"]
+        reference = first.setdefault(variant["group"], seconds)
+        median = statistics.median(seconds)
+        peak = max(result["peaks"][variant["dtype"]])
+        ratio = statistics.median(a / b for a, b in zip(seconds, reference, strict=True))
+        yield (
+            variant["name"],
+            *(f"{value:.3f}" for value in (median, min(seconds), max(seconds))),
+            f"{variant['words'] / median:,.0f}",
+            f"{variant['operations'] / median / 1e9 / peak:.0%}",
+            f"{ratio:.2f}",
+        )
+
+
+def _ratios(result: Mapping[str, Any]) -> Iterable[Sequence[str]]:
+    for row in result["ratios"]:
+        rounds, goal = row["rounds"], row["goal"]
+        median = statistics.median(rounds)
+        yield (
+            row["variant"],
+            row["reference"],
+            *(f"{value:.2f}" for value in (median, min(rounds), max(rounds))),
+            "" if goal is None else f"{goal:.1f}",
+            "" if goal is None else _met(median <= goal),
+        )
+
+
+def _shares(result: Mapping[str, Any]) -> Iterable[Sequence[str]]:
+    for whole, parts in result["shares"].items():
+        rows = sorted(parts.items(), key=lambda item: -statistics.median(item[1]))
+        for label, shares in rows:
+            median = statistics.median(shares)
+            has_goal = label == _TREES
+            yield (
+                f"{whole}: {label}",
+                *(f"{value:.1%}" for value in (median, min(shares), max(shares))),
+                f"{TREE_GOAL:.0%}" if has_goal else "",
+                _met(median < TREE_GOAL) if has_goal else "",
+            )
+
+
+def _met(met: bool) -> str:
+    return "yes" if met else "no"
+
+
+def _aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns of texts to the left, of numbers to the right."""
+    table = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    left = _left(head)
+    lines = (
+        "  ".join(
+            cell.ljust(width) if is_left else cell.rjust(width)
+            for cell, width, is_left in zip(row, widths, left, strict=True)
+        ).rstrip()
+        for row in table
+    )
+    return "\n".join(lines)
+
+
+def _piped(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    rule = [":--" if is_left else "--:" for is_left in _left(head)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+
+
+def _left(head: Sequence[str]) -> list[bool]:
+    return [name in ("variant", "time of", "over that of", "part", "met") for name in head]
