@@ -89,8 +89,7 @@ class HierarchicalModel(PreTrainedModel):
         if config.format_version > FORMAT_VERSION:
             raise ModelError(
                 f"the model has format version {config.format_version}; this version of hiermtl "
-                f"reads up to "
-                f"{FORMAT_VERSION}: install a newer hiermtl"
+                f"reads up to {FORMAT_VERSION}: install a newer hiermtl"
             )
         self.hierarchy = config.hierarchy()
         for name in self.hierarchy.names:
@@ -101,8 +100,8 @@ class HierarchicalModel(PreTrainedModel):
             if task.depth > encoder.blocks:
                 raise ModelError(
                     f"tasks.{task.name}.depth is {task.depth}, but the encoder has depths 0 to "
-                    f"{encoder.blocks}; "
-                    "a task is read at 1 or above: lower it or choose a deeper encoder"
+                    f"{encoder.blocks}; a task is read at 1 or above: lower it or choose a deeper "
+                    "encoder"
                 )
         options = {key: value for key, value in config.sharing.items() if key != "name"}
         scheme = _row(SHARING, config.sharing["name"], "sharing")

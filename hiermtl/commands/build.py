@@ -86,8 +86,7 @@ def _check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> None:
     if judged and blind:
         raise RecipeError(
             f"tasks.{blind[0]} has no dev data, so it cannot say which checkpoint is best; give "
-            f"its "
-            f"corpus a dev split, or set tasks.{blind[0]}.auxiliary=true"
+            f"its corpus a dev split, or set tasks.{blind[0]}.auxiliary=true"
         )
 
 

@@ -107,7 +107,7 @@ def _check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RecipeError(
                 f"{folder} is occupied; name another folder with -o, or go on with its run with "
-                f"--resume"
+                "--resume"
             )
         return
     saved = folder / RECIPE
@@ -125,8 +125,7 @@ def _check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     if keys:
         raise RecipeError(
             f"the run in {folder} has other values of {listing(keys)}; resume with the same, or "
-            f"train anew "
-            "into another folder"
+            "train anew into another folder"
         )
 
 

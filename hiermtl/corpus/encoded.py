@@ -112,7 +112,6 @@ def _check(
         if len(counts) != len(sentence) or counts.sum() != len(pieces) or (counts < 1).any():
             raise DataError(
                 f"the tokenizer gives {len(pieces)} pieces and counts {counts.tolist()} for the "
-                f"{len(sentence)} words "
-                f"{sentence[:8]}; every word must have at least one piece, and the counts must "
-                "add up"
+                f"{len(sentence)} words {sentence[:8]}; every word must have at least one piece, "
+                "and the counts must add up"
             )

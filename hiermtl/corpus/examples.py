@@ -119,8 +119,7 @@ class Examples:
             elif other in split.column_names:
                 raise DataError(
                     f"task {task!r} reads layer {wanted.layer!r} as {wanted.kind}, but it is of "
-                    "the other kind; the split "
-                    f"has {listing(split.column_names)}"
+                    f"the other kind; the split has {listing(split.column_names)}"
                 )
 
     def __len__(self) -> int:

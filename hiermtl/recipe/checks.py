@@ -52,8 +52,7 @@ def _class_weights(recipe: Recipe) -> Iterator[Problem]:
             yield Problem(
                 ("tasks", task, "class_weights"),
                 f"is {shown(options.class_weights)}, but head {options.head.name!r} does not "
-                "weigh classes; "
-                f"leave it out or use head: {listing(able)}",
+                f"weigh classes; leave it out or use head: {listing(able)}",
             )
 
 

@@ -23,8 +23,8 @@ def _feature(value: object) -> object:
     if isinstance(value, Mapping) and set(value) == {"heads", "relations"}:
         return {key: _feature(item) for key, item in value.items()}
     raise problem(
-        f"is {shown(value)}, but a feature's name is needed, or {{heads: ..., relations: ...}} "
-        "for a tree"
+        f"is {shown(value)}, but a feature's name is needed, or {{heads: ..., relations: ...}} for "
+        "a tree"
     )
 
 

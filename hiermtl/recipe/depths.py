@@ -85,9 +85,8 @@ def depth_problems(recipe: Recipe, blocks: int | None = None) -> list[Problem]:
     found = []
     if rule == "top" and recipe.controls is not None:
         message = (
-            f"is {recipe.controls!r}, but sharing {recipe.sharing.name!r} reads every task at "
-            "the top; "
-            "controls need a scheme with depths, such as low_supervision"
+            f"is {recipe.controls!r}, but sharing {recipe.sharing.name!r} reads every task at the "
+            "top; controls need a scheme with depths, such as low_supervision"
         )
         found.append(Problem(("controls",), message))
     for name, task in recipe.tasks.items():
@@ -136,6 +135,5 @@ def _blocks_up(value: int | str, blocks: int) -> int:
 def _outside(value: int, blocks: int, encoder: str) -> str:
     return (
         f"is {value}, but encoder {encoder!r} has depths 0 to {blocks}; a task is read at 1 to "
-        f"{blocks}; "
-        "lower it or choose a deeper encoder"
+        f"{blocks}; lower it or choose a deeper encoder"
     )

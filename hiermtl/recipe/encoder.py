@@ -90,9 +90,8 @@ class PretrainedEncoder(EncoderOptions):
         """Names the encoder that the key belongs to."""
         if key in BilstmEncoder.model_fields:
             return (
-                f"is a key of `encoder.name: bilstm` only; encoder {values.get('name')!r} "
-                "brings its own, "
-                f"so leave it out (allowed: {', '.join(cls.model_fields)})"
+                f"is a key of `encoder.name: bilstm` only; encoder {values.get('name')!r} brings "
+                f"its own, so leave it out (allowed: {', '.join(cls.model_fields)})"
             )
         return None
 

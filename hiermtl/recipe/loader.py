@@ -137,8 +137,7 @@ class _Reader:
                 first = self.lines[(*path, key)]
                 raise RecipeError(
                     f"{self.place(key_node)}: the key {key!r} is given twice (first on line "
-                    f"{first}); "
-                    "remove one of them"
+                    f"{first}); remove one of them"
                 )
             self.lines[(*path, key)] = key_node.start_mark.line + 1
             found[key] = self.plain(value_node, (*path, key))
@@ -174,6 +173,5 @@ class _Reader:
     def _tagged(self, node: yaml.Node) -> RecipeError:
         return RecipeError(
             f"{self.place(node)}: the tag {node.tag!r} is not allowed; a recipe holds text, "
-            "numbers, "
-            "true and false, lists and mappings"
+            "numbers, true and false, lists and mappings"
         )

@@ -84,9 +84,8 @@ def _from_file(recipe: str | os.PathLike[str], folder: Path) -> _Source:
         path = folder / text
         if not path.exists():
             raise RecipeError(
-                f"there is no file {str(path)!r}; give an existing file, or the name of a "
-                "shipped recipe "
-                "(`hiermtl recipes list` shows them)"
+                f"there is no file {str(path)!r}; give an existing file, or the name of a shipped "
+                "recipe (`hiermtl recipes list` shows them)"
             )
         name = path.stem
     else:
@@ -117,8 +116,8 @@ def _extended(source: _Source) -> _Source:
     if "extends" in base.data:
         raise RecipeError(
             f"{place}: extends is {wanted!r}, which itself extends {base.data['extends']!r}; a "
-            "recipe is "
-            "extended once, so that it can be read: extend that one and write the differences here"
+            "recipe is extended once, so that it can be read: extend that one and write the "
+            "differences here"
         )
     below = {key: value for key, value in base.data.items() if key not in ("name", "description")}
     return _Source(

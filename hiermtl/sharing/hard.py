@@ -24,7 +24,6 @@ class Hard(Sharing):
         if len(set(depths.values())) > 1:
             given = ", ".join(f"tasks.{name}.depth is {depth}" for name, depth in depths.items())
             raise RecipeError(
-                f"{given}; under `sharing: hard` all tasks are read at the top: leave `depth` "
-                f"out, or use "
-                "`sharing: low_supervision`"
+                f"{given}; under `sharing: hard` all tasks are read at the top: leave `depth` out, "
+                "or use `sharing: low_supervision`"
             )

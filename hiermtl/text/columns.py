@@ -199,10 +199,9 @@ class _Reader:
         new = repair_bio(tags)[0][wrong]
         return DataError(
             f"tag {tags[wrong]!r} of {cells[self.word_place]!r} after {before} breaks IOB2 in "
-            f"layer {name!r}: spans begin "
-            "with B- and go on with I- of the same type; correct the file, set `bio: repair` to "
-            f"read it as {new!r}, "
-            "or `bio: off` if these are no span tags",
+            f"layer {name!r}: spans begin with B- and go on with I- of the same type; correct the "
+            f"file, set `bio: repair` to read it as {new!r}, or `bio: off` if these are no span "
+            "tags",
             self.name,
             line=number,
         )

@@ -34,8 +34,7 @@ def check_rows(lines: Sequence[str], first: int, *, path: str) -> None:
             if name != str(word + 1):
                 raise DataError(
                     f"word id {name!r}; expected '{word + 1}': ids count the words of a sentence "
-                    "from 1 without "
-                    "gaps, and a blank line ends a sentence",
+                    "from 1 without gaps, and a blank line ends a sentence",
                     path,
                     line=number,
                 )
@@ -60,8 +59,7 @@ def check_rows(lines: Sequence[str], first: int, *, path: str) -> None:
             if (int(match[1]), int(match[2])) != (word, empties + 1):
                 raise DataError(
                     f"empty node id {name!r}; expected '{word}.{empties + 1}': empty nodes follow "
-                    "their word and "
-                    "count from 1",
+                    "their word and count from 1",
                     path,
                     line=number,
                 )
@@ -82,8 +80,7 @@ def check_rows(lines: Sequence[str], first: int, *, path: str) -> None:
     if covered > word:
         raise DataError(
             f"multiword range ends at word {covered}, but the sentence has {word} words; correct "
-            "the range or "
-            "add the words",
+            "the range or add the words",
             path,
             line=range_line,
         )
@@ -95,16 +92,14 @@ def _check_cells(line: str, cells: Sequence[str], *, number: int, path: str) -> 
         what = "columns are separated by spaces" if spaces else "no tab in this line"
         raise DataError(
             f"{what}: {line[:40]!r}; CoNLL-U has 10 columns with one tab between neighbours, and "
-            "comments begin "
-            "with '#'",
+            "comments begin with '#'",
             path,
             line=number,
         )
     if len(cells) != 10:
         raise DataError(
             f"{len(cells)} columns; CoNLL-U has 10 ({' '.join(COLUMNS)}): write `_` in empty "
-            "ones, or, for another "
-            "format, use the reader for column files",
+            "ones, or, for another format, use the reader for column files",
             path,
             line=number,
         )
@@ -131,8 +126,7 @@ def check_tree(lines: Sequence[str], first: int, *, path: str) -> None:
         if head != "_" and (not re.fullmatch(r"0|[1-9][0-9]*", head) or int(head) > len(rows)):
             raise DataError(
                 f"HEAD {head!r} of word {cells[0]} {cells[1]!r}; allowed are 0 for the root, 1 to "
-                f"{len(rows)}, and "
-                "`_` where the arc is not annotated",
+                f"{len(rows)}, and `_` where the arc is not annotated",
                 path,
                 line=number,
             )

@@ -127,8 +127,7 @@ def _join(
         raise DataError(
             f"no sentence has a partner by {key} ({listing(examples['missing_in_other'])} against "
             f"{listing(examples['missing_in_base'])}); check that the files belong together, or "
-            "join by "
-            f"{'position' if key == 'sent_id' else 'sent_id'}"
+            f"join by {'position' if key == 'sent_id' else 'sent_id'}"
         )
     if report is not None:
         kept = tuple(
@@ -160,8 +159,7 @@ def _id_once(sentence: Sentence, seen: dict[str, Origin | None]) -> str:
     if name in seen:
         raise DataError(
             f"sent_id {name!r} was used before, at {_place(seen[name])}; ids must differ, or join "
-            "by "
-            "position",
+            "by position",
             path,
             line=line,
         )

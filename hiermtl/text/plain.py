@@ -104,8 +104,7 @@ def word_offsets(text: str, words: Sequence[str]) -> list[tuple[int, int]]:
         if start < 0 or text[at:start].strip():
             raise DataError(
                 f"word {place}, {word!r}, does not follow in the text at character {at} "
-                f"({text[at : at + 20]!r}); "
-                "words and text must belong together"
+                f"({text[at : at + 20]!r}); words and text must belong together"
             )
         at = start + len(word)
         offsets.append((start, at))
@@ -123,8 +122,7 @@ def _pipeline(language: str) -> "Language":
         if "can't import" in missing.lower() or "E048" in missing:
             raise RecipeError(
                 f"language {language!r}; allowed are the codes of spaCy's languages (en, de, sv, "
-                "zh, ar, ...) and xx for "
-                "any other"
+                "zh, ar, ...) and xx for any other"
             ) from None
         raise RecipeError(
             f"language {language!r}: its tokenizer needs a package that is not installed "

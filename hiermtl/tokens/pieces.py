@@ -53,9 +53,8 @@ class PieceTokenizer(Tokenizer):
         apart = np.concatenate(self._lookup(PROBE)).tolist()
         if together != apart:
             raise ModelError(
-                f"the tokenizer {type(tokenizer).__name__} reads a word differently beside "
-                f"other words; "
-                "load it with add_prefix_space=True"
+                f"the tokenizer {type(tokenizer).__name__} reads a word differently beside other "
+                "words; load it with add_prefix_space=True"
             )
         self.dropped = 0
 

@@ -84,8 +84,7 @@ def save_checkpoint(
         remedy = "make room" if full else "make the folder writable"
         raise RunError(
             f"{folder} could not be written ({reason}); the checkpoint before it is whole: "
-            f"{remedy} and run again with "
-            "--resume"
+            f"{remedy} and run again with --resume"
         ) from error
     return folder
 

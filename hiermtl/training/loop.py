@@ -343,8 +343,8 @@ def _check_finite(losses: Mapping[str, float], step: int) -> None:
     if bad:
         raise RunError(
             f"at step {step} the loss of {', '.join(bad)} is not a number; lower training.lr or "
-            f"training.lr_heads, or "
-            "set training.precision=fp32, and resume from the last checkpoint"
+            "training.lr_heads, or set training.precision=fp32, and resume from the last "
+            "checkpoint"
         )
 
 
