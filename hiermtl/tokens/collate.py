@@ -79,7 +79,8 @@ class Collator:
             },
             gold=self._gold(examples, word_counts),
             annotated={
-                t: np.array([t in e.gold for e in examples]) for e in examples for t in e.gold
+                t: np.array([t in e.gold for e in examples])
+                for t in dict.fromkeys(t for e in examples for t in e.gold)
             },
             order=np.array(order),
         )

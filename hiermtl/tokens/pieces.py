@@ -70,14 +70,15 @@ class PieceTokenizer(Tokenizer):
             if len(self._pieces) + len(unseen) > CACHED_WORDS:
                 self._pieces.clear()
                 unseen = list(dict.fromkeys(words))
-            encoded = self._tokenizer(
-                [[word] for word in unseen],
-                is_split_into_words=True,
-                add_special_tokens=False,
-                verbose=False,
-            )["input_ids"]
-            for word, ids in zip(unseen, encoded, strict=True):
-                self._pieces[word] = np.array(ids, dtype=np.int32)
+            # Past transformers' own call, which makes masks and types for every word as well.
+            backend = self._tokenizer.backend_tokenizer
+            backend.no_padding()
+            backend.no_truncation()
+            encoded = backend.encode_batch_fast(
+                [[word] for word in unseen], is_pretokenized=True, add_special_tokens=False
+            )
+            for word, found in zip(unseen, encoded, strict=True):
+                self._pieces[word] = np.array(found.ids, dtype=np.int32)
         return [self._pieces[word] for word in words]
 
     def encode(self, sentences: Sequence[Sequence[str]]) -> dict[str, list[np.ndarray]]:

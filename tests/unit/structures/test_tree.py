@@ -277,3 +277,27 @@ def test_heads_form_a_tree_exactly_if_they_reach_the_root(words):
         expected = follows_heads_to_root(heads)
         assert is_tree(heads, single_root=False) == expected
         assert (not find_cycle(heads)) == expected
+
+
+def test_sentence_by_sentence_and_in_lockstep_give_the_same_trees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = np.random.default_rng(5)
+    for trial in range(120):
+        batch, longest = int(random.integers(1, 6)), int(random.integers(1, 14))
+        scores = random.normal(size=(batch, longest + 1, longest + 1))
+        if trial % 3 == 1:
+            scores = np.round(scores * 2)
+        elif trial % 3 == 2:
+            scores[random.random(scores.shape) < 0.35] = -np.inf
+        lengths = random.integers(0, longest + 1, size=batch)
+        for single_root in (True, False):
+            found = []
+            for worth in (0, 10**9):
+                monkeypatch.setattr("hiermtl.structures.tree._WORTH_LOCKSTEP", worth)
+                try:
+                    trees = maximum_spanning_trees(scores, lengths, single_root=single_root)
+                    found.append(trees.tolist())
+                except ValueError as error:
+                    found.append(str(error))
+            assert found[0] == found[1]
