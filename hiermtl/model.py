@@ -181,10 +181,7 @@ class HierarchicalModel(PreTrainedModel):
         return outputs
 
     def losses(self, batch: Batch, outputs: Mapping[str, HeadOutput]) -> dict[str, Tensor]:
-        """For each task with gold in the batch.
-
-        Its loss summed over labelled items, in nats, fp32.
-        """
+        """Each task's loss, for tasks with gold: summed over items, in nats, fp32."""
         losses: dict[str, Tensor] = {}
         for task, output in outputs.items():
             if task not in batch.gold:

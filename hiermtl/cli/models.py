@@ -102,6 +102,10 @@ def annotate(
         precision=precision,
         quiet=quiet,
     )
+    for task in report.left_out:
+        say(f"left out: {task}, which the format of the output cannot hold", quiet=quiet)
+    for path in report.skipped:
+        say(f"skipped: {path}, which is of no format that is read", quiet=quiet)
     rate = f", {report.words / report.seconds:,.0f} words/s" if report.seconds > 0 else ""
     say(
         f"{report.sentences:,} sentences, {report.words:,} words in {report.seconds:.1f} s{rate}",

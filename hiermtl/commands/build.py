@@ -46,6 +46,7 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
     """
     encoder, tokenizer = make_encoder(recipe, corpora)
     depths = resolve_depths(recipe, encoder.blocks)
+    _check_frozen(recipe, encoder)
     labels = {task: _labels(recipe, corpora, task) for task in recipe.tasks}
     _check_dev(recipe, corpora)
     examples, lines = make_examples(recipe, corpora, tokenizer, labels=labels)
@@ -72,6 +73,21 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
     return Built(model, tokenizer, examples, int(examples.words.sum()), tuple(lines))
 
 
+def _check_frozen(recipe: Recipe, encoder: Encoder) -> None:
+    """Raises RecipeError when nothing would train, or depths are frozen that do not exist."""
+    below = recipe.encoder.freeze_below
+    if below > encoder.blocks + 1:
+        raise RecipeError(
+            f"encoder.freeze_below is {below}, but encoder {recipe.encoder.name!r} has depths 0 to "
+            f"{encoder.blocks}; {encoder.blocks + 1} freezes all of them"
+        )
+    if below > encoder.blocks and all(task.freeze for task in recipe.tasks.values()):
+        raise RecipeError(
+            f"encoder.freeze_below is {below} and every task has freeze: true, so nothing is left "
+            "to train; free a task or a depth"
+        )
+
+
 def _check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> None:
     """Raises RecipeError when some, but not all, tasks that choose the best have dev data."""
     if recipe.sharing.name == "single":
@@ -80,13 +96,14 @@ def _check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> None:
         task
         for name, tasks in layers_of(recipe).items()
         if "dev" in corpora[name].splits
-        for task in tasks
+        for task, column in tasks.items()
+        if any(layer is not None for layer in corpora[name].gold("dev", column))
     }
     blind = [task for task in main_tasks(recipe) if task not in judged]
     if judged and blind:
         raise RecipeError(
-            f"tasks.{blind[0]} has no dev data, so it cannot say which checkpoint is best; give "
-            f"its corpus a dev split, or set tasks.{blind[0]}.auxiliary=true"
+            f"tasks.{blind[0]} has no gold in dev data, so it cannot say which checkpoint is best; "
+            f"give its corpus a dev split with it, or set tasks.{blind[0]}.auxiliary=true"
         )
 
 

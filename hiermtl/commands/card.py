@@ -17,7 +17,7 @@ def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int) ->
         f"language: {recipe.language}",
         "---",
         "",
-        f"# {recipe.name}",
+        f"# {recipe.name or recipe.description or 'hiermtl model'}",
         "",
         recipe.description,
         "",

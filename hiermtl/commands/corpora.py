@@ -1,17 +1,19 @@
 """From a recipe's `corpora` section to stored corpora."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hiermtl._version import __version__
+from hiermtl.commands.sample import sample
 from hiermtl.corpus.build import Corpus, Source, build_corpus
 from hiermtl.corpus.cache import cache_folder, digest, file_digest
 from hiermtl.corpus.catalogue import missing_file_error
 from hiermtl.corpus.sources import columns_source, conllu_source, dataset_source, joined_source
 from hiermtl.errors import DataError
-from hiermtl.recipe import Recipe, corpora_of, data_file
+from hiermtl.recipe import Recipe, corpora_of, data_file, resolved
 from hiermtl.recipe.corpora import (
     ColumnsCorpus,
     ColumnsJoin,
@@ -20,10 +22,11 @@ from hiermtl.recipe.corpora import (
     DatasetCorpus,
     SampleCorpus,
 )
-from hiermtl.sample import write_sample
+from hiermtl.recipe.data_files import VARIABLE
 from hiermtl.text.sentence import Sentence
 
 SPLITS = ("train", "dev", "test")
+FILE_FORMATS = ("conllu", "columns")
 
 
 def layers_of(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -40,6 +43,31 @@ def main_tasks(recipe: Recipe) -> list[str]:
     if recipe.evaluation.main is not None:
         return [task for task in recipe.evaluation.main if task in recipe.tasks]
     return [name for name, task in recipe.tasks.items() if not task.auxiliary]
+
+
+def placed(recipe: Recipe, *, data_dir: str | Path | None = None) -> dict[str, Any]:
+    """The resolved recipe, with files that lie only beside it under their absolute paths.
+
+    A run must find its corpora again without knowing where its recipe lay.
+    """
+    plain = resolved(recipe)
+    given = os.fspath(data_dir) if data_dir is not None else os.environ.get(VARIABLE)
+
+    def place(file: str) -> str:
+        if Path(file).is_absolute() or (given and (Path(given) / file).is_file()):
+            return file
+        found = (folder / file for folder in recipe.folders if (folder / file).is_file())
+        return next((str(path.absolute()) for path in found), file)
+
+    for corpus in plain["corpora"].values():
+        for part in (corpus, *corpus.get("join", ())):
+            for split in SPLITS:
+                files = part.get(split)
+                if corpus["format"] in FILE_FORMATS and files is not None:
+                    part[split] = (
+                        place(files) if isinstance(files, str) else [place(file) for file in files]
+                    )
+    return plain
 
 
 def open_corpora(
@@ -141,6 +169,7 @@ def _dataset_sources(options: DatasetCorpus) -> dict[str, Source]:
             revision=options.revision,
         )
         for split in SPLITS
+        if getattr(options, split)
     }
 
 
@@ -158,7 +187,7 @@ def _sample_sources(options: SampleCorpus) -> dict[str, Source]:
     }
     folder = cache_folder() / "sample" / digest(key)[:16]
     if not (folder / "README.md").exists():
-        write_sample(folder, seed=options.seed, **sizes)
+        sample(folder, seed=options.seed, **sizes)
     sources = {}
     for split in SPLITS:
         base = conllu_source(folder / f"{split}.conllu")

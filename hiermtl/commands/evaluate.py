@@ -11,6 +11,7 @@ from hiermtl.corpus.build import Corpus
 from hiermtl.errors import DataError, ModelError, RecipeError, listing
 from hiermtl.evaluation import Scores, evaluate_raw
 from hiermtl.evaluation import evaluate as score
+from hiermtl.evaluation.raw import SEGMENT
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.text.conllu import read_conllu
 
@@ -56,7 +57,7 @@ def evaluate(
     if split not in SPLITS:
         raise RecipeError(f"split is {split!r}; allowed are {listing(SPLITS)}")
     recipe = trained_on(nlp)
-    corpora = open_corpora(recipe, data_dir=data_dir)
+    corpora = open_corpora(recipe, data_dir=data_dir, splits=("train", split))
     return score_corpora(nlp, recipe, corpora, split=split, tasks=asked, raw=raw)
 
 
@@ -98,7 +99,11 @@ def score_corpora(
         sentences = list(corpora[name].sentences(split))
         judge = evaluate_raw if raw else score
         seed = recipe.training.seed
-        scores = judge(nlp, sentences, tasks=wanted, data=name, split=split, seed=seed)
+        # A task that was asked for must have gold; one that was not may lack it, with a note.
+        named = None if asked is None else wanted
+        scores = judge(nlp, sentences, tasks=named, data=name, split=split, seed=seed)
+        if asked is None:
+            scores = scores.filter(task=(*wanted, SEGMENT))
         note = recipe.corpora[name].note
         parts.append(_with_note(scores, note) if note else scores)
     if not parts:

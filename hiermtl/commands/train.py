@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -13,11 +14,11 @@ from accelerate import Accelerator, PartialState
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands.build import Built, build, make_settings
 from hiermtl.commands.card import model_card
-from hiermtl.commands.corpora import layers_of, main_tasks, open_corpora
+from hiermtl.commands.corpora import layers_of, main_tasks, open_corpora, placed
 from hiermtl.commands.evaluate import score_corpora
 from hiermtl.corpus.build import Corpus
 from hiermtl.document import Document
-from hiermtl.errors import RecipeError, RunError, listing
+from hiermtl.errors import ModelError, RecipeError, RunError, listing
 from hiermtl.evaluation import ScoreRow, Scores, main_score
 from hiermtl.evaluation.files import written_whole
 from hiermtl.model import HierarchicalModel
@@ -92,10 +93,10 @@ def train(
     _check_folder(folder, loaded, resume=resume)
     if resume and (folder / CONFIG).exists():
         return _finished(folder, loaded)
-    corpora = open_corpora(loaded, data_dir=data_dir)
+    corpora = open_corpora(loaded, data_dir=data_dir, splits=("train", "dev"))
     train_parts = _train_apart if loaded.sharing.name == "single" else _train_whole
     built, seconds = train_parts(loaded, corpora, folder, resume=resume, quiet=quiet)
-    return _finish(built, loaded, corpora, folder, seconds=seconds)
+    return _finish(built, loaded, corpora, folder, seconds=seconds, data_dir=data_dir)
 
 
 def _check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
@@ -139,7 +140,10 @@ def _train_whole(
         recipe, resolve_precision(recipe.training.precision, accelerator.device)
     )
     _begin(folder, recipe)
-    progress = partial(Progress, quiet=quiet or not accelerator.is_main_process)
+    quiet = quiet or not accelerator.is_main_process
+    for line in () if quiet else built.lines:
+        print(line, file=sys.stderr)  # noqa: T201 - what was counted must be seen, not only kept
+    progress = partial(Progress, quiet=quiet)
     # An auxiliary task that is trained alone decides for itself.
     main = main_tasks(recipe) or list(recipe.tasks)
 
@@ -211,11 +215,17 @@ def _begin(folder: Path, recipe: Recipe) -> None:
 
 
 def _finish(
-    built: Built, recipe: Recipe, corpora: Mapping[str, Corpus], folder: Path, *, seconds: float
+    built: Built,
+    recipe: Recipe,
+    corpora: Mapping[str, Corpus],
+    folder: Path,
+    *,
+    seconds: float,
+    data_dir: str | Path | None,
 ) -> Run:
     """Chooses the precision of inference, scores dev and writes the model folder."""
     model = built.model.float()
-    model.config.recipe = resolved(recipe)
+    model.config.recipe = placed(recipe, data_dir=data_dir)
     splits = {split for corpus in corpora.values() for split in corpus.splits}
     scores = Scores(())
     if "dev" in splits:
@@ -261,8 +271,15 @@ def _choose_precision(
 
 
 def _finished(folder: Path, recipe: Recipe) -> Run:
-    rows = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-    return Run(folder, Scores(tuple(ScoreRow(**row) for row in rows)), 0.0, recipe)
+    try:
+        rows = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        scores = Scores(tuple(ScoreRow(**row) for row in rows))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"the run in {folder} is finished, but its {SCORES} cannot be read ({error}); score it "
+            f"anew with `hiermtl evaluate {folder}`"
+        ) from error
+    return Run(folder, scores, 0.0, recipe)
 
 
 def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:

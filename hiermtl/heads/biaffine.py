@@ -1,10 +1,9 @@
 """Dependency trees: deep biaffine scores of arcs and labels, single-root maximum spanning tree.
 
-Source: Dozat and Manning 2017 (Deep biaffine attention for neural dependency parsing), section 2.2,
-equations 4 to 9. Departs: the root is a learned vector of the states' width, not a token; the
-biaffine term of the label scores has rank `label_rank` per pair of units as in the paper but no
-separate linear classifier for the dependent (the appended 1 of both sides covers it). Decoding is
-exact (Chu-Liu/Edmonds), with one word under the root. Shapes: states (words, width) to projected
+Source: Dozat and Manning 2017 (Deep biaffine attention for neural dependency parsing), section 3.1.
+Departs: the root is a learned vector of the states' width, not a token; label scores have no
+separate linear classifier (the 1 appended on both sides covers it). Decoding is exact
+(Chu-Liu/Edmonds), with one word under the root. Shapes: states (words, width) to projected
 states (words, size); arc scores (sentences, n, n + 1) are made where they are used. Units: nats per
 word, arc and label losses added.
 """

@@ -1,6 +1,6 @@
 """One label per word, each word on its own: a linear layer and a softmax.
 
-Source: Søgaard and Goldberg 2016, section 2 (per-token softmax on the state of the task's own
+Source: Søgaard and Goldberg 2016 (per-token softmax on the state of the task's own
 layer). Departs: dropout before the layer. Shapes: states (words, width) to scores (words, labels).
 Units: the loss is in nats, summed over labelled words.
 """

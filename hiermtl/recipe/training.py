@@ -102,13 +102,13 @@ class TrainingOptions(Section):
     """Run folder. Default: runs/<recipe, with / as ->."""
 
     patience: int | None = Field(default=None, ge=1)
-    """Epochs without a better main score after which training ends. Default: no end."""
+    """Evaluations without a better main score after which training ends. Default: no end."""
 
     evaluate_every: int = Field(default=1, ge=1)
     """Epochs between evaluations on dev. Default: ours."""
 
     checkpoint_every: int | None = Field(default=None, ge=1)
-    """Steps between checkpoints, besides the one after each epoch. Default: none."""
+    """Steps between checkpoints, besides the one after each evaluation. Default: none."""
 
     keep_checkpoints: int = Field(default=1, ge=1)
     """Newest checkpoints kept for --resume. Default: ours."""

@@ -112,8 +112,8 @@ class Sharing(nn.Module):
         """(words, width) for the task's head, from the word states of each of its `reads`."""
         return values[0]
 
-    def penalties(self, stack: "Stack") -> dict[str, Tensor]:
-        """Terms on weights, added once per optimizer step; fp32."""
+    def penalties(self, stack: "Stack", heads: nn.ModuleDict) -> dict[str, Tensor]:
+        """Terms on the weights of blocks and heads (by task), once per optimizer step; fp32."""
         return {}
 
     def after_step(self, stack: "Stack", step: int) -> None:

@@ -22,10 +22,7 @@ CACHED_WORDS = 500_000
 
 
 class WordTokenizer(Tokenizer):
-    """One piece per word: its place in the vocabulary (0.
-
-    Not there), and the buckets of its character n-grams.
-    """
+    """One piece per word: its place in the vocabulary (0: not there), and its n-gram buckets."""
 
     features = ("pieces", "piece_counts", "ngrams", "ngram_counts")
 

@@ -165,8 +165,8 @@ def restore_optimizer(
     for key, value in tensors.items():
         name, _, quantity = key.rpartition("::")
         parameter = named[name]
-        place = value if quantity == "step" else value.to(parameter.device)
-        optimizer.state[parameter][quantity] = place.clone()
+        # AdamW keeps even the step count beside the parameter when it is fused, as ours is.
+        optimizer.state[parameter][quantity] = value.to(parameter.device).clone()
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:

@@ -91,10 +91,13 @@ class TrainingStep(nn.Module):
         terms on weights, which must happen once per step.
         """
         losses = self.model.losses(batch, self.model(batch))
-        shares = {task: loss / items[task] for task, loss in losses.items()}
+        shares = {task: loss / items[task] for task, loss in losses.items() if task in items}
         terms = [self.model.hierarchy[task].weight * share for task, share in shares.items()]
         if penalties:
-            terms += self.model.sharing.penalties(self.model.stack).values()
+            # Terms on weights are differences of nearly equal numbers: never in half precision.
+            with torch.autocast(batch.layout.device.type, enabled=False):
+                model = self.model
+                terms += model.sharing.penalties(model.stack, model.heads).values()
         total = torch.stack(terms).sum() if terms else torch.zeros((), requires_grad=True)
         return total, {task: share.detach() for task, share in shares.items()}
 
@@ -274,7 +277,8 @@ def _step(
             total, each = wrapped(batch, items, penalties=place == 0 and rank == 0)
         # Data-parallel wrappers average gradients over processes; the loss is already over all of
         # them.
-        accelerator.backward(total * (world if mine else 0))
+        if total.requires_grad:
+            accelerator.backward(total * (world if mine else 0))
         for task, loss in each.items() if mine else ():
             losses[task] = losses[task] + loss if task in losses else loss
     if settings.clip:
@@ -343,8 +347,8 @@ def _check_finite(losses: Mapping[str, float], step: int) -> None:
     if bad:
         raise RunError(
             f"at step {step} the loss of {', '.join(bad)} is not a number; lower training.lr or "
-            "training.lr_heads, or set training.precision=fp32, and resume from the last "
-            "checkpoint"
+            "training.lr_heads, or set training.precision=fp32, and train again into "
+            "another folder"
         )
 
 

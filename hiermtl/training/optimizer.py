@@ -17,10 +17,7 @@ PEAK = "peak_lr"
 
 
 def freeze(model: HierarchicalModel, freeze_below: int) -> None:
-    """Takes out of training the depths below `freeze_below` (0.
-
-    None) and the heads of frozen tasks.
-    """
+    """Takes the depths below `freeze_below` (0: none) and frozen heads out of training."""
     if freeze_below > 0:
         model.stack.embeddings.requires_grad_(False)
     for depth in range(1, min(freeze_below, model.stack.depth + 1)):

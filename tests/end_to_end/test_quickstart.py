@@ -58,7 +58,7 @@ def test_the_quickstart_takes_three_minutes_at_most_and_prints_what_the_readme_s
     tmp_path: Path,
 ) -> None:
     began = time.monotonic()
-    printed = run("train", "quickstart", "-o", "run", folder=tmp_path)
+    printed = run("train", "quickstart", folder=tmp_path)
     took = time.monotonic() - began
     text = README.read_text(encoding="utf-8")
     if os.environ.get("HIERMTL_WRITE_README"):
@@ -72,7 +72,7 @@ def test_the_quickstart_takes_three_minutes_at_most_and_prints_what_the_readme_s
     for key, score in rows(shown).items():
         assert rows(printed)[key] == pytest.approx(score, abs=TOLERANCE), key
     assert words(printed) == words(shown) != []
-    on_test = rows(run("evaluate", "run", "--split", "test", folder=tmp_path))
+    on_test = rows(run("evaluate", "runs/quickstart", "--split", "test", folder=tmp_path))
     for key, least in AT_LEAST.items():
         assert on_test[key] >= least, (key, on_test[key])
     assert took < 180, f"the quickstart took {took:.0f} s"

@@ -240,3 +240,35 @@ def test_the_environment_names_the_folder_of_corpora(sample: Path, tmp_path: Pat
         patch.setenv("HIERMTL_DATA", str(sample))
         assert "own train: 20 sentences" in done("check", path).stdout
     assert os.environ.get("HIERMTL_DATA") == before
+
+
+BESIDE = """
+description: data beside the recipe
+encoder: {name: bilstm, layers: 1, hidden: 8, word_width: 8, ngram_width: 8, ngram_buckets: 200}
+tasks:
+  upos: {depth: 1}
+  xpos: {depth: 1, auxiliary: true}
+corpora:
+  mine: {format: conllu, train: train.conllu, dev: dev.conllu}
+training: {epochs: 1, max_steps: 2, tokens_per_batch: 60}
+"""
+
+
+def test_a_run_finds_the_data_beside_its_recipe_again_and_bears_dev_without_an_auxiliary_task(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    text = (sample / "dev.conllu").read_text(encoding="utf-8")
+    (place / "train.conllu").write_text(text, encoding="utf-8")
+    cells = [line.split("\t") for line in text.splitlines()]
+    blanked = "\n".join("\t".join([*c[:4], "_", *c[5:]]) if len(c) == 10 else c[0] for c in cells)
+    (place / "dev.conllu").write_text(blanked + "\n\n", encoding="utf-8")
+    (place / "mine.yaml").write_text(BESIDE, encoding="utf-8")
+    monkeypatch.delenv("HIERMTL_DATA", raising=False)
+    trained = done("train", place / "mine.yaml", "-o", tmp_path / "run")
+    assert "mine train: 15 sentences" in trained.stderr
+    monkeypatch.chdir(tmp_path)
+    scored = done("evaluate", tmp_path / "run")
+    assert "upos" in scored.stdout
+    assert "accuracy" in scored.stdout

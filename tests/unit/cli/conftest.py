@@ -48,7 +48,9 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
     results = {
         "train": SimpleNamespace(folder="runs/quickstart", scores=scores, example=None),
         "evaluate": scores,
-        "annotate": SimpleNamespace(sentences=1200, words=24000, seconds=2.0),
+        "annotate": SimpleNamespace(
+            sentences=1200, words=24000, seconds=2.0, left_out=("topic",), skipped=()
+        ),
         "check": ["5 tasks", "1 corpus"],
         "sample": None,
     }

@@ -1,7 +1,6 @@
 """Errors, exit codes, help, and how soon the program answers."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -105,8 +104,6 @@ def test_help_imports_nothing_heavy() -> None:
     assert "hiermtl.cli.program" in modules
     heavy = {"torch", "pydantic", "spacy", "datasets", "transformers", "numpy", "yaml", "rich"}
     assert modules & heavy == set()
-    total = re.findall(r"\|\s+(\d+) \| +hiermtl\.cli$", found.stderr, flags=re.MULTILINE)
-    assert int(total[0]) < 500_000, "microseconds that importing the command line takes"
 
 
 def test_output_is_plain_in_a_pipe() -> None:

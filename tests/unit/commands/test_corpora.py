@@ -19,13 +19,13 @@ def opened(given: dict[str, Any], **options: Any) -> Any:
 def test_the_sample_is_written_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HIERMTL_CACHE", str(tmp_path))
     calls: list[Any] = []
-    keep = room.write_sample
+    keep = room.sample
 
     def counted(*given: Any, **options: Any) -> Any:
         calls.append(options)
         return keep(*given, **options)
 
-    monkeypatch.setattr(room, "write_sample", counted)
+    monkeypatch.setattr(room, "sample", counted)
     small = {"format": "sample", "train": 12, "dev": 4, "test": 4}
     first = opened(recipe(corpora={"sample": small}))["sample"]
     again = opened(recipe(corpora={"sample": small}))["sample"]

@@ -279,7 +279,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
         train(tmp_path, world=world, evaluate=judge, **options)
     message = str(error.value)
     assert "at step 6 " in message
-    for part in ("training.lr", "training.precision=fp32", "resume from the last checkpoint"):
+    for part in ("training.lr", "training.precision=fp32", "train again into another folder"):
         assert part in message
     assert error.value.exit_code == 1
     saved = sorted(path.name for path in (tmp_path / "checkpoints").glob("step-*"))
@@ -426,7 +426,7 @@ def test_processes_together_make_the_gradient_of_one(
     monkeypatch.setattr(
         world.model.sharing,
         "penalties",
-        lambda stack: {"l2": sum(p.square().sum() for p in stack.copies(1).parameters())},
+        lambda stack, _heads: {"l2": sum(p.square().sum() for p in stack.copies(1).parameters())},
     )
     step = TrainingStep(world.model)
     every = examples_of(world, annotated=[ALL], count=20)
