@@ -79,7 +79,3 @@ class Hierarchy:
     def level(self, name: str) -> int:
         """The rank of the task's depth among the depths in use, counted from 1."""
         return self._depths.index(self._by_name[name].depth) + 1
-
-    def at(self, depth: int) -> tuple[Task, ...]:
-        """The tasks read at this depth."""
-        return tuple(task for task in self.tasks if task.depth == depth)

@@ -32,7 +32,6 @@ from hiermtl.seeding import derived_seed
 from hiermtl.tokens import Collator, Tokenizer
 from hiermtl.training.checkpoint import (
     Checkpoint,
-    checkpoint_folders,
     load_checkpoint,
     newest_checkpoint,
     prune_checkpoints,
@@ -410,7 +409,6 @@ __all__ = [
     "Evaluation",
     "History",
     "TrainingStep",
-    "checkpoint_folders",
     "make_accelerator",
     "train_model",
 ]

@@ -20,14 +20,12 @@ def test_levels_are_ranks_of_the_depths_in_use() -> None:
     assert hierarchy.top == 9
 
 
-def test_tasks_are_found_by_name_and_by_depth() -> None:
+def test_tasks_are_found_by_name() -> None:
     hierarchy = Hierarchy(TASKS)
     assert hierarchy["ner"] == Task("ner", 4)
     assert "ner" in hierarchy
     assert "pos" not in hierarchy
     assert len(hierarchy) == 5
-    assert [task.name for task in hierarchy.at(4)] == ["dep", "ner"]
-    assert hierarchy.at(3) == ()
 
 
 def test_a_hierarchy_without_a_task_is_refused() -> None:

@@ -239,7 +239,7 @@ def test_damage_is_named(folder: Path, damage: Callable[[Path], None], message: 
 
 def test_a_damaged_word_list_is_named(parts: Parts, tmp_path: Path):
     if parts[0].config.encoder["family"] != "bilstm":
-        pytest.skip("word pieces")
+        pytest.skip("a tokenizer of word pieces has no word list")
     save_model(*parts, tmp_path)
     (tmp_path / "words.json").write_text('{"vocabulary": []}')
     with pytest.raises(ModelError, match=r"words\.json: damaged \(KeyError\('buckets'\)\)"):
