@@ -115,7 +115,7 @@ def bert_config(*, blocks: int = BLOCKS, limit: int = 64, dropout: float = 0.0) 
 
 def make_tokenizer(family: str, *, limit: int = 64) -> Tokenizer:
     if family == "bert":
-        return PieceTokenizer(piece_backend(), limit)
+        return PieceTokenizer(piece_backend(), limit, casing=True)
     vocabulary = WordTokenizer.count_words(SENTENCES, 2)
     return WordTokenizer(vocabulary, 50, sizes=(2, 3))
 
@@ -124,7 +124,8 @@ def make_encoder(
     family: str, *, blocks: int = BLOCKS, limit: int = 64, dropout: float = 0.0
 ) -> Encoder:
     if family == "bert":
-        return BertEncoder(bert_config(blocks=blocks, limit=limit, dropout=dropout))
+        config = bert_config(blocks=blocks, limit=limit, dropout=dropout)
+        return BertEncoder(config, casing=True)
     return BiLstmEncoder(
         layers=blocks,
         hidden=8,

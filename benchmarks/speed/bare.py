@@ -20,6 +20,9 @@ from hiermtl.model import HierarchicalModel
 from hiermtl.records import Batch, Layout
 from hiermtl.sharing.base import SHARED
 
+LEFT_OUT = ("family", "model_type", "casing", "word_dropout", "mask")
+"""Keys of an encoder's config that the library's own does not have; it reads no casing."""
+
 CLASSES = 17
 """Of the one linear layer that bare training has; as many as there are parts of speech."""
 
@@ -53,7 +56,7 @@ def bert_config(model: HierarchicalModel) -> BertConfig:
             f"the encoder is of family {config.get('family')!r}; only one of family 'bert' can be "
             "set against the library's own model"
         )
-    return BertConfig(**{k: v for k, v in config.items() if k not in ("family", "model_type")})
+    return BertConfig(**{k: v for k, v in config.items() if k not in LEFT_OUT})
 
 
 class Library(nn.Module):

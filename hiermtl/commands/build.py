@@ -16,7 +16,7 @@ from hiermtl.heads import HEADS
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.pretrained import encoder_source
 from hiermtl.recipe import Recipe, resolve_depths
-from hiermtl.recipe.encoder import BilstmEncoder
+from hiermtl.recipe.encoder import BilstmEncoder, PretrainedEncoder
 from hiermtl.tokens import Tokenizer, WordTokenizer
 from hiermtl.training import Settings
 from hiermtl.training.examples import ChainedExamples
@@ -110,8 +110,11 @@ def _check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> None:
 def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder, Tokenizer]:
     """The encoder a recipe names, and its tokenizer; a BiLSTM's vocabulary is counted in train."""
     options, dropout = recipe.encoder, recipe.training.dropout
-    if not isinstance(options, BilstmEncoder):
-        return encoder_source(options.name, dropout=dropout)
+    if isinstance(options, PretrainedEncoder):
+        casing = None if options.casing == "auto" else options.casing
+        hidden = options.word_dropout if dropout is None else dropout
+        return encoder_source(options.name, dropout=dropout, word_dropout=hidden, casing=casing)
+    assert isinstance(options, BilstmEncoder)
     train = (
         sentence.words for corpus in corpora.values() for sentence in corpus.sentences("train")
     )

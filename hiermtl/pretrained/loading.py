@@ -84,11 +84,17 @@ def load_tokenizer(folder: Path, encoder: Mapping[str, Any]) -> Tokenizer:
             raise ModelError(
                 f"{folder / 'words.json'}: damaged ({error!r}); copy it again"
             ) from None
-    return read_pieces(folder, limit=int(encoder["max_position_embeddings"]))
+    return read_pieces(
+        folder,
+        limit=int(encoder["max_position_embeddings"]),
+        casing=bool(encoder.get("casing", False)),
+    )
 
 
-def read_pieces(folder: Path, *, limit: int) -> PieceTokenizer:
-    """A transformers tokenizer from the files of a folder; `limit` is the encoder's, in units.
+def read_pieces(folder: Path, *, limit: int, casing: bool) -> PieceTokenizer:
+    """A transformers tokenizer from the files of a folder.
+
+    `limit` is the encoder's, in units; `casing` says whether it reads how words are capitalised.
 
     Raises:
         ModelError: Its files are missing or damaged, or it cannot be used word by word.
@@ -109,7 +115,7 @@ def read_pieces(folder: Path, *, limit: int) -> PieceTokenizer:
             f"{folder}: the tokenizer cannot be read ({''.join(reason)[:200]}); copy the files "
             "tokenizer.json and tokenizer_config.json again"
         ) from None
-    return PieceTokenizer(tokenizer, limit=limit)
+    return PieceTokenizer(tokenizer, limit=limit, casing=casing)
 
 
 def _read_model(folder: Path) -> HierarchicalModel:
@@ -138,6 +144,10 @@ def _read_model(folder: Path) -> HierarchicalModel:
                 f"{folder}: the file of weights {what} {_some(names)}; config.json and weights "
                 "belong to different models: copy both from one folder"
             )
+    # Tensors lie in the mapped file, aligned by chance; aligned ones of its own give the same
+    # products to the last bit as those the model was saved from.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
     return model.eval()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hiermtl.errors import ModelError
+from hiermtl.text.casing import casing
 from hiermtl.tokens.base import Rows, Tokenizer
 
 CACHED_WORDS = 500_000
@@ -30,14 +31,17 @@ class PieceTokenizer(Tokenizer):
 
     The pieces of a word do not depend on its neighbours when words are given one by one, so that
     each word form is tokenized once and remembered. This is checked on a probe sentence when the
-    tokenizer is made.
+    tokenizer is made. With `casing`, each piece also carries how its word is capitalised.
     """
 
-    def __init__(self, tokenizer: Any, limit: int) -> None:
+    def __init__(self, tokenizer: Any, limit: int, *, casing: bool = False) -> None:
         """Takes a fast tokenizer and the most units in a row, special pieces included.
 
         Raises ModelError when the tokenizer reads a word differently beside other words.
         """
+        self.casing = casing
+        if casing:
+            self.features = (*self.features, "casing")
         self._tokenizer = tokenizer
         bare = tokenizer(["a"], is_split_into_words=True, add_special_tokens=False)["input_ids"]
         whole = tokenizer(["a"], is_split_into_words=True)["input_ids"]
@@ -48,7 +52,9 @@ class PieceTokenizer(Tokenizer):
             tokenizer.unk_token_id if tokenizer.unk_token_id is not None else self.suffix[-1]
         )
         self.pad = tokenizer.pad_token_id or 0
+        self.mask: int | None = tokenizer.mask_token_id
         self._pieces: dict[str, np.ndarray] = {}
+        self._casings: dict[str, int] = {}
         together = tokenizer(PROBE, is_split_into_words=True, add_special_tokens=False)["input_ids"]
         apart = np.concatenate(self._lookup(PROBE)).tolist()
         if together != apart:
@@ -62,7 +68,15 @@ class PieceTokenizer(Tokenizer):
     def fingerprint(self) -> str:
         """The digest of the tokenizer's own serialisation, and the row limit."""
         state = self._tokenizer.backend_tokenizer.to_str()
-        return f"pieces-{hashlib.sha256(state.encode()).hexdigest()[:16]}-{self.limit}"
+        kind = "pieces-casing" if self.casing else "pieces"
+        return f"{kind}-{hashlib.sha256(state.encode()).hexdigest()[:16]}-{self.limit}"
+
+    @property
+    def lowers(self) -> bool:
+        """Whether words that differ in capitals alone have the same pieces."""
+        words = [word for word in PROBE if word != word.lower()]
+        lowered = [word.lower() for word in words]
+        return all(map(np.array_equal, self._lookup(words), self._lookup(lowered)))
 
     def _lookup(self, words: Sequence[str]) -> list[np.ndarray]:
         unseen = [word for word in dict.fromkeys(words) if word not in self._pieces]
@@ -82,11 +96,12 @@ class PieceTokenizer(Tokenizer):
         return [self._pieces[word] for word in words]
 
     def encode(self, sentences: Sequence[Sequence[str]]) -> dict[str, list[np.ndarray]]:
-        """Piece ids and pieces per word.
+        """Piece ids, pieces per word and, if wanted, each piece's casing.
 
         A word without pieces is read as the unknown piece and counted.
         """
-        flat = self._lookup([word for words in sentences for word in words])
+        words = [word for sentence in sentences for word in sentence]
+        flat = self._lookup(words)
         counts = np.fromiter((len(ids) for ids in flat), dtype=np.int32, count=len(flat))
         empty = np.flatnonzero(counts == 0)
         if len(empty):
@@ -98,14 +113,26 @@ class PieceTokenizer(Tokenizer):
         pieces = np.concatenate(flat) if flat else np.zeros(0, dtype=np.int32)
         word_ends = np.cumsum([len(words) for words in sentences])[:-1]
         piece_ends = np.concatenate([[0], np.cumsum(counts)])[word_ends]
-        return {"pieces": np.split(pieces, piece_ends), "piece_counts": np.split(counts, word_ends)}
+        made = {"pieces": np.split(pieces, piece_ends), "piece_counts": np.split(counts, word_ends)}
+        if self.casing:
+            made["casing"] = np.split(np.repeat(self._casing(words), counts), piece_ends)
+        return made
+
+    def _casing(self, words: Sequence[str]) -> np.ndarray:
+        known = self._casings
+        if len(known) > CACHED_WORDS:
+            known.clear()
+        for word in words:
+            if word not in known:
+                known[word] = casing(word)
+        return np.fromiter((known[word] for word in words), dtype=np.int32, count=len(words))
 
     def inputs(
         self, rows: Rows, features: Sequence[Mapping[str, np.ndarray]]
     ) -> dict[str, np.ndarray]:
-        """`ids` and `positions`, both (units,) int64.
+        """`ids`, `positions` and, if wanted, `casing`, each (units,) int64.
 
-        Padding units hold the padding piece at position 0.
+        Padding units hold the padding piece at position 0; they and special pieces have casing 0.
         """
         ids = np.full(rows.units, self.pad, dtype=np.int64)
         ids[rows.unit_of_copy] = rows.pieces[rows.piece_of_copy]
@@ -119,7 +146,12 @@ class PieceTokenizer(Tokenizer):
             ends - rows.lengths, rows.lengths
         )
         positions[np.repeat(rows.starts, rows.lengths) + within] = within
-        return {"ids": ids, "positions": positions}
+        made = {"ids": ids, "positions": positions}
+        if self.casing:
+            made["casing"] = np.zeros(rows.units, dtype=np.int64)
+            casings = np.concatenate([given["casing"] for given in features])
+            made["casing"][rows.unit_of_copy] = casings[rows.piece_of_copy]
+        return made
 
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json and its companions."""

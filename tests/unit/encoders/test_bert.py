@@ -7,9 +7,9 @@ from torch import Tensor
 from transformers import BertModel
 
 from hiermtl.encoders import BertEncoder, encoder_from_config
-from hiermtl.encoders.bert import BertBlock
+from hiermtl.encoders.bert import BertBlock, BertEmbedding
 from hiermtl.errors import ModelError
-from hiermtl.records import Batch
+from hiermtl.records import Batch, Example
 from hiermtl.tokens import Collator
 from tests.worlds import (
     BLOCKS,
@@ -157,3 +157,74 @@ def test_a_config_makes_the_same_encoder_again() -> None:
 def test_an_unknown_family_is_refused_by_name() -> None:
     with pytest.raises(ModelError, match=r"family 'birt' is not supported; .* did you mean 'bert'"):
         encoder_from_config({"family": "birt"})
+
+
+@every_layout
+@torch.no_grad()
+def test_casing_vectors_start_at_zero_and_are_read_where_asked_for(
+    source: BertModel, flat: bool
+) -> None:
+    batch = batch_of(flat=flat)
+    encoder = BertEncoder(source.config, source, casing=True)
+    plain = states(BertEncoder(source.config, source), batch)
+    for own, theirs in zip(states(encoder, batch), plain, strict=True):
+        assert torch.equal(own, theirs)
+    embedding = encoder.embedding().eval()
+    assert embedding.casing is not None
+    before = embedding(batch.inputs, batch.layout)
+    embedding.casing.weight[1].normal_()
+    changed = (embedding(batch.inputs, batch.layout) != before).any(-1)
+    assert torch.equal(changed, batch.inputs["casing"] == 1)
+    again = encoder_from_config(encoder.config()).embedding()
+    assert isinstance(again, BertEmbedding)
+    assert again.casing is not None
+    bare = encoder_from_config(BertEncoder(source.config).config()).embedding()
+    assert isinstance(bare, BertEmbedding)
+    assert bare.casing is None
+
+
+@every_layout
+@torch.no_grad()
+def test_hidden_words_are_read_as_the_mask_in_training_alone(flat: bool) -> None:
+    """All pieces of a word, in each window; never a special piece."""
+    limit, mask = 10, 4
+    tokenizer = make_tokenizer("bert", limit=limit)
+    encoded = tokenizer.encode([["abcdefgh"] * 40, ["a", "bc"]])
+    examples = [
+        Example(
+            encoded["pieces"][i],
+            encoded["piece_counts"][i],
+            {"casing": encoded["casing"][i]},
+            index=i,
+        )
+        for i in range(2)
+    ]
+    batch = Collator(tokenizer, {}, flat=flat)(examples, [])
+    layout = batch.layout
+    assert layout.rows > 10
+    encoder = BertEncoder(bert_config(limit=limit), word_dropout=0.3, mask=mask)
+    embedding = encoder.embedding()
+    seen: list[Tensor] = []
+    embedding.pieces.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    torch.manual_seed(0)
+    embedding.train()(batch.inputs, layout)
+    embedding.eval()(batch.inputs, layout)
+    hidden, plain = seen
+    assert torch.equal(plain, batch.inputs["ids"])
+    words = torch.zeros(layout.words, dtype=torch.bool)
+    units = torch.from_numpy(layout.scatter_units)
+    of_unit = torch.from_numpy(layout.scatter_words)
+    words[of_unit[hidden[units] == mask]] = True
+    assert 5 <= int(words.sum()) <= 20
+    expected = plain.clone()
+    expected[units[words[of_unit]]] = mask
+    assert torch.equal(hidden, expected)
+
+
+def test_no_word_is_hidden_unless_it_is_asked_for() -> None:
+    batch = batch_of(flat=True)
+    embedding = BertEncoder(bert_config(), mask=4).embedding().train()
+    found: list[Tensor] = []
+    embedding.pieces.register_forward_hook(lambda _, given, __: found.append(given[0]))
+    embedding(batch.inputs, batch.layout)
+    assert found[0] is batch.inputs["ids"]

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from transformers import BertModel
 from hiermtl.errors import ModelError
 from hiermtl.pretrained import encoder_source
 from hiermtl.records import Example
-from hiermtl.tokens import Collator
+from hiermtl.tokens import Collator, PieceTokenizer
 
 
 def test_the_encoder_has_the_pretrained_weights(encoder_folder: Path):
@@ -93,3 +94,32 @@ def test_damaged_weights_are_named(encoder_folder: Path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ModelError, match=r"model\.safetensors: damaged or cut short"):
         encoder_source(encoder_folder)
+
+
+@pytest.mark.parametrize(("asked", "found"), [(None, True), (True, True), (False, False)])
+def test_casing_is_read_where_the_tokenizer_does_not_tell(
+    encoder_folder: Path, monkeypatch: pytest.MonkeyPatch, asked: bool | None, found: bool
+):
+    for lowers in (True, False):
+        monkeypatch.setattr(PieceTokenizer, "lowers", lowers)
+        encoder, tokenizer = encoder_source(encoder_folder, casing=asked)
+        expected = found and (lowers or asked is True)
+        assert bool(encoder.config().get("casing")) is expected
+        assert ("casing" in tokenizer.features) is expected
+
+
+def test_hidden_words_need_a_mask(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    encoder, tokenizer = encoder_source(encoder_folder, word_dropout=0.2)
+    assert isinstance(tokenizer, PieceTokenizer)
+    config = encoder.config()
+    assert (config["word_dropout"], config["mask"]) == (0.2, tokenizer.mask)
+    keep = PieceTokenizer.__init__
+
+    def maskless(self: PieceTokenizer, *given: Any, **options: Any) -> None:
+        keep(self, *given, **options)
+        self.mask = None
+
+    monkeypatch.setattr(PieceTokenizer, "__init__", maskless)
+    encoder_source(encoder_folder)
+    with pytest.raises(ModelError, match=r"no mask to put in the place of words; leave out enc"):
+        encoder_source(encoder_folder, word_dropout=0.2)

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as Backend
-from tokenizers import models, pre_tokenizers
+from tokenizers import models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from hiermtl.errors import ModelError
-from hiermtl.tokens import PieceTokenizer
+from hiermtl.records import Example
+from hiermtl.text.casing import casing
+from hiermtl.tokens import Collator, PieceTokenizer
 from tests.worlds import make_world, piece_backend
 
 WORDS = st.text(st.sampled_from("abcdefgt-,.Z9é\u4f60"), min_size=1, max_size=6)
@@ -114,3 +116,41 @@ def test_a_saved_tokenizer_gives_the_same_pieces(tmp_path: Path) -> None:
     assert (
         again.encode(sentences)["pieces"][0].tolist() == own.encode(sentences)["pieces"][0].tolist()
     )
+
+
+def test_pieces_carry_the_casing_of_their_word() -> None:
+    """In every copy of overlapping windows too; special and padding units carry none."""
+    own = PieceTokenizer(piece_backend(), 8, casing=True)
+    words = ["abc", "AB", "a", "Bc", "defgh", "Q"]
+    found = own.encode([words, ["a"]])
+    assert found["piece_counts"][0].tolist() == [3, 1, 1, 1, 5, 1]
+    assert found["casing"][0].tolist() == [1, 1, 1, 4, 1, 2, 1, 1, 1, 1, 1, 3]
+    examples = [
+        Example(
+            found["pieces"][i], found["piece_counts"][i], {"casing": found["casing"][i]}, index=i
+        )
+        for i in range(2)
+    ]
+    for flat in (True, False):
+        batch = Collator(own, {}, flat=flat)(examples, [])
+        layout = batch.layout
+        expected = np.zeros(layout.units, dtype=np.int64)
+        kinds = np.array([casing(word) for word in [*words, "a"]])
+        expected[layout.scatter_units] = kinds[layout.scatter_words]
+        assert batch.inputs["casing"].tolist() == expected.tolist()
+        assert layout.rows > 2
+    assert "casing" not in tokenizer().encode([words])
+    assert own.fingerprint != PieceTokenizer(piece_backend(), 8).fingerprint
+
+
+def test_a_tokenizer_of_lower_case_is_known_by_its_pieces() -> None:
+    assert not tokenizer().lowers
+    vocabulary = {name: at for at, name in enumerate(["[UNK]", "t", "##h", "##e", "don", "'"])}
+    backend = Backend(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    found = PieceTokenizer(PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]"), 64)
+    assert found.lowers
+    backend.normalizer = normalizers.BertNormalizer(lowercase=False)
+    found = PieceTokenizer(PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]"), 64)
+    assert not found.lowers
