@@ -28,10 +28,10 @@ FORMAT_VERSION = 1
 class HierarchicalConfig(PreTrainedConfig):
     """All that is needed to build the model again: encoder, tasks with depths and labels, sharing.
 
-    `tasks` maps a name to `depth`, `weight`, `frozen`, `auxiliary`, `head` (its kind), `labels` and
-    `options`; `encoder` is an encoder's `config()`; `sharing` a scheme's `structure()` with its
-    `name`. `precision` is what inference uses where the processor allows it; `recipe` the resolved
-    recipe it was trained by.
+    `tasks` maps a name to `depth`, `weight`, `frozen`, `auxiliary`, `head` (its kind), `labels`,
+    `options` and `column`, the layer of the data it was trained on; `encoder` is an encoder's
+    `config()`; `sharing` a scheme's `structure()` with its `name`. `precision` is what inference
+    uses where the processor allows it; `recipe` the resolved recipe it was trained by.
     """
 
     model_type = "hiermtl"
@@ -103,12 +103,7 @@ class HierarchicalModel(PreTrainedModel):
                     f"{encoder.blocks}; a task is read at 1 or above: lower it or choose a deeper "
                     "encoder"
                 )
-        options = {key: value for key, value in config.sharing.items() if key != "name"}
-        scheme = _row(SHARING, config.sharing["name"], "sharing")
-        labels = {name: len(task["labels"]) for name, task in config.tasks.items()}
-        with seeded(seed, "sharing"):
-            self.sharing: Sharing = scheme(self.hierarchy, encoder.widths, labels=labels, **options)
-        self.stack = Stack(encoder, self.sharing, seed=seed)
+        self._share(encoder, seed)
         self.heads = torch.nn.ModuleDict()
         for task in self.hierarchy:
             given = config.tasks[task.name]
@@ -116,8 +111,18 @@ class HierarchicalModel(PreTrainedModel):
             with seeded(seed, "heads", task.name):
                 width = encoder.widths[task.depth]
                 self.heads[task.name] = kind(width, given["labels"], **given.get("options", {}))
-        self.routes = Routes(self.sharing)
         self.post_init()
+
+    def _share(self, encoder: Encoder, seed: int) -> None:
+        """Makes the scheme of the config, the blocks it asks for, and the routes through them."""
+        config = self.config
+        options = {key: value for key, value in config.sharing.items() if key != "name"}
+        scheme = _row(SHARING, config.sharing["name"], "sharing")
+        labels = {name: len(task["labels"]) for name, task in config.tasks.items()}
+        with seeded(seed, "sharing"):
+            self.sharing: Sharing = scheme(self.hierarchy, encoder.widths, labels=labels, **options)
+        self.stack = Stack(encoder, self.sharing, seed=seed)
+        self.routes = Routes(self.sharing)
 
     def _init_weights(self, module: torch.nn.Module) -> None:
         """Nothing: each module draws its own start when it is made."""
@@ -132,6 +137,17 @@ class HierarchicalModel(PreTrainedModel):
         """Follows a change of the scheme's structure; to be called after each `Edit`."""
         self.routes = Routes(self.sharing)
         self.config.sharing = {"name": self.sharing.name, **self.sharing.structure()}
+
+    def rebuild(self, sharing: Mapping[str, Any]) -> None:
+        """Takes on another structure of its scheme, as it stands in a saved `config.sharing`.
+
+        Blocks and scheme are new ones, with weights that wait to be loaded; heads stay.
+        """
+        old = next(self.stack.parameters())
+        self.config.sharing = dict(sharing)
+        self._share(encoder_from_config(self.config.encoder), seed=0)
+        for part in (self.sharing, self.stack):
+            part.to(old.device, old.dtype)
 
     def forward(self, batch: Batch, tasks: Iterable[str] | None = None) -> dict[str, HeadOutput]:
         """Scores of the tasks asked for, and of those they depend on.

@@ -15,13 +15,17 @@ def derived_seed(seed: int, *names: object) -> int:
 
 @contextmanager
 def seeded(seed: int, *names: object) -> Iterator[None]:
-    """Inside, torch's CPU randomness starts from the derived seed.
+    """Inside, torch's randomness starts from the derived seed, on every device.
 
     Outside, it is as if nothing had been drawn.
     """
-    state = torch.random.get_rng_state()
-    torch.manual_seed(derived_seed(seed, *names))
-    try:
+    with untouched():
+        torch.manual_seed(derived_seed(seed, *names))
         yield
-    finally:
-        torch.random.set_rng_state(state)
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """What is drawn from torch's randomness inside is not missing outside, on any device."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        yield

@@ -73,7 +73,7 @@ def save_checkpoint(
                 partial / OPTIMIZER,
             )
         (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
-        (partial / CONFIG).write_text(model.config.to_json_string(), encoding="utf-8")
+        (partial / CONFIG).write_text(json.dumps(_made_of(model)), encoding="utf-8")
         sums = {path.name: _digest(path) for path in sorted(partial.iterdir())}
         (partial / SUMS).write_text(json.dumps(sums), encoding="utf-8")
         _replace(partial, folder)
@@ -87,6 +87,11 @@ def save_checkpoint(
             f"{remedy} and run again with --resume"
         ) from error
     return folder
+
+
+def _made_of(model: HierarchicalModel) -> dict[str, Any]:
+    """What the weights belong to, in the order in which its parts draw dropout."""
+    return {name: getattr(model.config, name) for name in ("encoder", "tasks", "sharing")}
 
 
 def _free(folder: Path) -> int:

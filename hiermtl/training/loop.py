@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from hiermtl.errors import ModelError, RunError
 from hiermtl.model import HierarchicalModel
 from hiermtl.records import Batch
-from hiermtl.seeding import derived_seed
+from hiermtl.seeding import derived_seed, untouched
 from hiermtl.tokens import Collator, Tokenizer
 from hiermtl.training.checkpoint import (
     Checkpoint,
@@ -101,6 +101,7 @@ class TrainingStep(nn.Module):
         return total, {task: share.detach() for task, share in shares.items()}
 
 
+@untouched()
 def train_model(
     model: HierarchicalModel,
     tokenizer: Tokenizer,
@@ -123,18 +124,22 @@ def train_model(
     """
     accelerator = accelerator or make_accelerator()
     checkpoints = folder / "checkpoints"
-    freeze(model, settings.freeze_below)
     if settings.precision == "fp64":
         model.double()
-    history = History()
     model.to(accelerator.device)
-    optimizer = make_optimizer(model, settings)
+    found = None
     if resume:
         found, passed = newest_checkpoint(checkpoints)
         for sentence in passed:
             accelerator.print(f"passed over: {sentence}", file=sys.stderr)
-        if found is not None:
-            history = _restore(model, optimizer, found)
+    if found is not None:
+        _restore(model, found)
+    freeze(model, settings.freeze_below)
+    optimizer = make_optimizer(model, settings)
+    history = History()
+    if found is not None:
+        restore_optimizer(model, optimizer, found.optimizer)
+        history = History(**found.state)
     wrapped = accelerator.prepare(TrainingStep(model))
     plan = BatchPlan(
         examples.lengths + len(tokenizer.prefix) + len(tokenizer.suffix),
@@ -146,7 +151,7 @@ def train_model(
     )
     total = settings.epochs * plan.steps_per_epoch
     total = total if settings.max_steps is None else min(total, settings.max_steps)
-    outside, began = torch.random.get_rng_state(), time.monotonic()
+    began = time.monotonic()
     bar = progress(total, start=history.step)
     log = Log(folder / "log.jsonl", accelerator, start=history.step)
     sums: dict[str, Tensor] = {}
@@ -171,6 +176,10 @@ def train_model(
             if edit is not None:
                 model.restructured()
                 carry(optimizer, model, edit)
+                # A data-parallel wrapper knows the parameters it was made with, and no others.
+                del wrapped
+                accelerator.free_memory()
+                wrapped = accelerator.prepare(TrainingStep(model))
                 collate = Collator(
                     tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device
                 )
@@ -214,12 +223,11 @@ def train_model(
                 prune_checkpoints(checkpoints, settings.keep_checkpoints)
     finally:
         bar.close()
-        torch.random.set_rng_state(outside)
         history.seconds += time.monotonic() - began
     accelerator.wait_for_everyone()
     best = checkpoints / "best"
     if evaluate is not None and best.exists():
-        model.load_state_dict(dict(load_checkpoint(best).weights))
+        _restore(model, load_checkpoint(best))
     model.eval()
     return history
 
@@ -322,9 +330,8 @@ def _judge(
     history.finished = settings.patience is not None and history.since_best >= settings.patience
 
 
-def _restore(
-    model: HierarchicalModel, optimizer: torch.optim.Optimizer, found: Checkpoint
-) -> History:
+def _restore(model: HierarchicalModel, found: Checkpoint) -> None:
+    """Weights, and the structure they belong to."""
     now = json.loads(model.config.to_json_string())
     other = [key for key in ("encoder", "tasks") if found.config.get(key) != now[key]]
     if other:
@@ -332,9 +339,9 @@ def _restore(
             f"the checkpoint {found.folder} has another {' and another '.join(other)} than the "
             "recipe gives now, because its corpora have changed; train anew into another folder"
         )
+    if found.config["sharing"] != now["sharing"]:
+        model.rebuild(found.config["sharing"])
     model.load_state_dict(dict(found.weights))
-    restore_optimizer(model, optimizer, found.optimizer)
-    return History(**found.state)
 
 
 def _plain(history: History) -> dict[str, Any]:

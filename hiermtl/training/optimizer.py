@@ -88,6 +88,9 @@ def carry(optimizer: torch.optim.Optimizer, model: nn.Module, edit: Edit) -> Non
     for child_name, parent_name in edit.born.items():
         child, parent = named[child_name], named[parent_name]
         child.grad = None
+        child.requires_grad_(parent.requires_grad)
+        if not parent.requires_grad:
+            continue
         group = next(g for g in optimizer.param_groups if any(p is parent for p in g["params"]))
         group["params"].append(child)
         if parent in optimizer.state:
