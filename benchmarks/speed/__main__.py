@@ -12,8 +12,8 @@ import torch
 from benchmarks.speed.measure import Options, measure
 from benchmarks.speed.report import text
 from hiermtl.errors import HiermtlError
+from hiermtl.precision import has_bf16
 from hiermtl.pretrained.encoders import MINILM
-from hiermtl.training import has_bf16
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,11 +23,11 @@ from hiermtl.errors import DataError, ModelError, listing
 from hiermtl.evaluation.predictor import HeadInfo
 from hiermtl.hierarchy import Hierarchy
 from hiermtl.model import HierarchicalModel
+from hiermtl.precision import has_bf16
 from hiermtl.pretrained import find_model, load_model, read_card, save_model
 from hiermtl.text.plain import from_words, split_text
 from hiermtl.text.sentence import Layer, Sentence
 from hiermtl.tokens import Tokenizer
-from hiermtl.training.settings import has_bf16
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")

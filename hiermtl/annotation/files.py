@@ -10,9 +10,9 @@ from pathlib import Path
 from hiermtl.annotation.annotator import Annotator, Given
 from hiermtl.annotation.predict import check_tasks
 from hiermtl.annotation.reading import STANDARD, Record, files_in, format_of, read_records
-from hiermtl.annotation.writing import FORMAT_OF, SUFFIXES, WRITERS, Writer, whole_file
+from hiermtl.annotation.writing import FORMAT_OF, SUFFIXES, WRITERS, Writer, opened
 from hiermtl.document import conllu_columns
-from hiermtl.errors import DataError, RecipeError, listing, nearest
+from hiermtl.errors import DataError, RecipeError, RunError, listing, nearest
 from hiermtl.text.conllu_write import WRITABLE
 
 
@@ -124,8 +124,14 @@ def _next_writer(
         stack.pop_all().close()
     job = jobs[at + 1]
     if job.target != STANDARD:
-        Path(job.target).parent.mkdir(parents=True, exist_ok=True)
-    return at + 1, WRITERS[job.format](stack.enter_context(whole_file(job.target)))
+        folder = Path(job.target).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{folder}: cannot be made ({error.strerror}); name another output"
+            ) from error
+    return at + 1, WRITERS[job.format](stack.enter_context(opened(job.target)))
 
 
 def _writable(

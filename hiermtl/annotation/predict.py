@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from hiermtl.annotation.confidence import confidence
 from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.model import HierarchicalModel
 from hiermtl.records import Example, HeadOutput
@@ -223,7 +222,7 @@ class _Predictor:
     def _scores(
         self, task: str, output: HeadOutput, decoded: Sequence[Any]
     ) -> list[tuple[float, ...]] | None:
-        values = confidence(self.model.head(task), output, decoded)
+        values = self.model.head(task).confidence(output, decoded)
         if values is None:
             return None
         flat = values.tolist()

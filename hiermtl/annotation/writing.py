@@ -1,20 +1,16 @@
 """Documents to files, written whole or not at all."""
 
-import errno
 import json
-import os
-import secrets
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from hiermtl.annotation.reading import STANDARD, Record
+from hiermtl.atomic import written_whole
 from hiermtl.document import Document
-from hiermtl.errors import RunError
 from hiermtl.text.conllu import render_conllu
 
 SUFFIXES = {"conllu": ".conllu", "jsonl": ".jsonl", "docbin": ".spacy"}
@@ -121,38 +117,15 @@ WRITERS: dict[str, type[Writer]] = {
 
 
 @contextmanager
-def whole_file(target: str | Path) -> Iterator[BinaryIO]:
+def opened(target: str) -> Iterator[BinaryIO]:
     """A file to write in, which gets its name when all went well; `-` is standard output.
 
-    Until then it lies under another name in the same folder, and an error removes it. What is no
-    regular file (a pipe, say) is written to directly.
-
     Raises:
-        RunError: It cannot be written, for lack of space or of permission.
+        RunError: It cannot be written.
     """
-    if str(target) == STANDARD:
+    if target == STANDARD:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    path = Path(target).resolve()
-    if path.exists() and not path.is_file():
-        with open(path, "wb") as file:
-            yield file
-        return
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(beside, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if not full and Path(error.filename or "") != beside:
-            raise
-        reason = "no space left" if full else error.strerror
-        raise RunError(
-            f"{path}: cannot be written ({reason}); make room, or name another output"
-        ) from error
-    finally:
-        beside.unlink(missing_ok=True)
+    with written_whole(target) as file:
+        yield file

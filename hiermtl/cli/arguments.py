@@ -32,7 +32,7 @@ DataDir: TypeAlias = Annotated[
     ),
 ]
 Quiet: TypeAlias = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")
+    bool, typer.Option("--quiet", "-q", help="Print results and errors, no progress.")
 ]
 Tasks: TypeAlias = Annotated[
     str | None,

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from hiermtl.atomic import write_whole
 from hiermtl.cli.arguments import Quiet
-from hiermtl.cli.output import say, write_whole
+from hiermtl.cli.output import say
 
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="A shipped recipe, such as low_supervision/ewt.")

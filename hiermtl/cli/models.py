@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from hiermtl.atomic import write_whole
 from hiermtl.cli.arguments import DataDir, ModelName, Quiet, Tasks, read_names
-from hiermtl.cli.output import say, write_whole
+from hiermtl.cli.output import say
 
 Precision = Annotated[
     Literal["fp32", "bf16"] | None,
@@ -86,6 +87,12 @@ def annotate(
         Literal["conllu", "jsonl", "docbin"] | None,
         typer.Option("--format", help="Format of the output. Default: by its ending."),
     ] = None,
+    input_format: Annotated[
+        Literal["txt", "conllu", "jsonl"] | None,
+        typer.Option(
+            "--input-format", help="Format of the input. Default: by its ending; txt for -."
+        ),
+    ] = None,
     precision: Precision = None,
     quiet: Quiet = False,
 ) -> None:
@@ -99,8 +106,8 @@ def annotate(
         output,
         tasks=wanted,
         format=format,
+        source_format=input_format,
         precision=precision,
-        quiet=quiet,
     )
     for task in report.left_out:
         say(f"left out: {task}, which the format of the output cannot hold", quiet=quiet)

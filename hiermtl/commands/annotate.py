@@ -13,14 +13,20 @@ def annotate(
     *,
     tasks: Iterable[str] | None = None,
     format: str | None = None,
+    source_format: str | None = None,
     precision: str | None = None,
-    quiet: bool = False,
 ) -> AnnotateReport:
     """Annotates a file, a folder or standard input (`-`) and writes the result whole or not at all.
+
+    Formats are those of `hiermtl.annotation.annotate_files`.
 
     Raises:
         ModelError: The model, a task or the precision is not there.
         DataError: The input is missing or malformed.
+        RecipeError: Formats, endings, tasks or places do not go together.
+        RunError: The output cannot be written.
     """
     nlp = model if isinstance(model, Annotator) else load(model, precision=precision)
-    return annotate_files(nlp, source, output, tasks=tasks, format=format)
+    return annotate_files(
+        nlp, source, output, tasks=tasks, format=format, source_format=source_format
+    )

@@ -34,7 +34,8 @@ def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int) ->
     lines += ["", "## Scores", "", scores.to_markdown(), "", "## Data", ""]
     for name in used:
         about = recipe.corpora[name]
-        note = f" {about.note}" if about.note else ""
+        said = (about.note, *(join.note for join in getattr(about, "join", ())))
+        note = "".join(f" {text.rstrip('.')}." for text in said if text)
         lines.append(f"- `{name}`: licence {licences[name] or 'not stated'}.{note}")
     lines += [
         "",

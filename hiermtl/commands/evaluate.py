@@ -1,8 +1,8 @@
 """`hiermtl evaluate`: a model on a split of its own corpora, or on a file."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.annotation.predict import check_tasks
@@ -53,7 +53,11 @@ def evaluate(
         if path.suffix not in {".conllu", ".gz"}:
             raise DataError(f"{path} is not a CoNLL-U file; give one that ends in .conllu")
         sentences = list(read_conllu(path))
-        return judge(nlp, sentences, tasks=asked, data=path.name, split="-", seed=seed)
+        scores = judge(nlp, sentences, tasks=asked, data=path.name, split="-", seed=seed)
+        if not nlp.model.config.recipe:
+            return scores
+        recipe = trained_on(nlp)
+        return _with_notes(scores, recipe, corpora=layers_of(recipe))
     if split not in SPLITS:
         raise RecipeError(f"split is {split!r}; allowed are {listing(SPLITS)}")
     recipe = trained_on(nlp)
@@ -104,8 +108,7 @@ def score_corpora(
         scores = judge(nlp, sentences, tasks=named, data=name, split=split, seed=seed)
         if asked is None:
             scores = scores.filter(task=(*wanted, SEGMENT))
-        note = recipe.corpora[name].note
-        parts.append(_with_note(scores, note) if note else scores)
+        parts.append(_with_notes(scores, recipe, corpora=[name]))
     if not parts:
         raise DataError(
             f"no corpus has a split {split!r} for these tasks (without it: "
@@ -119,12 +122,21 @@ def merged(parts: Iterable[Scores]) -> Scores:
     parts = list(parts)
     rows = [row for part in parts for row in part.rows]
     rows.sort(key=lambda row: (row.level, row.depth, row.task))
-    counts: dict[str, Any] = {}
-    for part in parts:
-        counts |= dict(part.counts)
+    every = [of for part in parts for of in part.counts.values()]
+    often = Counter(of.task for of in every)
+    counts = {of.task if often[of.task] == 1 else f"{of.task} ({of.data})": of for of in every}
     notes = dict.fromkeys(note for part in parts for note in part.notes)
     return Scores(tuple(rows), tuple(notes), counts)
 
 
-def _with_note(scores: Scores, note: str) -> Scores:
-    return Scores(scores.rows, (*scores.notes, note), scores.counts)
+def _with_notes(scores: Scores, recipe: Recipe, *, corpora: Iterable[str]) -> Scores:
+    """With what the recipe says of the data that the scored tasks were trained on."""
+    notes = dict.fromkeys(scores.notes)
+    for name in corpora:
+        layers, options = layers_of(recipe)[name], recipe.corpora[name]
+        scored = [task for task in scores.tasks if task in layers]
+        for source in (options, *getattr(options, "join", ())):
+            own = [task for task in scored if layers[task] in getattr(source, "columns", layers)]
+            if source.note and own:
+                notes[f"{', '.join(own)}: {source.note}"] = None
+    return Scores(scores.rows, tuple(notes), scores.counts)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -10,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator, PartialState
+from accelerate.tracking import get_available_trackers
+from torch import Tensor
 
 from hiermtl.annotation import Annotator, load
+from hiermtl.atomic import write_whole
 from hiermtl.commands.build import Built, build, make_settings
 from hiermtl.commands.card import model_card
 from hiermtl.commands.corpora import layers_of, main_tasks, open_corpora, placed
@@ -20,15 +24,13 @@ from hiermtl.corpus.build import Corpus
 from hiermtl.document import Document
 from hiermtl.errors import ModelError, RecipeError, RunError, listing
 from hiermtl.evaluation import ScoreRow, Scores, main_score
-from hiermtl.evaluation.files import written_whole
 from hiermtl.model import HierarchicalModel
+from hiermtl.precision import has_bf16, resolve_precision
 from hiermtl.pretrained import save_model
-from hiermtl.recipe import Recipe, default_output, differences, load_recipe, resolved
+from hiermtl.recipe import Recipe, default_output, differences, flattened, load_recipe, resolved
 from hiermtl.training import (
     Evaluation,
-    has_bf16,
     make_accelerator,
-    resolve_precision,
     train_model,
 )
 from hiermtl.training.checkpoint import load_checkpoint, save_checkpoint
@@ -93,6 +95,8 @@ def train(
     _check_folder(folder, loaded, resume=resume)
     if resume and (folder / CONFIG).exists():
         return _finished(folder, loaded)
+    _check_processes(loaded)
+    _check_trackers(loaded)
     corpora = open_corpora(loaded, data_dir=data_dir, splits=("train", "dev"))
     train_parts = _train_apart if loaded.sharing.name == "single" else _train_whole
     built, seconds = train_parts(loaded, corpora, folder, resume=resume, quiet=quiet)
@@ -154,22 +158,28 @@ def _train_whole(
         scores = score_corpora(nlp, recipe, corpora, split="dev")
         rows = [asdict(row) for row in scores.rows]
         shown = "  ".join(
-            f"{row.task} {row.metric} {row.score:.2f}" for row in map(scores.main, scores.tasks)
+            f"{row.task} {row.metric} {row.score:.2f}"
+            for task in scores.tasks
+            for row in scores.mains(task)
         )
         return Evaluation(main_score(scores, main), rows, shown)
 
     has_dev = any("dev" in corpora[name].splits for name in layers_of(recipe))
-    history = train_model(
-        built.model,
-        built.tokenizer,
-        built.examples,
-        settings,
-        folder=folder,
-        evaluate=judge if has_dev else None,
-        accelerator=accelerator,
-        resume=resume,
-        progress=progress,
-    )
+    try:
+        history = train_model(
+            built.model,
+            built.tokenizer,
+            built.examples,
+            settings,
+            folder=folder,
+            evaluate=judge if has_dev else None,
+            accelerator=accelerator,
+            resume=resume,
+            progress=progress,
+        )
+    finally:
+        for tracker in accelerator.trackers:
+            tracker.finish()
     return built, history.seconds
 
 
@@ -182,7 +192,6 @@ def _train_apart(
     Their weights have different names, a branch per task, and are put into one model as they are.
     """
     whole = build(recipe, corpora)
-    _check_processes(recipe, make_accelerator())
     _begin(folder, recipe)
     seconds = 0.0
     for task in whole.model.hierarchy.names:
@@ -195,9 +204,25 @@ def _train_apart(
             if PartialState().is_main_process:
                 save_checkpoint(trained, built.model, optimizer=None, state={"seconds": took})
             PartialState().wait_for_everyone()
-        weights = load_checkpoint(trained).weights
-        whole.model.load_state_dict(dict(weights), strict=False)
+        _take_part(whole.model, load_checkpoint(trained).weights, task)
     return whole, seconds
+
+
+def _take_part(model: HierarchicalModel, weights: Mapping[str, Tensor], task: str) -> None:
+    """Loads what a task depends on, and nothing else.
+
+    Raises:
+        ModelError: The weights are others than those the task depends on.
+    """
+    place = re.compile(rf"(stack\.embeddings|stack\.blocks\.\d+|heads)\.{re.escape(task)}\.")
+    own = {name for name in model.state_dict() if place.match(name)}
+    if own != set(weights):
+        raise ModelError(
+            f"the weights trained for {task!r} are not those the model has for it "
+            f"({listing(sorted(own ^ set(weights))[:3])} among them); train anew into another "
+            "folder"
+        )
+    model.load_state_dict(dict(weights), strict=False)
 
 
 def _begin(folder: Path, recipe: Recipe) -> None:
@@ -206,8 +231,7 @@ def _begin(folder: Path, recipe: Recipe) -> None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(folder / RECIPE) as file:
-            file.write(json.dumps(resolved(recipe), indent=2).encode())
+        write_whole(folder / RECIPE, json.dumps(resolved(recipe), indent=2))
     except OSError as error:
         raise RunError(
             f"the run folder {folder} cannot be written ({error.strerror}); name another with -o"
@@ -264,9 +288,9 @@ def _choose_precision(
         Annotator(built.model, built.tokenizer, precision="bf16"), recipe, corpora, split="dev"
     )
     for task in full.tasks:
-        row = full.main(task)
-        if row.score - half.main(task).score > max(0.1, 300 / row.items):
-            return "fp32", full
+        for row, other in zip(full.mains(task), half.mains(task), strict=True):
+            if row.score - other.score > max(0.1, 300 / row.items):
+                return "fp32", full
     return "bf16", half
 
 
@@ -283,24 +307,32 @@ def _finished(folder: Path, recipe: Recipe) -> Run:
 
 
 def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
-    """Accelerate as the recipe wants it.
-
-    Raises RecipeError when fewer processes run than the recipe asks for.
-    """
-    training = recipe.training
-    accelerator = make_accelerator(
-        log_with=list(training.trackers) or None, project_dir=str(folder / "trackers")
-    )
-    _check_processes(recipe, accelerator)
-    if training.trackers:
-        accelerator.init_trackers(recipe.name or "hiermtl")
+    """Accelerate as the recipe wants it, its trackers told what is trained."""
+    trackers = list(recipe.training.trackers)
+    accelerator = make_accelerator(log_with=trackers or None, project_dir=str(folder / "trackers"))
+    if trackers:
+        # Some trackers take flat values of a few types only.
+        told = {key: str(value) for key, value in flattened(resolved(recipe)).items()}
+        accelerator.init_trackers((recipe.name or "hiermtl").replace("/", "-"), config=told)
     return accelerator
 
 
-def _check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
-    asked, found = recipe.training.processes, accelerator.num_processes
-    if found < asked:
+def _check_processes(recipe: Recipe) -> None:
+    """Raises RecipeError when fewer processes run than the recipe asks for."""
+    asked = recipe.training.processes
+    if asked > 1 and (found := make_accelerator().num_processes) < asked:
         raise RecipeError(
             f"training.processes is {asked}, but {found} is running; start it with "
             f"`torchrun --nproc-per-node {asked} -m hiermtl train ...`"
         )
+
+
+def _check_trackers(recipe: Recipe) -> None:
+    """Raises RecipeError for a tracker that is not installed."""
+    there = {str(tracker) for tracker in get_available_trackers()}
+    for tracker in recipe.training.trackers:
+        if tracker not in there:
+            raise RecipeError(
+                f"training.trackers names {tracker!r}, which is not installed; install it "
+                f"(pip install {tracker.replace('_', '-')}), or leave it out"
+            )

@@ -12,7 +12,8 @@ _UNBOUNDED = frozenset({"mse", "perplexity"})
 def main_score(scores: Scores, main_tasks: Iterable[str]) -> float:
     """The mean of the main metrics of the main tasks, each task with the same say.
 
-    Rates are taken as they are, correlations times 100.
+    Rates are taken as they are, correlations times 100. Of a task that is scored on several data
+    sets it is the mean over these.
 
     Args:
         scores: Scores on the data by which the checkpoint is chosen.
@@ -32,7 +33,9 @@ def main_score(scores: Scores, main_tasks: Iterable[str]) -> float:
                 f"the main metric of {task!r} is {row.metric}, which has no common scale with "
                 f"those of other tasks; make the task auxiliary (tasks.{task}.auxiliary: true)"
             )
-        values.append(100 * row.score if row.metric in _CORRELATIONS else row.score)
+        rows = scores.mains(task)
+        unit = 100 if row.metric in _CORRELATIONS else 1
+        values.append(unit * sum(row.score for row in rows) / len(rows))
     if not values:
         raise RecipeError(
             "all tasks are auxiliary, so that none can say which checkpoint is best; "

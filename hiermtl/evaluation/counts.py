@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hiermtl.atomic import written_whole
 from hiermtl.errors import DataError
-from hiermtl.evaluation.files import written_whole
 
 _ARRAYS = ("rows", "sentences", "documents")
 _ABOUT = "about"
@@ -25,6 +25,7 @@ class Counts:
     its rows: `counted_by(counts).score_rows(counts.rows[chosen])`.
 
     Attributes:
+        task: The task that was scored.
         rows: Counts `(sentences, columns)`.
         sentences: Place of each row's sentence in the data, counted from 0.
         documents: Document id of each row's sentence; empty where the data gives none.
@@ -37,6 +38,7 @@ class Counts:
         seed: Seed of the model's training, if known.
     """
 
+    task: str
     rows: NDArray[np.float64]
     sentences: NDArray[np.int64]
     documents: NDArray[np.str_]
@@ -50,11 +52,11 @@ class Counts:
 
 
 def save_counts(counts: Mapping[str, Counts], path: str | Path) -> None:
-    """Writes the counts of all tasks to one `.npz` file, whole or not at all."""
+    """Writes counts to one `.npz` file, whole or not at all."""
     about: dict[str, dict[str, Any]] = {}
     arrays: dict[str, Any] = {}
-    for number, (task, of_task) in enumerate(counts.items()):
-        about[task] = {
+    for number, (key, of_task) in enumerate(counts.items()):
+        about[key] = {
             field.name: getattr(of_task, field.name)
             for field in fields(Counts)
             if field.name not in _ARRAYS
@@ -66,7 +68,7 @@ def save_counts(counts: Mapping[str, Counts], path: str | Path) -> None:
 
 
 def load_counts(path: str | Path) -> dict[str, Counts]:
-    """The counts of all tasks, as `save_counts` wrote them.
+    """The counts in a file that `save_counts` wrote, under the same keys.
 
     Raises:
         DataError: The file is missing or is no file of counts.
@@ -75,11 +77,11 @@ def load_counts(path: str | Path) -> dict[str, Counts]:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             about = json.loads(str(arrays[_ABOUT]))
             return {
-                task: Counts(
+                key: Counts(
                     **{name: arrays[f"{number}_{name}"] for name in _ARRAYS},
                     **{**values, "columns": tuple(values["columns"])},
                 )
-                for number, (task, values) in enumerate(about.items())
+                for number, (key, values) in enumerate(about.items())
             }
     except FileNotFoundError:
         raise DataError("no such file of counts; write one with save_counts", path) from None

@@ -32,8 +32,7 @@ class HeadInfo:
     @classmethod
     def of(cls, head: "Head", column: str | None = None) -> "HeadInfo":
         """What is to be known of this head."""
-        bio = head.kind == "crf" and bool(head.options().get("bio", True))
-        return cls(head.kind, head.layer, tuple(head.labels), bio=bio, column=column)
+        return cls(head.kind, head.layer, tuple(head.labels), bio=head.bio, column=column)
 
 
 class Predictor(Protocol):

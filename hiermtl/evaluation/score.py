@@ -166,6 +166,7 @@ class RowMaker:
         """
         inside = task in self._hierarchy
         self._counts[task] = Counts(
+            task=task,
             rows=rows,
             sentences=np.array(sentences, dtype=np.int64),
             documents=np.array(documents, dtype=np.str_),

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from hiermtl.atomic import write_whole
 from hiermtl.errors import RecipeError, listing, nearest
 from hiermtl.evaluation.counts import Counts, save_counts
-from hiermtl.evaluation.files import written_whole
 from hiermtl.evaluation.table import markdown_table, shown_score, text_table
 from hiermtl.metrics.base import METRIC_NAMES
 
@@ -69,9 +69,10 @@ class Scores:
 
     Attributes:
         rows: The rows.
-        notes: What a reader of the table must know; each begins with the name of its task and a
+        notes: What a reader of the table must know; each begins with the names of its tasks and a
             colon.
-        counts: By task, the counts of each sentence that the rows were made from.
+        counts: The counts of each sentence that the rows were made from, by task; of a task that is
+            scored on several data sets by `task (data)`.
     """
 
     rows: tuple[ScoreRow, ...]
@@ -86,7 +87,7 @@ class Scores:
         return tuple(dict.fromkeys(row.task for row in self.rows))
 
     def main(self, task: str) -> ScoreRow:
-        """The row of the task's main metric.
+        """The row of the task's main metric; of several data sets that of the first.
 
         Raises:
             RecipeError: The task has no rows.
@@ -98,6 +99,15 @@ class Scores:
             f"there is no score of {task!r}; there are scores of {listing(self.tasks)}"
             f"{nearest(task, self.tasks)}"
         )
+
+    def mains(self, task: str) -> tuple[ScoreRow, ...]:
+        """The rows of the task's main metric, one for each data set it is scored on.
+
+        Raises:
+            RecipeError: The task has no rows.
+        """
+        metric = self.main(task).metric
+        return tuple(row for row in self.rows if (row.task, row.metric) == (task, metric))
 
     def filter(self, **wanted: object) -> "Scores":
         """The rows whose keys have the wanted values, with their tasks' notes and counts.
@@ -124,10 +134,11 @@ class Scores:
             if all(getattr(row, key) in values for key, values in allowed.items())
         )
         tasks = {row.task for row in rows}
+        origins = {(row.task, row.data) for row in rows}
         return Scores(
             rows,
-            tuple(note for note in self.notes if note.partition(":")[0] in tasks),
-            {task: counts for task, counts in self.counts.items() if task in tasks},
+            tuple(n for n in self.notes if tasks.intersection(n.partition(":")[0].split(", "))),
+            {key: of for key, of in self.counts.items() if (of.task, of.data) in origins},
         )
 
     def to_text(self) -> str:
@@ -151,8 +162,7 @@ class Scores:
 
     def write_json(self, path: str | Path) -> None:
         """Writes `to_json` to a file, whole or not at all; a file of that name is replaced."""
-        with written_whole(path) as file:
-            file.write(f"{self.to_json()}\n".encode())
+        write_whole(path, f"{self.to_json()}\n")
 
     def save_counts(self, path: str | Path) -> None:
         """Writes the counts to an `.npz` file; `hiermtl.evaluation.load_counts` reads it."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from hiermtl.records import HeadOutput, Tap
@@ -15,12 +16,13 @@ class Head(nn.Module, ABC):
 
     `kind` is the row in the table of heads; `layer` the kind of annotation it is trained on
     (`tags`: a label per word, `tree`: a head and a relation per word); `labels` its inventory, in
-    the order of its scores.
+    the order of its scores; `bio` says whether decoding keeps to IOB2.
     """
 
     kind: ClassVar[str]
     layer: ClassVar[str]
     labels: tuple[str, ...]
+    bio: bool = False
 
     @abstractmethod
     def forward(self, tap: Tap) -> dict[str, Tensor]:
@@ -50,6 +52,17 @@ class Head(nn.Module, ABC):
         """
         raise NotImplementedError(f"the {self.kind} head gives no label distribution per word")
 
+    def confidence(self, output: HeadOutput, decoded: Sequence[Any]) -> Tensor | None:
+        """(words,) probability of what was chosen for each word, 0 to 1; `None` if there is none.
+
+        Shapes: `decoded` is what `decode(output)` gave.
+        """
+        try:
+            probabilities = self.probabilities(output)
+        except NotImplementedError:
+            return None
+        return taken(probabilities, np.concatenate(decoded))
+
     @abstractmethod
     def options(self) -> dict[str, Any]:
         """Plain data: the arguments, beside width and labels, from which the same head is made."""
@@ -59,6 +72,12 @@ class Head(nn.Module, ABC):
         def __call__(self, tap: Tap) -> dict[str, Tensor]:
             """As `forward`."""
             ...
+
+
+def taken(probabilities: Tensor, chosen: np.ndarray) -> Tensor:
+    """(words, choices) and the choice of each word (words,) to (words,), fp32."""
+    places = torch.from_numpy(chosen).to(probabilities.device)[:, None]
+    return probabilities.gather(1, places).squeeze(-1).float()
 
 
 def split_by_sentence(

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, split_by_sentence
+from hiermtl.heads.base import Head, split_by_sentence, taken
 from hiermtl.heads.crf import pad_words
 from hiermtl.heads.tagging import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap
@@ -130,6 +130,17 @@ class BiaffineHead(Head):
         relations = self.label_scores(output, places).argmax(-1).cpu().numpy()
         pair = (split_by_sentence(x, layout.word_counts) for x in (heads, relations))
         return list(zip(*pair, strict=True))
+
+    def confidence(self, output: HeadOutput, decoded: Sequence[Any]) -> Tensor:
+        """(words,): softmax over candidate heads, without the demand that arcs form a tree."""
+        scores = self.arc_scores(output)
+        lengths = output.layout.tensor("word_counts")
+        candidates = torch.arange(scores.shape[-1], device=scores.device)
+        scores = scores.masked_fill(candidates > lengths[:, None, None], float("-inf"))
+        own = torch.arange(1, scores.shape[-1], device=scores.device)[:, None] == candidates
+        words = candidates[:-1] < lengths[:, None]
+        probabilities = scores.masked_fill(own, float("-inf"))[words].softmax(-1)
+        return taken(probabilities, np.concatenate([heads for heads, _ in decoded]))
 
     @staticmethod
     def _places(heads: Tensor, layout: Layout) -> Tensor:

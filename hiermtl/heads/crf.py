@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, split_by_sentence
+from hiermtl.heads.base import Head, split_by_sentence, taken
 from hiermtl.heads.tagging import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap
 from hiermtl.structures.constraints import bio_transitions
@@ -43,7 +43,7 @@ class CrfHead(Head):
         self.transitions = nn.Parameter(torch.zeros(len(self.labels), len(self.labels)))
         self.start = nn.Parameter(torch.zeros(len(self.labels)))
         self.end = nn.Parameter(torch.zeros(len(self.labels)))
-        self._bio = bio
+        self.bio = bio
 
     def forward(self, tap: Tap) -> dict[str, Tensor]:
         """`labels`: (words, labels) emissions."""
@@ -86,7 +86,7 @@ class CrfHead(Head):
             return [np.zeros(0, dtype=np.int64) for _ in output.layout.word_counts]
         emissions, lengths = pad_words(full_precision(output.scores["labels"]), output.layout)
         transitions, start = (full_precision(x.detach()) for x in (self.transitions, self.start))
-        if self._bio:
+        if self.bio:
             allowed, opening, _ = bio_transitions(self.labels)
             transitions = transitions.masked_fill(~allowed.to(transitions.device), float("-inf"))
             start = start.masked_fill(~opening.to(start.device), float("-inf"))
@@ -110,6 +110,10 @@ class CrfHead(Head):
         return posterior[
             torch.arange(posterior.shape[1], device=posterior.device) < lengths[:, None]
         ]
+
+    def confidence(self, output: HeadOutput, decoded: Sequence[Any]) -> Tensor:
+        """(words,): posterior of each label under the chain, without the rules of decoding."""
+        return taken(self.marginals(output), np.concatenate(decoded))
 
     def options(self) -> dict[str, Any]:
         """Dropout and whether decoding keeps to IOB2."""

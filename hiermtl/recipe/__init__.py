@@ -12,7 +12,7 @@ from hiermtl.recipe.data_files import data_file
 from hiermtl.recipe.depths import permute_depths, resolve_depth, resolve_depths
 from hiermtl.recipe.loading import load_recipe
 from hiermtl.recipe.models import Recipe
-from hiermtl.recipe.resolved import default_output, differences, resolved
+from hiermtl.recipe.resolved import default_output, differences, flattened, resolved
 from hiermtl.recipe.schema import schema
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "data_file",
     "default_output",
     "differences",
+    "flattened",
     "load_recipe",
     "permute_depths",
     "recipe_names",

@@ -101,6 +101,9 @@ class ColumnsJoin(Section):
     """What happens where the two have other words: `skip` leaves the sentence without the layer and
     counts it, `project` carries spans over whose characters agree. Default: ours."""
 
+    note: str | None = None
+    """What a reader of these layers' scores must know; it stands under every such table."""
+
 
 JOINS: Table = MappingProxyType({"columns": ColumnsJoin})
 

@@ -17,12 +17,16 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 def differences(first: Recipe | Mapping[str, Any], second: Recipe | Mapping[str, Any]) -> list[str]:
     """Dotted keys in which two resolved recipes differ, sorted; name and `RESUMABLE` keys aside."""
     left, right = (
-        dict(_leaves(resolved(item) if isinstance(item, Recipe) else item, ()))
-        for item in (first, second)
+        flattened(resolved(item) if isinstance(item, Recipe) else item) for item in (first, second)
     )
     absent = object()
     keys = {key for key in {*left, *right} if left.get(key, absent) != right.get(key, absent)}
     return sorted(keys - RESUMABLE - {"name"})
+
+
+def flattened(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys and their values."""
+    return dict(_leaves(plain, ()))
 
 
 def default_output(recipe: Recipe) -> str:

@@ -1,11 +1,11 @@
 """Writes the sample corpora: CoNLL-U, entity and chunk columns, raw text."""
 
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hiermtl.atomic import write_whole
 from hiermtl.sample.derivation import Derivation, SampleDocument
 from hiermtl.sample.documents import sample_documents
 from hiermtl.sample.lexicon import build_lexicon
@@ -117,7 +117,8 @@ def write_sample(
 
     Raises:
         ValueError: A number of sentences is negative.
-        OSError: The folder cannot be written.
+        OSError: The folder cannot be made.
+        RunError: A file cannot be written.
     """
     corpus = sample_corpus(seed, train, dev=dev, test=test)
     target = Path(folder)
@@ -133,7 +134,7 @@ def write_sample(
             f"{split}.txt": raw_text(documents),
         }
         for name, text in texts.items():
-            _write_whole(target / name, text)
+            write_whole(target / name, text)
             files.append(name)
         sentences = [sentence for document in documents for sentence in document.sentences]
         words = sum(len(sentence.words) for sentence in sentences)
@@ -142,25 +143,9 @@ def write_sample(
         f"| {split} | {report.documents} | {report.sentences} | {report.words} |"
         for split, report in reports.items()
     )
-    _write_whole(target / "README.md", _README.format(seed=seed, rows=rows))
+    write_whole(target / "README.md", _README.format(seed=seed, rows=rows))
     files.append("README.md")
     return SampleReport(target, seed, reports, tuple(files))
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file under a temporary name in the same folder, then move it into place."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(text.encode("utf-8"))
-        # The temporary file is private; the final one gets the usual permissions.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def sentence_id(document: SampleDocument, number: int) -> str:

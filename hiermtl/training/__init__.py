@@ -3,7 +3,7 @@
 from hiermtl.training.examples import ChainedExamples, Examples, MemoryExamples
 from hiermtl.training.loop import Evaluation, History, TrainingStep, make_accelerator, train_model
 from hiermtl.training.plan import BatchPlan
-from hiermtl.training.settings import Settings, has_bf16, resolve_precision
+from hiermtl.training.settings import Settings
 
 __all__ = [
     "BatchPlan",
@@ -14,8 +14,6 @@ __all__ = [
     "MemoryExamples",
     "Settings",
     "TrainingStep",
-    "has_bf16",
     "make_accelerator",
-    "resolve_precision",
     "train_model",
 ]

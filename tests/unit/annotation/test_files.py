@@ -12,7 +12,6 @@ import spacy
 from spacy.tokens import DocBin
 
 from hiermtl.annotation import Annotator, annotate_files
-from hiermtl.annotation import writing as writing_module
 from hiermtl.errors import DataError, RecipeError, RunError
 from hiermtl.text.conllu import read_conllu
 
@@ -189,7 +188,7 @@ def test_a_full_disk_is_named(nlp: Annotator, tmp_path: Path, monkeypatch: pytes
         raise OSError(28, "No space left on device")
 
     (tmp_path / "a.txt").write_text("One.\n")
-    monkeypatch.setattr(writing_module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunError, match=r"o\.conllu: cannot be written \(no space left\)"):
         annotate_files(nlp, tmp_path / "a.txt", tmp_path / "o.conllu")
     assert left(tmp_path) == ["a.txt"]

@@ -118,7 +118,8 @@ def test_evaluate_has_no_other_splits(program: Any) -> None:
 
 def test_annotate_passes_everything_on_and_reports_on_standard_error(program: Any) -> None:
     found = program(
-        "annotate", "runs/a", "-", "-o", "-", "--tasks", "upos,ner", "--format", "jsonl"
+        *("annotate", "runs/a", "-", "-o", "-", "--tasks", "upos,ner", "--format", "jsonl"),
+        *("--input-format", "conllu"),
     )
     assert (found.exit_code, found.stdout) == (0, "")
     left_out, said = found.stderr.splitlines()
@@ -128,7 +129,12 @@ def test_annotate_passes_everything_on_and_reports_on_standard_error(program: An
         (
             "annotate",
             ("runs/a", "-", "-"),
-            {"tasks": ["upos", "ner"], "format": "jsonl", "precision": None, "quiet": False},
+            {
+                "tasks": ["upos", "ner"],
+                "format": "jsonl",
+                "source_format": "conllu",
+                "precision": None,
+            },
         )
     ]
     assert program("annotate", "runs/a", "in", "-o", "out", "-q").output == ""
@@ -182,4 +188,4 @@ def test_the_schema_is_printed_or_written(program: Any, tmp_path: Path) -> None:
     assert program("schema", "-o", str(path), "-q").output == ""
     assert json.loads(path.read_text()) == schema()
     found = program("schema", "-o", str(tmp_path / "none" / "s.json"))
-    assert (found.exit_code, "s.json: cannot be written: No such file" in found.stderr) == (1, True)
+    assert (found.exit_code, "s.json: the folder" in found.stderr) == (2, True)

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from hiermtl._version import __version__
-from hiermtl.cli.output import write_whole
 from hiermtl.errors import DataError, RecipeError, RunError
 
 ROOT = Path(__file__).parents[3]
@@ -129,25 +128,3 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     process.stderr.close()
     process.wait(timeout=60)
     assert text == ""
-
-
-def test_files_are_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, link = tmp_path / "a.json", tmp_path / "link.json"
-    path.write_text("old")
-    link.symlink_to(path)
-    write_whole(link, "new")
-    assert (path.read_text(), link.is_symlink()) == ("new", True)
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunError, match=r"a\.json: cannot be written: No space left on device"):
-        write_whole(path, "newer")
-    assert path.read_text() == "new"
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["a.json", "link.json"]
-
-
-def test_a_device_is_written_to(tmp_path: Path) -> None:
-    write_whole(Path(os.devnull), "x")
-    assert Path(os.devnull).is_char_device()

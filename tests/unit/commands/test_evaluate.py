@@ -7,6 +7,7 @@ import pytest
 
 from hiermtl.commands import Run, evaluate, train
 from hiermtl.errors import DataError, ModelError, RecipeError
+from hiermtl.evaluation import load_counts, main_score
 from tests.unit.commands.runs import DEV, TRAIN, conllu, of_files, recipe
 
 
@@ -69,7 +70,7 @@ def two(tmp_path_factory: pytest.TempPathFactory, _cache: None) -> Run:
     folder = tmp_path_factory.mktemp("two")
     files: dict[str, Any] = of_files(folder)["corpora"]["own"]
     corpora = {
-        "a": {**files, "note": "By hand."},
+        "a": {**files, "note": "by hand"},
         "b": {
             "format": "conllu",
             "train": conllu(folder / "b.conllu", TRAIN),
@@ -87,7 +88,7 @@ def test_each_task_is_scored_on_its_own_corpora(two: Run) -> None:
     assert [row.level for row in found] == sorted(row.level for row in found)
     assert found.main("upos").items == 5
     assert found.main("ner").items == 1
-    assert [note for note in found.notes if note == "By hand."] == ["By hand."]
+    assert [note for note in found.notes if "by hand" in note] == ["upos: by hand"]
 
 
 def test_a_corpus_without_the_split_is_left_out(two: Run) -> None:
@@ -100,3 +101,50 @@ def test_a_label_only_dev_has_is_scored_as_an_error(two: Run) -> None:
     notes = " ".join(evaluate(two.folder).notes)
     assert "upos: 1 item carries a label never seen in training: 'INTJ'" in notes
     assert "scored as an error" in notes
+
+
+def test_notes_on_data_follow_the_tasks_that_are_scored(tmp_path: Path) -> None:
+    """Also on a file; a note of a join belongs to the layers that are joined."""
+    given = of_files(tmp_path)
+    columns = {}
+    for split, sentences in (("train", TRAIN), ("dev", DEV)):
+        lines = []
+        for number, sentence in enumerate(sentences):
+            rows = [f"{form}\t{tag}" for form, _, tag in sentence]
+            lines += [f"# sent_id = {split}-{number}", *rows, ""]
+        path = tmp_path / f"{split}.iob2"
+        path.write_text("\n".join([*lines, ""]))
+        columns[split] = str(path)
+    join = {"format": "columns", "columns": {"ner": 1}, "note": "a draft", **columns}
+    given["corpora"]["own"] |= {"join": [join], "note": "tiny"}
+    found = train(given, output=tmp_path / "run", quiet=True, **{"training.max_steps": 1})
+    every = ["upos, dep, ner: tiny", "ner: a draft"]
+    assert [note for note in found.scores.notes if "never seen" not in note] == every
+    assert found.scores.filter(task="ner").notes[-2:] == tuple(every)
+    assert "ner: a draft" not in found.scores.filter(task="upos").notes
+    path = conllu(tmp_path / "gold.conllu", DEV)
+    assert evaluate(found.folder, path).notes[-2:] == tuple(every)
+    assert evaluate(found.folder, path, tasks=["upos"]).notes[-1] == "upos: tiny"
+    assert "a draft" in (found.folder / "README.md").read_text()
+
+
+def test_a_task_with_two_corpora_is_scored_on_both(tmp_path: Path) -> None:
+    """Each has its counts, and both say which checkpoint is best."""
+    files: dict[str, Any] = of_files(tmp_path)["corpora"]["own"]
+    corpora = {"a": files, "b": {**files, "dev": conllu(tmp_path / "b.conllu", DEV[:1])}}
+    tasks = {"upos": {"depth": 1, "corpus": ["a", "b"]}, "ner": {"depth": 2, "corpus": "b"}}
+    given = recipe(corpora=corpora, tasks=tasks)
+    found = train(given, output=tmp_path / "run", quiet=True).scores
+    assert [(row.data, row.items) for row in found.mains("upos")] == [("a", 5), ("b", 2)]
+    assert set(found.counts) == {"upos (a)", "upos (b)", "ner"}
+    assert set(found.filter(data="b").counts) == {"upos (b)", "ner"}
+    first, second = (row.score for row in found.mains("upos"))
+    mean = ((first + second) / 2 + found.main("ner").score) / 2
+    assert main_score(found, ["upos", "ner"]) == pytest.approx(mean)
+    found.save_counts(tmp_path / "counts.npz")
+    again = load_counts(tmp_path / "counts.npz")
+    assert {key: of.task for key, of in again.items()} == {
+        "upos (a)": "upos",
+        "upos (b)": "upos",
+        "ner": "ner",
+    }

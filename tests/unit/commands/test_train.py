@@ -4,7 +4,7 @@ import importlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hiermtl.commands import Run, train
-from hiermtl.errors import RecipeError, RunError
+from hiermtl.errors import ModelError, RecipeError, RunError
 from hiermtl.evaluation import ScoreRow, Scores
 from hiermtl.recipe import load_recipe
 from hiermtl.training import loop
@@ -277,8 +277,101 @@ def test_the_card_has_scores_licences_and_notes(tmp_path: Path) -> None:
     assert f"| upos | accuracy | {row.score:.2f} | {row.items} |" in card
     assert "library_name: hiermtl" in card
     assert "11 words" in card
-    assert "Two sentences by hand." in found.scores.notes
+    assert "upos, dep, ner: Two sentences by hand." in found.scores.notes
 
 
 def test_a_licence_that_is_not_given_is_said_to_be_not_stated(run: Run) -> None:
     assert "`sample`: licence not stated." in (run.folder / "README.md").read_text()
+
+
+class Kept:
+    """A tracker that keeps what it is told, under the name of an installed one."""
+
+    name = "tensorboard"
+    requires_logging_directory = True
+    main_process_only = True
+    every: ClassVar[list["Kept"]] = []
+
+    def __init__(self, run: str, folder: str, **_: Any) -> None:
+        self.run, self.logged, self.config, self.ended = run, {}, {}, 0
+        self.every.append(self)
+
+    def start(self) -> None:
+        assert not self.logged
+
+    def store_init_configuration(self, values: dict[str, Any]) -> None:
+        self.config = values
+
+    def log(self, values: dict[str, Any], step: int | None = None, **_: Any) -> None:
+        assert not self.ended
+        self.logged |= values
+
+    def finish(self) -> None:
+        self.ended += 1
+
+
+@pytest.fixture
+def trackers(monkeypatch: pytest.MonkeyPatch) -> list[Kept]:
+    """Every tracker that a run began."""
+    from accelerate import tracking
+    from accelerate.utils import LoggerType
+
+    monkeypatch.setattr(tracking, "_available_trackers", [LoggerType.TENSORBOARD])
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "tensorboard", Kept)
+    monkeypatch.setattr(Kept, "every", [])
+    return Kept.every
+
+
+@pytest.mark.parametrize("sharing", ["low_supervision", "single"])
+def test_trackers_are_told_the_recipe_and_every_loss_and_ended(
+    tmp_path: Path, trackers: list[Kept], sharing: str
+) -> None:
+    """Of a run of single tasks each has its own."""
+    given = {**recipe(sharing=sharing), "name": "own/tiny"}
+    options = {"training.trackers": ["tensorboard"], "training.max_steps": 2}
+    train(given, output=tmp_path / "run", quiet=True, overrides=options)
+    assert len(Kept.every) == (len(TASKS) if sharing == "single" else 1)
+    logged: dict[str, Any] = {}
+    for tracker in Kept.every:
+        assert tracker.ended == 1
+        assert tracker.run == "own-tiny"
+        assert tracker.config["training.max_steps"] == "2"
+        assert tracker.config["encoder.name"] == "bilstm"
+        logged |= tracker.logged
+    assert {"train/upos/loss", "train/dep/loss", "eval/dep/las", "train/rate"} <= set(logged)
+
+
+def test_a_tracker_is_ended_when_the_run_breaks_off(
+    tmp_path: Path, trackers: list[Kept], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "train_model", lambda *_, **__: 1 / 0)
+    options = {"training.trackers": ["tensorboard"]}
+    with pytest.raises(ZeroDivisionError):
+        train(recipe(), output=tmp_path / "run", quiet=True, overrides=options)
+    assert [tracker.ended for tracker in Kept.every] == [1]
+
+
+def test_a_tracker_that_is_not_installed_is_refused(
+    tmp_path: Path, trackers: list[Kept], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "open_corpora", lambda *_, **__: pytest.fail("it read corpora"))
+    options = {"training.trackers": ["tensorboard", "comet_ml"]}
+    with pytest.raises(RecipeError, match=r"'comet_ml', which is not installed.*install comet-ml"):
+        train(recipe(), output=tmp_path / "run", overrides=options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_another_task_are_not_taken() -> None:
+    from hiermtl.commands.build import build
+    from hiermtl.commands.corpora import open_corpora
+
+    loaded = load_recipe(recipe(sharing="single"))
+    model = build(loaded, open_corpora(loaded)).model
+    own = {name: value + 1 for name, value in model.state_dict().items() if ".upos." in name}
+    room._take_part(model, own, "upos")
+    taken = model.state_dict()
+    assert all(torch.equal(taken[name], value) for name, value in own.items())
+    lost = dict(list(own.items())[1:])
+    for wrong in (lost, {**own, "heads.ner.output.weight": torch.zeros(1)}):
+        with pytest.raises(ModelError, match="trained for 'upos' are not those the model has"):
+            room._take_part(model, wrong, "upos")

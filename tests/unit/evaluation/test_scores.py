@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hiermtl.errors import DataError, RecipeError
+from hiermtl.errors import DataError, RecipeError, RunError
 from hiermtl.evaluation import KEYS, Counts, ScoreRow, Scores, load_counts, main_score
 from hiermtl.evaluation.measures import counted_by
 
@@ -124,14 +124,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     target = tmp_path / "scores.json"
     target.write_text("old")
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RunError, match=r"scores\.json: cannot be written \(no space left\)"):
         SCORES.write_json(target)
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"the folder '.*nowhere' does not exist; make it first"):
+    with pytest.raises(RecipeError, match=r"the folder .*nowhere does not exist; make it"):
         SCORES.write_json(tmp_path / "nowhere" / "scores.json")
 
 
@@ -178,6 +178,7 @@ def test_a_score_that_is_no_number_or_has_no_known_name_is_refused() -> None:
 
 def counts_of(metric: str, columns: tuple[str, ...], *, rows: list[list[float]]) -> Counts:
     return Counts(
+        task="upos",
         rows=np.array(rows),
         sentences=np.arange(len(rows)),
         documents=np.array(["é"] * len(rows)),

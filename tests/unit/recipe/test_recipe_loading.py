@@ -65,7 +65,7 @@ def test_ewt_is_joined_with_its_entities() -> None:
     recipe = load_recipe("low_supervision/ewt")
     (join,) = recipe.corpora["ewt"].join  # type: ignore[attr-defined]
     assert (join.words, join.columns, join.mismatch) == (1, {"ner": 2}, "skip")
-    assert "pre-release" in (recipe.corpora["ewt"].note or "")
+    assert "pre-release" in (join.note or "")
     assert recipe.encoder == PretrainedEncoder(name="sentence-transformers/all-MiniLM-L6-v2")
 
 

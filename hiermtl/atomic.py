@@ -1,0 +1,67 @@
+"""Output files that are written whole or not at all."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from hiermtl.errors import RecipeError, RunError
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the block ends without an error.
+
+    Until then a file of that name stays as it was; after an error nothing new is left behind. A
+    link goes on pointing where it did. A pipe or a device cannot be replaced and is written to
+    directly.
+
+    Raises:
+        RecipeError: There is no such folder, or `path` is one.
+        RunError: It cannot be written, for lack of permission or of space.
+    """
+    place = Path(path).resolve()
+    if not place.parent.is_dir():
+        raise RecipeError(
+            f"{path}: the folder {place.parent} does not exist; make it, or name another"
+        )
+    if place.is_dir():
+        raise RecipeError(f"{path}: cannot be written (it is a folder); name a file in it")
+    if place.exists() and not place.is_file():
+        with place.open("wb") as file:
+            yield file
+        return
+    beside = place.with_name(f".{place.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with beside.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, place)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # Other errors are those of the block, about files it reads.
+        if not full and Path(error.filename or "") != beside:
+            raise
+        reason, remedy = (
+            ("no space left", "make room") if full else (error.strerror, "make its folder writable")
+        )
+        raise RunError(
+            f"{path}: cannot be written ({reason}); {remedy}, or name another file"
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Writes a text as `written_whole` does, in UTF-8.
+
+    Raises:
+        RecipeError: There is no such folder, or `path` is one.
+        RunError: It cannot be written, for lack of permission or of space.
+    """
+    with written_whole(path) as file:
+        file.write(text.encode("utf-8"))

@@ -1,0 +1,18 @@
+"""Number types: what a device computes in itself."""
+
+import torch
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bf16 itself instead of imitating it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """`auto` becomes bf16 where the device has it, else fp32."""
+    return precision if precision != "auto" else "bf16" if has_bf16(device) else "fp32"
