@@ -122,7 +122,7 @@ def _file(name: str, recipe: Recipe, data_dir: str | Path | None) -> Path:
 
 def _file_source(options: CorpusOptions, file: Path) -> Source:
     if isinstance(options, ConlluCorpus):
-        return conllu_source(file)
+        return conllu_source(file, bio=options.bio)
     assert isinstance(options, ColumnsCorpus), options
     return columns_source(file, options.columns, words=options.words, bio=options.bio)
 
@@ -167,6 +167,7 @@ def _dataset_sources(options: DatasetCorpus) -> dict[str, Source]:
             words=options.words,
             config=options.config,
             revision=options.revision,
+            bio=options.bio,
         )
         for split in SPLITS
         if getattr(options, split)

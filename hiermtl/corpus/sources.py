@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hiermtl.corpus.build import Source
-from hiermtl.text.bio import Bio
+from hiermtl.text.bio import Bio, with_legal_spans
 from hiermtl.text.columns import read_columns
-from hiermtl.text.conllu import read_conllu
+from hiermtl.text.conllu import MISC_KEYS, read_conllu
 from hiermtl.text.hub import ColumnMap, dataset_fingerprint, read_dataset
 from hiermtl.text.join import JoinReport, join_layers
 from hiermtl.text.sentence import Sentence
 
 
-def conllu_source(path: str | Path) -> Source:
-    """A CoNLL-U file; see `read_conllu`."""
-    return Source((Path(path),), lambda: read_conllu(path), {"reader": "conllu"})
+def conllu_source(path: str | Path, *, bio: Bio = "strict") -> Source:
+    """A CoNLL-U file; see `read_conllu`. Layers of MISC are held to IOB2 as `bio` says."""
+    source = Source((Path(path),), lambda: read_conllu(path), {"reader": "conllu", "bio": bio})
+    return _held_to_iob2(source, bio, layers=tuple(MISC_KEYS))
 
 
 def columns_source(
@@ -44,9 +45,6 @@ def columns_source(
             repairs=repairs,
         )
 
-    def report() -> tuple[str, ...]:
-        return tuple(f"{count} tags of {layer} repaired" for layer, count in repairs.items())
-
     options = {
         "reader": "columns",
         "columns": dict(columns),
@@ -55,13 +53,33 @@ def columns_source(
         "bio": bio,
         "missing": missing,
     }
-    return Source((Path(path),), read, options, report)
+    return Source((Path(path),), read, options, lambda: _repaired(repairs))
+
+
+def _held_to_iob2(source: Source, bio: Bio, *, layers: Sequence[str] | None) -> Source:
+    """The source with its span layers checked or repaired; its report counts repaired tags."""
+    repairs: Counter[str] = Counter()
+
+    def read() -> Iterator[Sentence]:
+        repairs.clear()
+        return with_legal_spans(source.read(), bio=bio, repairs=repairs, layers=layers)
+
+    return replace(source, read=read, reports=lambda: (*source.reports(), *_repaired(repairs)))
+
+
+def _repaired(repairs: Counter[str]) -> tuple[str, ...]:
+    return tuple(f"{count} tags of {layer} repaired" for layer, count in repairs.items())
 
 
 def dataset_source(
-    source: Any, columns: ColumnMap, *, split: str | None = None, **rest: Any
+    source: Any,
+    columns: ColumnMap,
+    *,
+    split: str | None = None,
+    bio: Bio = "strict",
+    **rest: Any,
 ) -> Source:
-    """A dataset of the `datasets` library; arguments as in `read_dataset`.
+    """A dataset of the `datasets` library; further arguments as in `read_dataset`.
 
     The key has the fingerprint `datasets` gives the data, so the dataset is opened (and fetched, if
     need be) here.
@@ -74,9 +92,11 @@ def dataset_source(
         "fingerprint": fingerprint,
         "columns": dict(columns),
         "split": split,
+        "bio": bio,
         **rest,
     }
-    return Source((), lambda: read_dataset(source, columns, split=split, **rest), options)
+    made = Source((), lambda: read_dataset(source, columns, split=split, **rest), options)
+    return _held_to_iob2(made, bio, layers=None)
 
 
 def joined_source(

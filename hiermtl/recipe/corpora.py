@@ -114,6 +114,10 @@ class ConlluCorpus(FileCorpus):
     format: str = row("conllu", required=True)
     """Universal Dependencies' format."""
 
+    bio: Literal["strict", "repair", "off"] = "strict"
+    """What an IOB2 violation in MISC is: an error, mended (I- without a beginning becomes B-), or
+    left as it is (`off`). Default: the safest."""
+
     join: Annotated[
         tuple[Annotated[ColumnsJoin, OneOf(JOINS, key="format")], ...], Field(strict=False)
     ] = ()
@@ -166,6 +170,10 @@ class DatasetCorpus(CorpusOptions):
 
     columns: Features
     """Layer -> feature that holds its labels; for trees {heads: feature, relations: feature}."""
+
+    bio: Literal["strict", "repair", "off"] = "strict"
+    """What an IOB2 violation is: an error, mended (I- without a beginning becomes B-), or left as
+    it is (`off`). Default: the safest."""
 
 
 class SampleCorpus(CorpusOptions):

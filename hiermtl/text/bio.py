@@ -6,10 +6,12 @@ annotated) ends a span.
 """
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
-from hiermtl.text.sentence import Tags
+from hiermtl.errors import DataError
+from hiermtl.text.sentence import Sentence, Tags, Tree
 
 Bio: TypeAlias = Literal["strict", "repair", "off"]
 BIO_MODES: tuple[Bio, ...] = ("strict", "repair", "off")
@@ -58,6 +60,54 @@ def repair_bio(tags: Sequence[str | None]) -> tuple[Tags, int]:
             changed += new != tag
         out.append(new)
     return tuple(out), changed
+
+
+def illegal_tag(layer: str, tags: Sequence[str | None], word: str, *, at: int) -> str:
+    """What is wrong with the tag that `find_illegal` found, and what can be done."""
+    before = repr(tags[at - 1]) if at else "the start of the sentence"
+    return (
+        f"tag {tags[at]!r} of {word!r} after {before} breaks IOB2 in layer {layer!r}: spans begin "
+        "with B- and go on with I- of the same type; correct the file, set `bio: repair` to read "
+        f"it as {repair_bio(tags)[0][at]!r}, or `bio: off` if these are no span tags"
+    )
+
+
+def with_legal_spans(
+    sentences: Iterable[Sentence],
+    *,
+    bio: Bio,
+    repairs: Counter[str],
+    layers: Collection[str] | None = None,
+) -> Iterator[Sentence]:
+    """The sentences, their layers of tags (those named, or all) held to IOB2.
+
+    Args:
+        sentences: Read one by one.
+        bio: `strict` raises at a tag IOB2 does not allow, `repair` reads it as `repair_bio` does,
+            `off` lets it pass.
+        repairs: Gets the number of changed tags by layer.
+        layers: The layers that hold spans. Default: all.
+
+    Raises:
+        DataError: With `strict`, at the first such tag.
+    """
+    for sentence in sentences:
+        fixed: dict[str, Tags] = {}
+        for name, tags in sentence.layers.items() if bio != "off" else ():
+            if isinstance(tags, Tree) or (layers is not None and name not in layers):
+                continue
+            if (at := find_illegal(tags)) is None:
+                continue
+            if bio == "strict":
+                where = sentence.origin
+                raise DataError(
+                    illegal_tag(name, tags, sentence.words[at], at=at),
+                    where.path if where else None,
+                    line=where.line if where else None,
+                )
+            fixed[name], changed = repair_bio(tags)
+            repairs[name] += changed
+        yield sentence.with_layers(fixed) if fixed else sentence
 
 
 def bio_spans(tags: Sequence[str | None]) -> list[tuple[int, int, str]] | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hiermtl.errors import DataError, RecipeError, listing, nearest
-from hiermtl.text.bio import BIO_MODES, Bio, find_illegal, repair_bio
+from hiermtl.text.bio import BIO_MODES, Bio, find_illegal, illegal_tag, repair_bio
 from hiermtl.text.lines import read_blocks, read_lines
 from hiermtl.text.sentence import Layer, Origin, Sentence, Tags
 
@@ -195,13 +195,5 @@ class _Reader:
         self, name: str, tags: Tags, *, rows: list[tuple[int, list[str]]], wrong: int
     ) -> DataError:
         number, cells = rows[wrong]
-        before = repr(tags[wrong - 1]) if wrong else "the start of the sentence"
-        new = repair_bio(tags)[0][wrong]
-        return DataError(
-            f"tag {tags[wrong]!r} of {cells[self.word_place]!r} after {before} breaks IOB2 in "
-            f"layer {name!r}: spans begin with B- and go on with I- of the same type; correct the "
-            f"file, set `bio: repair` to read it as {new!r}, or `bio: off` if these are no span "
-            "tags",
-            self.name,
-            line=number,
-        )
+        message = illegal_tag(name, tags, cells[self.word_place], at=wrong)
+        return DataError(message, self.name, line=number)

@@ -299,3 +299,32 @@ def test_ewt_is_stored_and_comes_back(data_folder: Path, tmp_path: Path) -> None
     assert corpus.words["dev"] == 25147
     assert os.path.commonpath([corpus.cache, tmp_path]) == str(tmp_path)
     assert np.sum([len(tags or ()) for tags in corpus.gold("dev", "upos")]) == 25147
+
+
+MISC = (
+    "# sent_id = a\n1\tAda\t_\tPROPN\t_\t_\t0\troot\t_\tNER=I-PER\n"
+    "2\twrote\t_\tVERB\t_\tI-x\t1\tdep\t_\tNER=O\n\n"
+)
+
+
+def test_span_tags_of_misc_and_of_datasets_are_held_to_iob2(tmp_path: Path) -> None:
+    path = tmp_path / "a.conllu"
+    path.write_text(MISC)
+    rows = datasets.Dataset.from_dict({"tokens": [["Ada", "wrote"]], "tags": [["I-PER", "O"]]})
+    made = {
+        "misc": lambda bio: conllu_source(path, bio=bio),
+        "rows": lambda bio: dataset_source(rows, {"ner": "tags"}, bio=bio),
+    }
+    for name, make in made.items():
+        with pytest.raises(DataError, match=r"'I-PER' of 'Ada' after the start of the sentence"):
+            list(make("strict").read())
+        (found,) = make("off").read()
+        assert found.layers["ner"] == ("I-PER", "O")
+        source = make("repair")
+        assert [s.layers["ner"] for s in source.read()] == [("B-PER", "O")]
+        assert list(source.reports()) == ["1 tags of ner repaired"]
+        list(source.read())
+        assert list(source.reports()) == ["1 tags of ner repaired"], name
+        assert make("strict").options != make("repair").options
+    with pytest.raises(DataError, match=r"a\.conllu:1: tag"):
+        list(conllu_source(path).read())
