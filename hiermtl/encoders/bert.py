@@ -23,8 +23,8 @@ class BertEmbedding(Embedding):
     """Sum of piece, position and segment vectors, normalised; with `casing`, of casing vectors too.
 
     Not in the paper: the casing vectors, which start at zero, where the embedding is the pretrained
-    one; and words hidden in training, a share `word_dropout` of them, as in Kondratyuk and Straka
-    2019 (75 Languages, 1 Model), section 2.4, there of pieces.
+    one; and words hidden in training, a share `word_dropout` of them, as Kondratyuk and Straka 2019
+    (75 Languages, 1 Model) hide pieces.
     """
 
     def __init__(self, source: nn.Module, *, casing: bool, word_dropout: float, mask: int) -> None:

@@ -1,7 +1,7 @@
 """How a word is written in capitals, for encoders whose tokenizer reads all words in lower case.
 
 Source: the capitalisation feature of Collobert et al. 2011 (Natural Language Processing (Almost)
-from Scratch), section 3.2.2. Departs: a single capital is a kind of its own.
+from Scratch). Departs: a single capital is a kind of its own.
 """
 
 CASINGS = ("no letter with case", "lower", "capitalised", "single capital", "capitals", "mixed")

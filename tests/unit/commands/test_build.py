@@ -1,5 +1,6 @@
 """From a recipe to a model: what is taken from data, and what is refused."""
 
+import inspect
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,17 @@ import pytest
 import torch
 from transformers import BertModel
 
+from hiermtl import heads
 from hiermtl.commands import check
 from hiermtl.commands.build import make_settings
 from hiermtl.encoders import BertEncoder
+from hiermtl.encoders.bilstm import DEFAULTS
 from hiermtl.errors import DataError, RecipeError
-from hiermtl.recipe import load_recipe
+from hiermtl.recipe import load_recipe, tables
+from hiermtl.recipe.encoder import BilstmEncoder
+from hiermtl.recipe.training import TrainingOptions
 from hiermtl.tokens import PieceTokenizer, WordTokenizer
+from hiermtl.training import Settings
 from tests.unit.commands.runs import BILSTM, DEV, TASKS, TRAIN, built, conllu, of_files, recipe
 from tests.worlds import bert_config, piece_backend
 
@@ -212,3 +218,23 @@ def test_dev_labels_unknown_in_train_are_no_reason_to_stop(tmp_path: Path) -> No
         upos for sentence in TRAIN for _, upos, _ in sentence
     } == {"INTJ"}
     assert check(of_files(tmp_path))
+
+
+def test_recipes_and_what_they_build_have_the_same_defaults() -> None:
+    """They are stated twice, since the loop and the heads must import without the recipe."""
+    options, compared = TrainingOptions(), set()
+    for name, field in Settings.__dataclass_fields__.items():
+        if name in TrainingOptions.model_fields:
+            assert getattr(options, name) == field.default, name
+            compared.add(name)
+    assert {"lr", "lr_heads", "epochs", "tokens_per_batch"} <= compared
+    for kind, head in heads.HEADS.items():
+        arguments = inspect.signature(head).parameters
+        for name, value in tables.HEADS[kind].model_construct().model_dump().items():
+            if name != "name":
+                assert arguments[name].default == value, (kind, name)
+    encoder = BilstmEncoder().model_dump()
+    shared = DEFAULTS.keys() & encoder.keys()
+    assert {"layers", "hidden", "word_dropout"} <= shared
+    for name in shared:
+        assert DEFAULTS[name] == encoder[name], name
