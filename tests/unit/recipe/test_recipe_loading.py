@@ -66,7 +66,9 @@ def test_ewt_is_joined_with_its_entities() -> None:
     (join,) = recipe.corpora["ewt"].join  # type: ignore[attr-defined]
     assert (join.words, join.columns, join.mismatch) == (1, {"ner": 2}, "skip")
     assert "pre-release" in (join.note or "")
-    assert recipe.encoder == PretrainedEncoder(name="sentence-transformers/all-MiniLM-L6-v2")
+    assert recipe.encoder == PretrainedEncoder(
+        name="sentence-transformers/all-MiniLM-L6-v2", word_dropout=0.05
+    )
 
 
 def test_a_task_needs_no_more_than_its_depth(small: dict[str, Any]) -> None:
