@@ -15,9 +15,9 @@ import torch
 from tokenizers import Tokenizer as Backend
 from tokenizers import models, normalizers, pre_tokenizers, processors
 from torch import Tensor
-from transformers import BertConfig, PreTrainedTokenizerFast
+from transformers import BertConfig, ModernBertConfig, PreTrainedTokenizerFast
 
-from hiermtl.encoders import BertEncoder, BiLstmEncoder, Encoder
+from hiermtl.encoders import BertEncoder, BiLstmEncoder, Encoder, ModernBertEncoder
 from hiermtl.errors import RecipeError
 from hiermtl.heads import HEADS
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
@@ -25,7 +25,7 @@ from hiermtl.records import MISSING, Batch, Example, HeadOutput
 from hiermtl.sharing import SHARING
 from hiermtl.tokens import Collator, PieceTokenizer, Tokenizer, WordTokenizer
 
-FAMILIES = ("bert", "bilstm")
+FAMILIES = ("bert", "bilstm", "modernbert")
 BLOCKS = 3
 
 TASKS: dict[str, tuple[str, int]] = {
@@ -113,8 +113,30 @@ def bert_config(*, blocks: int = BLOCKS, limit: int = 64, dropout: float = 0.0) 
     )
 
 
+def modernbert_config(*, blocks: int, limit: int, dropout: float) -> ModernBertConfig:
+    """Pre-norm; every second block reads a window."""
+    return ModernBertConfig(
+        vocab_size=60,
+        hidden_size=32,
+        num_hidden_layers=blocks,
+        num_attention_heads=4,
+        intermediate_size=24,
+        max_position_embeddings=limit,
+        global_attn_every_n_layers=2,
+        local_attention=6,
+        embedding_dropout=dropout,
+        attention_dropout=dropout,
+        mlp_dropout=dropout,
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_id=3,
+        cls_token_id=2,
+        sep_token_id=3,
+    )
+
+
 def make_tokenizer(family: str, *, limit: int = 64) -> Tokenizer:
-    if family == "bert":
+    if family != "bilstm":
         return PieceTokenizer(piece_backend(), limit, casing=True)
     vocabulary = WordTokenizer.count_words(SENTENCES, 2)
     return WordTokenizer(vocabulary, 50, sizes=(2, 3))
@@ -126,6 +148,9 @@ def make_encoder(
     if family == "bert":
         config = bert_config(blocks=blocks, limit=limit, dropout=dropout)
         return BertEncoder(config, casing=True)
+    if family == "modernbert":
+        config = modernbert_config(blocks=blocks, limit=limit, dropout=dropout)
+        return ModernBertEncoder(config, casing=True)
     return BiLstmEncoder(
         layers=blocks,
         hidden=8,
@@ -267,7 +292,7 @@ def depths_for(sharing: str) -> dict[str, int]:
 def theta(model: HierarchicalModel, task: str) -> set[str]:
     """The names of the parameters that a task depends on by the scheme's structure."""
     route = model.routes[task]
-    prefixes = [f"heads.{name}." for name in route.tasks]
+    prefixes = [f"{part}.{name}." for name in route.tasks for part in ("heads", "taps")]
     for depth, branch in route.raw:
         where = f"blocks.{depth}.{branch}" if depth else f"embeddings.{branch}"
         prefixes.append(f"stack.{where}.")

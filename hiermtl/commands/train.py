@@ -214,7 +214,7 @@ def _take_part(model: HierarchicalModel, weights: Mapping[str, Tensor], task: st
     Raises:
         ModelError: The weights are others than those the task depends on.
     """
-    place = re.compile(rf"(stack\.embeddings|stack\.blocks\.\d+|heads)\.{re.escape(task)}\.")
+    place = re.compile(rf"(stack\.embeddings|stack\.blocks\.\d+|heads|taps)\.{re.escape(task)}\.")
     own = {name for name in model.state_dict() if place.match(name)}
     if own != set(weights):
         raise ModelError(

@@ -8,13 +8,48 @@ from collections.abc import Mapping
 from typing import Any
 
 from hiermtl.encoders.base import Block, Embedding, Encoder
-from hiermtl.encoders.bert import BertEncoder
+from hiermtl.encoders.bert import (
+    BertEncoder,
+    CamembertEncoder,
+    ElectraEncoder,
+    RobertaEncoder,
+    XlmRobertaEncoder,
+)
 from hiermtl.encoders.bilstm import BiLstmEncoder
+from hiermtl.encoders.deberta import DebertaEncoder
+from hiermtl.encoders.distilbert import DistilBertEncoder
+from hiermtl.encoders.modernbert import ModernBertEncoder
+from hiermtl.encoders.mpnet import MpnetEncoder
+from hiermtl.encoders.pretrained import PretrainedEncoder
 from hiermtl.errors import ModelError, listing, nearest
 
-ENCODERS: dict[str, type[Encoder]] = {"bert": BertEncoder, "bilstm": BiLstmEncoder}
+PRETRAINED: dict[str, type[PretrainedEncoder]] = {
+    kind.family: kind
+    for kind in (
+        BertEncoder,
+        RobertaEncoder,
+        XlmRobertaEncoder,
+        CamembertEncoder,
+        ElectraEncoder,
+        DistilBertEncoder,
+        MpnetEncoder,
+        DebertaEncoder,
+        ModernBertEncoder,
+    )
+}
+"""Families of the transformers library, under the `model_type` of their configs."""
 
-__all__ = ["ENCODERS", "Block", "Embedding", "Encoder", "encoder_from_config"]
+ENCODERS: dict[str, type[Encoder]] = {"bilstm": BiLstmEncoder, **PRETRAINED}
+
+__all__ = [
+    "ENCODERS",
+    "PRETRAINED",
+    "Block",
+    "Embedding",
+    "Encoder",
+    "PretrainedEncoder",
+    "encoder_from_config",
+]
 
 
 def encoder_from_config(config: Mapping[str, Any]) -> Encoder:

@@ -71,6 +71,13 @@ class Encoder(ABC):
         below.
         """
 
+    def tap_norm(self) -> nn.Module | None:
+        """A new norm for what a head reads; copies start equal.
+
+        `None`, where each block ends in a norm.
+        """
+        return None
+
     @abstractmethod
     def config(self) -> dict[str, Any]:
         """Plain data from which `from_config` makes the same encoder, `family` among them."""

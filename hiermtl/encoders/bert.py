@@ -1,174 +1,118 @@
-"""The BERT family of transformers, stepped block by block.
+"""BERT and the families that have its blocks: RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA.
 
-Source: Devlin et al. 2019 (BERT), through the layers of the transformers library. Departs: rows may
-lie end to end without padding (`hiermtl.records.Layout`). The states at depth k equal the library's
-`hidden_states[k]`. Post-norm: each block ends in its own LayerNorm, so that a tap needs none.
+Source: Devlin et al. 2019 (BERT); Liu et al. 2019 (RoBERTa); Conneau et al. 2020 (XLM-R); Martin et
+al. 2020 (CamemBERT); Clark et al. 2020 (ELECTRA); through the layers of the transformers library.
+Departs: rows may lie end to end without padding (`hiermtl.records.Layout`).
 """
 
-import copy
-from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from hiermtl.dropout import replace_dropout
-from hiermtl.encoders.attention import attend
-from hiermtl.encoders.base import Block, Embedding, Encoder
-from hiermtl.records import Layout
-from hiermtl.text.casing import CASINGS
-
-
-class BertEmbedding(Embedding):
-    """Sum of piece, position and segment vectors, normalised; with `casing`, of casing vectors too.
-
-    Not in the paper: the casing vectors, which start at zero, where the embedding is the pretrained
-    one; and words hidden in training, a share `word_dropout` of them, as Kondratyuk and Straka 2019
-    (75 Languages, 1 Model) hide pieces.
-    """
-
-    def __init__(self, source: nn.Module, *, casing: bool, word_dropout: float, mask: int) -> None:
-        """Takes over the parts of a transformers `BertEmbeddings`; `mask` is the id of its mask."""
-        super().__init__()
-        self.word_dropout, self.mask = word_dropout, mask
-        self.pieces = source.get_submodule("word_embeddings")
-        self.positions = source.get_submodule("position_embeddings")
-        self.segments = source.get_submodule("token_type_embeddings")
-        self.norm = source.get_submodule("LayerNorm")
-        self.dropout = source.get_submodule("dropout")
-        self.casing: nn.Embedding | None = None
-        if casing:
-            width = self.norm.get_parameter("weight").shape[0]
-            start = torch.zeros(len(CASINGS), width)
-            self.casing = nn.Embedding.from_pretrained(start, freeze=False)
-        replace_dropout(self)
-
-    def forward(self, inputs: Mapping[str, Tensor], layout: Layout) -> Tensor:
-        """Shapes: `ids`, `positions` and, if it was asked for, `casing` (units,).
-
-        Returns (units, width).
-        """
-        states = self.pieces(self._seen(inputs["ids"], layout)) + self.positions(
-            inputs["positions"]
-        )
-        if self.casing is not None:
-            states = states + self.casing(inputs["casing"])
-        states = states + self.segments.get_parameter("weight")[0]
-        return self.dropout(self.norm(states))
-
-    def _seen(self, ids: Tensor, layout: Layout) -> Tensor:
-        """The piece ids, in training with the mask for all pieces of some words."""
-        if not self.training or not self.word_dropout:
-            return ids
-        hidden = torch.rand(layout.words, device=ids.device) < self.word_dropout
-        pieces = hidden.index_select(0, layout.tensor("scatter_words"))
-        return ids.index_fill(0, layout.tensor("scatter_units")[pieces], self.mask)
+from hiermtl.encoders.pretrained import (
+    PieceEmbedding,
+    PostNormBlock,
+    PretrainedEncoder,
+    activation_of,
+)
 
 
-class BertBlock(Block):
-    """One transformer layer; further inputs are added through a projection that starts at zero.
-
-    Not in the paper: the projection. At zero the block is the pretrained one, bit for bit.
-    """
-
-    def __init__(
-        self, layer: nn.Module, heads: int, *, attention_dropout: float, extra_width: int
-    ) -> None:
-        """Takes over the parts of a transformers `BertLayer`."""
-        super().__init__()
-        self.attention, self.intermediate, self.output = (
-            layer.get_submodule(name) for name in ("attention", "intermediate", "output")
-        )
-        replace_dropout(self)
-        self.heads, self.attention_dropout = heads, attention_dropout
-        self.extra: nn.Linear | None = None
-        if extra_width:
-            width = self.attention.get_parameter("self.query.weight").shape[1]
-            self.extra = nn.Linear(extra_width, width, bias=False)
-            nn.init.zeros_(self.extra.weight)
-
-    def forward(self, values: Tensor, layout: Layout, extra: Tensor | None = None) -> Tensor:
-        """Shapes: as `Block.forward`."""
-        if self.extra is not None and extra is not None:
-            values = values + self.extra(extra)
-        own = self.attention.get_submodule("self")
-        query, key, value = (own.get_submodule(name)(values) for name in ("query", "key", "value"))
-        dropout = self.attention_dropout if self.training else 0.0
-        read = attend(query, key, value, layout, self.heads, dropout)
-        values = self.attention.get_submodule("output")(read, values)
-        return self.output(self.intermediate(values), values)
-
-
-class BertEncoder(Encoder):
-    """BERT of any size; `widths` are all the hidden size."""
+class BertEncoder(PretrainedEncoder):
+    """BERT of any size."""
 
     family = "bert"
+    model = "BertModel"
 
-    def __init__(
-        self,
-        config: Any,
-        source: nn.Module | None = None,
-        *,
-        casing: bool = False,
-        word_dropout: float = 0.0,
-        mask: int = 0,
-    ) -> None:
-        """Takes a `BertConfig` and, for pretrained weights, the `BertModel` that holds them.
+    @classmethod
+    def parts(cls, model: Any, depth: int) -> nn.ModuleDict:
+        """See `PretrainedEncoder.parts`."""
+        if not depth:
+            own = model.embeddings
+            return nn.ModuleDict(
+                {
+                    "pieces": own.word_embeddings,
+                    "positions": own.position_embeddings,
+                    "segments": own.token_type_embeddings,
+                    "norm": own.LayerNorm,
+                    "dropout": own.dropout,
+                }
+            )
+        layer = model.encoder.layer[depth - 1]
+        return nn.ModuleDict(
+            {
+                "query": layer.attention.self.query,
+                "key": layer.attention.self.key,
+                "value": layer.attention.self.value,
+                "out": layer.attention.output.dense,
+                "attention_drop": layer.attention.output.dropout,
+                "attention_norm": layer.attention.output.LayerNorm,
+                "inner": layer.intermediate.dense,
+                "outer": layer.output.dense,
+                "drop": layer.output.dropout,
+                "norm": layer.output.LayerNorm,
+            }
+        )
 
-        `casing`: whether its tokenizer says how words are capitalised. `word_dropout`: the share of
-        words that training reads as `mask`, a piece's id.
-        """
-        self._config, self._source = config, source
-        self._own = {"casing": casing, "word_dropout": word_dropout, "mask": mask}
-        self.widths = (config.hidden_size,) * (config.num_hidden_layers + 1)
-        self.limit = config.max_position_embeddings
+    @classmethod
+    def make_embedding(cls, parts: nn.ModuleDict, **own: Any) -> PieceEmbedding:
+        """See `PretrainedEncoder.make_embedding`."""
+        return PieceEmbedding(parts, **own)
 
-    def embedding(self) -> BertEmbedding:
-        """A copy of the pretrained embedding, or a new one."""
-        from transformers.models.bert.modeling_bert import BertEmbeddings
-
-        if self._source is not None:
-            source = copy.deepcopy(self._source.get_submodule("embeddings"))
-        else:
-            source = self._initialised(BertEmbeddings(self._config))
-        return BertEmbedding(source, **self._own)
-
-    def block(self, depth: int, extra_width: int = 0) -> BertBlock:
-        """A copy of the pretrained layer, or a new one."""
-        from transformers.models.bert.modeling_bert import BertLayer
-
-        if self._source is not None:
-            layer = copy.deepcopy(self._source.get_submodule(f"encoder.layer.{depth - 1}"))
-        else:
-            layer = self._initialised(BertLayer(self._config))
-        return BertBlock(
-            layer,
-            self._config.num_attention_heads,
+    def make_block(self, parts: nn.ModuleDict, depth: int, *, extra_width: int) -> PostNormBlock:
+        """See `PretrainedEncoder.make_block`."""
+        return PostNormBlock(
+            parts,
+            heads=self._config.num_attention_heads,
             attention_dropout=self._config.attention_probs_dropout_prob,
+            activation=activation_of(self._config),
             extra_width=extra_width,
         )
 
-    def _initialised(self, module: nn.Module) -> nn.Module:
-        """Weights as the library draws them: normal with the config's spread, biases 0, norms 1."""
-        for part in module.modules():
-            if isinstance(part, nn.Linear | nn.Embedding):
-                nn.init.normal_(part.weight, std=self._config.initializer_range)
-            if isinstance(part, nn.Linear) and part.bias is not None:
-                nn.init.zeros_(part.bias)
-            if isinstance(part, nn.Embedding) and part.padding_idx is not None:
-                with torch.no_grad():
-                    part.weight[part.padding_idx].zero_()
-        return module
 
-    def config(self) -> dict[str, Any]:
-        """The transformers config as plain data, with `family`."""
-        return {"family": self.family, **self._own, **self._config.to_diff_dict()}
+class RobertaEncoder(BertEncoder):
+    """RoBERTa: positions are counted from behind the padding's."""
+
+    family = "roberta"
+    model = "RobertaModel"
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "BertEncoder":
-        """An encoder with weights from scratch."""
-        from transformers import BertConfig
+    def row_limit(cls, config: Any) -> int:
+        """The most units in a row."""
+        return config.max_position_embeddings - config.pad_token_id - 1
 
-        given = {k: v for k, v in config.items() if k not in ("family", "model_type")}
-        own = {k: given.pop(k) for k in ("casing", "word_dropout", "mask") if k in given}
-        return cls(BertConfig(**given), **own)
+    @classmethod
+    def make_embedding(cls, parts: nn.ModuleDict, **own: Any) -> PieceEmbedding:
+        """See `PretrainedEncoder.make_embedding`."""
+        positions = parts["positions"]
+        assert isinstance(positions, nn.Embedding)
+        assert positions.padding_idx is not None
+        return PieceEmbedding(parts, first_position=positions.padding_idx + 1, **own)
+
+
+class XlmRobertaEncoder(RobertaEncoder):
+    """XLM-RoBERTa: RoBERTa of 100 languages."""
+
+    family = "xlm-roberta"
+    model = "XLMRobertaModel"
+
+
+class CamembertEncoder(RobertaEncoder):
+    """CamemBERT: RoBERTa of French."""
+
+    family = "camembert"
+    model = "CamembertModel"
+
+
+class ElectraEncoder(BertEncoder):
+    """ELECTRA: embeddings may be narrower than the blocks, and are projected at their end."""
+
+    family = "electra"
+    model = "ElectraModel"
+
+    @classmethod
+    def parts(cls, model: Any, depth: int) -> nn.ModuleDict:
+        """See `PretrainedEncoder.parts`."""
+        found = super().parts(model, depth)
+        if not depth and hasattr(model, "embeddings_project"):
+            found["outer"] = model.embeddings_project
+        return found

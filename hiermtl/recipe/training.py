@@ -94,6 +94,10 @@ class TrainingOptions(Section):
     """Parts that the batch of a step is cut into, to save memory; the gradient is the same.
     Default: ours."""
 
+    recompute_blocks: bool = False
+    """Whether a block's inner activations are computed again backwards instead of kept: less
+    memory, about a third more time, the same gradients. Default: ours."""
+
     processes: int = Field(default=1, ge=1)
     """Processes that share the work of a step; the batches are the same for any number. Default:
     ours."""

@@ -135,6 +135,7 @@ def train_model(
     if found is not None:
         _restore(model, found)
     freeze(model, settings.freeze_below)
+    model.recompute_blocks = settings.recompute_blocks
     optimizer = make_optimizer(model, settings)
     history = History()
     if found is not None:

@@ -24,6 +24,8 @@ def freeze(model: HierarchicalModel, freeze_below: int) -> None:
         model.stack.copies(depth).requires_grad_(False)
     for task in model.hierarchy:
         model.head(task.name).requires_grad_(not task.frozen)
+        if task.name in model.taps:
+            model.taps[task.name].requires_grad_(not task.frozen)
 
 
 def make_optimizer(model: HierarchicalModel, settings: Settings) -> torch.optim.AdamW:
@@ -49,11 +51,13 @@ def _rate(
         if name.startswith(own.prefix):
             return own.lr, own.weight_decay
     decay = settings.weight_decay if parameter.dim() > 1 else 0.0
-    part, _, rest = name.partition(".")
-    if part != "stack":
+    part, kind, place, *_ = [*name.split("."), ""]
+    if part == "taps":
+        depth = model.hierarchy[kind].depth
+    elif part == "stack":
+        depth = 0 if kind == "embeddings" else int(place)
+    else:
         return settings.lr_heads, decay
-    kind, _, place = rest.partition(".")
-    depth = 0 if kind == "embeddings" else int(place.split(".")[0])
     return settings.lr * settings.layer_decay ** (model.stack.depth - depth), decay
 
 

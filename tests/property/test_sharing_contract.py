@@ -331,7 +331,7 @@ def test_the_upper_loss_trains_the_lower_head_unless_detached(family: str, detac
 
 
 def first_weight(family: str) -> str:
-    return "attention.self.value.weight" if family == "bert" else "left_to_right.weight_ih_l0"
+    return "left_to_right.weight_ih_l0" if family == "bilstm" else "parts.out.weight"
 
 
 @everywhere

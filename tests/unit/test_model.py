@@ -170,3 +170,28 @@ def test_each_parameter_is_listed_once(family: str) -> None:
         p.numel() for n, p in world.parameters().items() if n.startswith("stack.blocks.1.upos.")
     )
     assert found == per_block
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_recomputed_blocks_have_the_same_gradients_and_keep_less(family: str) -> None:
+    """Bit for bit, dropout included."""
+    world = make_world(family, dropout=0.3)
+    batch = world.batch(world.examples())
+    found, kept = [], []
+    for recompute in (False, True):
+        world.model.train()
+        world.model.recompute_blocks = recompute
+        sizes: list[int] = []
+
+        def keep(tensor: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        torch.manual_seed(0)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            outputs = world.model(batch)
+        kept.append(sum(sizes))
+        loss = torch.stack(list(world.model.losses(batch, outputs).values())).sum()
+        found.append(world.gradients(loss))
+    assert_same(*({name: value for name, value in of.items() if value is not None} for of in found))
+    assert kept[1] < 0.7 * kept[0]
