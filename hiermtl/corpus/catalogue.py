@@ -103,6 +103,60 @@ CATALOGUE: dict[str, Entry] = {
             ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"),
             "`O`, `B-` and `I-` tags stand in column 1, words in column 0.",
         ),
+        Entry(
+            "PropBank English EWT",
+            "https://github.com/propbank/propbank-release",
+            "commit 4abade0, with EWT's words",
+            "CC BY-SA 4.0",
+            "propbank_english_ewt",
+            tuple(f"en_ewt-pb-{split}.tsv" for split in ("train", "dev", "test")),
+        ),
+        Entry(
+            "Chunks of English EWT",
+            "https://github.com/propbank/propbank-release",
+            "derived from the brackets of commit 4abade0",
+            "CC BY-SA 4.0",
+            "chunks_english_ewt",
+            tuple(f"en_ewt-chunk-{split}.tsv" for split in ("train", "dev", "test")),
+            "`hiermtl.text.propbank.chunks_from_propbank` makes such files; words stand in column "
+            "1, chunks in column 3.",
+        ),
+        Entry(
+            "CrossRE",
+            "https://github.com/mainlp/CrossRE",
+            "commit a58885f",
+            "GPL-3.0 (of the repository)",
+            "crossre/crossre_data",
+            tuple(
+                f"{domain}-{split}.json"
+                for domain in ("ai", "literature", "music", "politics", "science")
+                for split in ("train", "dev", "test")
+            ),
+        ),
+        Entry(
+            "SemEval-2010 task 8",
+            "https://github.com/davidsbatista/Annotated-Semantic-Relationships-Datasets",
+            "commit ad883cb",
+            "CC BY 3.0",
+            "semeval2010_task8",
+            ("TRAIN_FILE.TXT", "TEST_FILE_FULL.TXT"),
+        ),
+        Entry(
+            "SICK",
+            "https://github.com/kkalouli/SICK-processing",
+            "commit 0848f4a",
+            "CC BY-NC-SA 3.0 (not for commercial use)",
+            "sick",
+            ("SICK.txt",),
+        ),
+        Entry(
+            "Banking77",
+            "https://github.com/PolyAI-LDN/task-specific-datasets",
+            "commit 57ec275",
+            "CC BY 4.0",
+            "banking77",
+            ("train.csv", "test.csv"),
+        ),
     )
 }
 

@@ -20,24 +20,28 @@ from types import MappingProxyType
 
 from hiermtl.text.conllu_checks import check_rows, check_tree, find_cycle
 from hiermtl.text.conllu_write import MISC_KEYS, render_conllu, unescape
+from hiermtl.text.entities import entity_structures
 from hiermtl.text.lines import read_blocks, read_lines
-from hiermtl.text.sentence import Layer, Origin, Sentence, Tags, Tree
+from hiermtl.text.sentence import Layer, Origin, Sentence, Structure, Tags, Tree
 
 __all__ = ["parse_conllu", "read_conllu", "render_conllu"]
 
 _KNOWN = 1024
 _IDS = tuple(str(place) for place in range(1, _KNOWN + 1))
 _NUMBERS = {str(place): place for place in range(_KNOWN + 1)}
-_COMMENT = re.compile(r"#\s*(sent_id|text|newdoc)(\s+id)?\s*(?:$|=\s?(.*))", re.DOTALL)
+_COMMENT = re.compile(
+    r"#\s*(sent_id|text|newdoc|global\.Entity)(\s+id)?\s*(?:$|=\s?(.*))", re.DOTALL
+)
 
 
 def read_conllu(path: str | Path) -> Iterator[Sentence]:
     """Sentences of a `.conllu` or `.conllu.gz` file, one at a time.
 
     Layers: `upos`, `xpos`, `feats`, `lemma`, `dep`, and `ner` and `chunk` from MISC; a layer
-    without any value in a sentence is absent there. `doc_id` is that of the last `# newdoc`; a
-    document without id is called `newdoc-2` after its place among the documents of the file. A file
-    without sentences yields nothing.
+    without any value in a sentence is absent there. After a comment `# global.Entity` sentences
+    have the structures `entity` and `coref`, unless a mention has several parts. `doc_id` is that
+    of the last `# newdoc`; a document without id is called `newdoc-2` after its place among the
+    documents of the file. A file without sentences yields nothing.
 
     Raises:
         DataError: With file and line, when the file is missing, is not UTF-8 or is malformed.
@@ -47,7 +51,7 @@ def read_conllu(path: str | Path) -> Iterator[Sentence]:
 
 def parse_conllu(lines: Iterable[bytes], name: str) -> Iterator[Sentence]:
     """Like `read_conllu`, from encoded lines such as standard input; `name` stands in messages."""
-    doc_id, documents = None, 0
+    doc_id, documents, mentions = None, 0, None
     for first, block in read_blocks(lines, name):
         sent_id = text = None
         rows: list[list[str]] = []
@@ -61,9 +65,12 @@ def parse_conllu(lines: Iterable[bytes], name: str) -> Iterator[Sentence]:
                     doc_id = (value or "").strip() or f"newdoc-{documents}"
                 elif key == "text":
                     text = value
+                elif key == "global.Entity":
+                    mentions = (value or "").strip()
                 else:
                     sent_id = (value or "").strip() or None
-        yield _sentence(block, rows, first, name=name, sent_id=sent_id, doc_id=doc_id, text=text)
+        ids = {"sent_id": sent_id, "doc_id": doc_id, "text": text}
+        yield _sentence(block, rows, first, name=name, mentions=mentions, **ids)
 
 
 def _sentence(
@@ -72,6 +79,7 @@ def _sentence(
     first: int,
     *,
     name: str,
+    mentions: str | None,
     sent_id: str | None,
     doc_id: str | None,
     text: str | None,
@@ -110,6 +118,12 @@ def _sentence(
     for layer, key in MISC_KEYS.items():
         if f"{key}=" in notes and (tags := _keyed(misc, f"{key}=")):
             layers[layer] = tags
+    origin = Origin(name, first)
+    structures: dict[str, Structure] | None = None
+    if mentions is not None:
+        cells = _keyed(misc, "Entity=") or ()
+        cells = [cell or "" for cell in cells] or [""] * count
+        structures = entity_structures(cells, mentions, origin=origin)
     return Sentence(
         words=words,
         layers=MappingProxyType(layers),
@@ -117,8 +131,9 @@ def _sentence(
         doc_id=doc_id,
         text=text,
         space_after=spaces,
-        origin=Origin(name, first),
+        origin=origin,
         lines=tuple(block),
+        structures=MappingProxyType(structures or {}),
     )
 
 

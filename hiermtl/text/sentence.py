@@ -1,10 +1,11 @@
 """The record every reader makes: one sentence, its words, and whatever gold annotation it carries.
 
-A *layer* is one kind of annotation under the name a recipe uses for it (`upos`, `ner`, `dep`). A
-sentence carries any subset of layers; a layer that is absent is unknown, not empty.
+A *layer* is one kind of annotation of words under the name a recipe uses for it (`upos`, `ner`,
+`dep`); a *structure* is annotation of spans, of pairs of them, or of the whole sentence. A sentence
+carries any subset of either; what is absent is unknown, not empty.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias
@@ -30,6 +31,59 @@ Tags: TypeAlias = tuple[str | None, ...]
 Layer: TypeAlias = Tags | Tree
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Words `start` to `end`, half open, counted from 0 in the sentence, and what they are."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Labelled spans, which may nest or overlap."""
+
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """Directed, labelled pairs of spans.
+
+    A pair may have several labels: it then occurs several times.
+    """
+
+    relations: tuple[tuple[Span, Span, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A predicate, its sense if it is known, and its arguments with their roles."""
+
+    predicate: int
+    sense: str | None
+    arguments: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The predicates of a sentence, in the order of their words."""
+
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """Mentions of entities; those with one label, in one document, are of one entity."""
+
+    mentions: tuple[Span, ...]
+
+
+Structure: TypeAlias = Spans | Relations | Frames | Mentions | str | float
+"""Annotation that is not one value per word: of spans and pairs of them, or of the sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a sentence was read: file and number of its first line, counted from 1."""
@@ -42,9 +96,9 @@ class Origin:
 class Sentence:
     """One sentence.
 
-    `space_after[i]` says whether white space follows word i in the text (`None`: unknown). `lines`
-    are the sentence's verbatim lines in its file, kept by readers whose files are written back
-    (CoNLL-U), without line ends.
+    `structures` hold what is no layer, by name. `space_after[i]` says whether white space follows
+    word i in the text (`None`: unknown). `lines` are the sentence's verbatim lines in its file,
+    kept by readers whose files are written back (CoNLL-U), without line ends.
     """
 
     words: tuple[str, ...]
@@ -55,9 +109,10 @@ class Sentence:
     space_after: tuple[bool, ...] | None = None
     origin: Origin | None = None
     lines: tuple[str, ...] | None = None
+    structures: Mapping[str, Structure] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        """Raises DataError when a layer does not have one value per word."""
+        """Raises DataError when a layer lacks or a structure leaves the sentence's words."""
         for name, layer in self.layers.items():
             count = len(layer.heads) if isinstance(layer, Tree) else len(layer)
             if count != len(self.words):
@@ -69,6 +124,35 @@ class Sentence:
                     line=line,
                 )
 
+        for name, structure in self.structures.items():
+            for span in spans_of(structure):
+                if not 0 <= span.start < span.end <= len(self.words):
+                    path, line = (
+                        (self.origin.path, self.origin.line) if self.origin else (None, None)
+                    )
+                    raise DataError(
+                        f"{name!r} has the span {span.start} to {span.end} ({span.label!r}) in a "
+                        f"sentence of {len(self.words)} words; spans are half open and not empty",
+                        path,
+                        line=line,
+                    )
+
     def with_layers(self, layers: Mapping[str, Layer]) -> "Sentence":
         """The same sentence with these layers added or replaced."""
         return replace(self, layers=MappingProxyType({**self.layers, **layers}))
+
+
+def spans_of(structure: Structure) -> Iterator[Span]:
+    """Every span a structure names; a predicate as a span of one word."""
+    match structure:
+        case Spans(spans) | Mentions(spans):
+            yield from spans
+        case Relations(relations):
+            for head, tail, _ in relations:
+                yield from (head, tail)
+        case Frames(frames):
+            for frame in frames:
+                yield Span(frame.predicate, frame.predicate + 1, frame.sense or "")
+                yield from frame.arguments
+        case _:
+            return

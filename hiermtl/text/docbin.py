@@ -1,0 +1,109 @@
+"""spaCy's `DocBin` files: documents with whatever spaCy's pipelines or annotators put on them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hiermtl.errors import DataError
+from hiermtl.text.lines import read_lines
+from hiermtl.text.sentence import Layer, Origin, Sentence, Tree
+
+if TYPE_CHECKING:
+    from spacy.tokens import Span as SpacySpan
+
+
+def read_docbin(path: str | Path, *, language: str = "xx") -> Iterator[Sentence]:
+    """Sentences of a `DocBin` with the layers its documents carry.
+
+    `upos`, `xpos`, `feats`, `lemma`, `dep` and `ner` (IOB2), where a document is annotated with
+    them; a word without a value has `None`. Tokens of white space are left out. A document without
+    sentence marks is one sentence. `Sentence.origin` counts documents, not lines.
+
+    Raises:
+        DataError: The file is missing or is no `DocBin`, or a dependency crosses sentences.
+    """
+    import spacy
+    from spacy.tokens import DocBin
+
+    data = b"".join(read_lines(path))
+    vocabulary = spacy.blank(language).vocab
+    try:
+        documents = list(DocBin().from_bytes(data).get_docs(vocabulary))
+    except Exception as error:  # spaCy and its decoders raise bare exceptions
+        reason = str(error).strip().splitlines()[:1]
+        raise DataError(
+            f"no DocBin ({''.join(reason)[:200] or type(error).__name__}); write it with "
+            "`DocBin.to_disk`",
+            path,
+        ) from None
+    for number, document in enumerate(documents, 1):
+        has = {name: document.has_annotation(name) for name in ("POS", "TAG", "MORPH", "LEMMA")}
+        has |= {name: document.has_annotation(name) for name in ("DEP", "ENT_IOB")}
+        marked = document.has_annotation("SENT_START")
+        for span in document.sents if marked else [document[:]]:
+            sentence = _sentence(span, has, f"doc-{number}", Origin(str(path), number))
+            if sentence is not None:
+                yield sentence
+
+
+def _sentence(
+    span: "SpacySpan", has: dict[str, bool], doc_id: str, origin: Origin
+) -> Sentence | None:
+    tokens: list[Any] = [token for token in span if not token.is_space]
+    if not tokens:
+        return None
+    layers: dict[str, Layer] = {}
+    if has["POS"]:
+        layers["upos"] = tuple(token.pos_ or None for token in tokens)
+    if has["TAG"]:
+        layers["xpos"] = tuple(token.tag_ or None for token in tokens)
+    if has["MORPH"]:
+        layers["feats"] = tuple(
+            (str(token.morph) or "_") if token.has_morph() else None for token in tokens
+        )
+    if has["LEMMA"]:
+        layers["lemma"] = tuple(token.lemma_ or None for token in tokens)
+    if has["DEP"]:
+        layers["dep"] = _tree(tokens, origin)
+    if has["ENT_IOB"]:
+        layers["ner"] = tuple(_entity(token) for token in tokens)
+    layers = {
+        name: layer
+        for name, layer in layers.items()
+        if isinstance(layer, Tree) or any(value is not None for value in layer)
+    }
+    return Sentence(
+        tuple(token.text for token in tokens),
+        layers,
+        doc_id=doc_id,
+        text=span.text,
+        space_after=tuple(bool(token.whitespace_) for token in tokens),
+        origin=origin,
+    )
+
+
+def _tree(tokens: list[Any], origin: Origin) -> Tree:
+    """Heads among the words; spaCy's root is its own head."""
+    places = {token.i: at for at, token in enumerate(tokens, 1)}
+    heads: list[int | None] = []
+    for token in tokens:
+        if not token.has_head():
+            heads.append(None)
+        elif token.head.i == token.i:
+            heads.append(0)
+        elif token.head.i in places:
+            heads.append(places[token.head.i])
+        else:
+            raise DataError(
+                f"the head of {token.text!r} in document {origin.line} is {token.head.text!r}, "
+                "which is in another sentence or is white space; mend the document",
+                origin.path,
+            )
+    return Tree(tuple(heads), tuple(token.dep_ or None for token in tokens))
+
+
+def _entity(token: Any) -> str | None:
+    """The IOB2 tag; spaCy's own marks are IOB2 but for words between the parts of white space."""
+    if not token.ent_iob_:
+        return None
+    return "O" if token.ent_iob_ == "O" else f"{token.ent_iob_}-{token.ent_type_}"

@@ -1,0 +1,218 @@
+"""Texts and pairs of texts with labels: CSV and TSV tables, and SICK."""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from hiermtl.errors import DataError, RecipeError, listing, nearest
+from hiermtl.text.lines import MARK, decode, read_lines
+from hiermtl.text.plain import split_text
+from hiermtl.text.sentence import Origin, Sentence, Structure
+
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+SICK_SPLITS = ("TRAIN", "TRIAL", "TEST")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two sentences, and what is said of the pair: labels as text, scores as numbers."""
+
+    first: Sentence
+    second: Sentence
+    structures: Mapping[str, Structure] = field(default_factory=lambda: MappingProxyType({}))
+    pair_id: str | None = None
+    origin: Origin | None = None
+
+
+def read_table(
+    path: str | Path,
+    *,
+    text: str | int,
+    labels: Mapping[str, str | int] = MappingProxyType({}),
+    numbers: Mapping[str, str | int] = MappingProxyType({}),
+    separator: str | None = None,
+    language: str = "en",
+) -> Iterator[Sentence]:
+    """Texts of a table, each one sentence record whatever it says, with labels and numbers.
+
+    Args:
+        path: A table; `.gz` too. In a file separated by commas a cell in quotes may hold commas,
+            quotes and line ends.
+        text: The column of the text: its name in the header line, or its number from 0 in a table
+            without one.
+        labels: Structure to column, whose cells are texts.
+        numbers: Structure to column, whose cells are numbers.
+        separator: Default: a comma for `.csv`, else a tab.
+        language: Whose tokenizer splits the texts.
+
+    Raises:
+        RecipeError: Columns are named and numbered at once.
+        DataError: With file and line, when the file is missing, is not UTF-8, or a row lacks a
+            column, or has no number where one is needed, or an empty text.
+    """
+    for cells, origin in _rows(path, [text, *labels.values(), *numbers.values()], separator):
+        structures = _structures(cells, labels, numbers=numbers, origin=origin)
+        yield _record(cells[text], language=language, origin=origin, structures=structures)
+
+
+def read_pairs(
+    path: str | Path,
+    *,
+    first: str | int,
+    second: str | int,
+    labels: Mapping[str, str | int] = MappingProxyType({}),
+    numbers: Mapping[str, str | int] = MappingProxyType({}),
+    separator: str | None = None,
+    language: str = "en",
+) -> Iterator[Pair]:
+    """Pairs of texts of a table; arguments and errors as `read_table`."""
+    wanted = [first, second, *labels.values(), *numbers.values()]
+    for cells, origin in _rows(path, wanted, separator):
+        yield Pair(
+            _record(cells[first], language=language, origin=origin),
+            _record(cells[second], language=language, origin=origin),
+            _structures(cells, labels, numbers=numbers, origin=origin),
+            origin=origin,
+        )
+
+
+def read_sick(path: str | Path, split: str, *, language: str = "en") -> Iterator[Pair]:
+    """The pairs of a split of SICK with `relatedness` (1 to 5) and `entailment`.
+
+    Source: Marelli et al. 2014 (A SICK cure for the evaluation of compositional distributional
+    semantic models). The split is the file's last column.
+
+    Raises:
+        RecipeError: There is no such split.
+        DataError: As `read_table`.
+    """
+    if split not in SICK_SPLITS:
+        raise RecipeError(
+            f"split {split!r}; SICK has {listing(SICK_SPLITS)}{nearest(split, SICK_SPLITS)}"
+        )
+    names = ("pair_ID", "sentence_A", "sentence_B", "entailment_label", "relatedness_score")
+    for cells, origin in _rows(path, [*names, "SemEval_set"], "\t"):
+        if cells["SemEval_set"] != split:
+            continue
+        yield Pair(
+            _record(cells["sentence_A"], language=language, origin=origin),
+            _record(cells["sentence_B"], language=language, origin=origin),
+            _structures(
+                cells,
+                {"entailment": "entailment_label"},
+                numbers={"relatedness": "relatedness_score"},
+                origin=origin,
+            ),
+            pair_id=cells["pair_ID"],
+            origin=origin,
+        )
+
+
+def _record(
+    text: str,
+    *,
+    language: str,
+    origin: Origin,
+    structures: Mapping[str, Structure] = MappingProxyType({}),
+) -> Sentence:
+    parts = split_text(text, language)
+    words = tuple(word for part in parts for word in part.words)
+    if not words:
+        raise DataError(
+            "the text is empty; fill it, or take the row out", origin.path, line=origin.line
+        )
+    spaces: list[bool] = []
+    for part in parts:
+        spaces += part.space_after or ()
+    return Sentence(
+        words, text=text, space_after=tuple(spaces), origin=origin, structures=structures
+    )
+
+
+def _structures(
+    cells: Mapping[str | int, str],
+    labels: Mapping[str, str | int],
+    *,
+    numbers: Mapping[str, str | int],
+    origin: Origin,
+) -> Mapping[str, Structure]:
+    found: dict[str, Structure] = {}
+    for name, column in labels.items():
+        if not cells[column]:
+            raise DataError(
+                f"column {column!r} is empty; each row needs a label", origin.path, line=origin.line
+            )
+        found[name] = cells[column]
+    for name, column in numbers.items():
+        try:
+            found[name] = float(cells[column])
+        except ValueError:
+            raise DataError(
+                f"column {column!r} is {cells[column]!r}; a number is needed",
+                origin.path,
+                line=origin.line,
+            ) from None
+    return MappingProxyType(found)
+
+
+def _rows(
+    path: str | Path, wanted: Iterable[str | int], separator: str | None
+) -> Iterator[tuple[dict[str | int, str], Origin]]:
+    """The wanted cells of each row, by column, with the row's first line."""
+    columns = list(wanted)
+    if len({isinstance(column, str) for column in columns}) > 1:
+        raise RecipeError(
+            f"columns {listing(columns)}; name all as in the header line, or number all from 0"
+        )
+    name = str(path)
+    if separator is None:
+        separator = SEPARATORS.get(Path(name.removesuffix(".gz")).suffix, "\t")
+    # Only tables separated by commas put cells in quotes.
+    quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
+    reader = csv.reader(_decoded(path), delimiter=separator, quoting=quoting)
+    places: dict[str | int, int] | None = None
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(f"no row of a table ({error})", path, line=line) from None
+        if not row:
+            continue
+        if places is None:
+            if isinstance(columns[0], str):
+                places = _header(row, columns, name)
+                continue
+            places = {column: int(column) for column in columns}
+        if len(row) <= max(places.values()):
+            raise DataError(
+                f"{len(row)} columns; at least {1 + max(places.values())} are needed, separated by "
+                f"{'tabs' if separator == chr(9) else repr(separator)}",
+                path,
+                line=line,
+            )
+        yield {column: row[at] for column, at in places.items()}, Origin(name, line)
+
+
+def _header(row: list[str], columns: list[str | int], name: str) -> dict[str | int, int]:
+    for column in columns:
+        if column not in row:
+            raise DataError(
+                f"the header line has no column {column!r}; it has {listing(row)}"
+                f"{nearest(str(column), row)}",
+                name,
+                line=1,
+            )
+    return {column: row.index(str(column)) for column in columns}
+
+
+def _decoded(path: str | Path) -> Iterator[str]:
+    offset = 0
+    for number, line in enumerate(read_lines(path), 1):
+        raw = line.removeprefix(MARK) if number == 1 else line
+        yield decode(raw, str(path), line=number, offset=offset + len(line) - len(raw))
+        offset += len(line)

@@ -1,0 +1,160 @@
+"""Corpora of relations: CrossRE's JSON lines, SemEval-2010 task 8's blocks."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hiermtl.errors import DataError
+from hiermtl.text.lines import decode, read_blocks, read_lines
+from hiermtl.text.plain import split_text
+from hiermtl.text.sentence import Origin, Relations, Sentence, Span, Spans
+
+_NUMBERED = re.compile(r'(\d+)\s+"(.*)"')
+_MARK = re.compile(r"</?e[12]>")
+_DIRECTED = re.compile(r"(.+)\((e[12]),(e[12])\)")
+
+UNRELATED = "Other"
+"""SemEval's label of a pair that stands in none of its relations."""
+
+
+def read_crossre(path: str | Path) -> Iterator[Sentence]:
+    """Sentences of CrossRE with the structures `entity` and `relation`, one at a time.
+
+    Source: Bassignana and Plank 2022 (CrossRE), section 3. Ends are inclusive in the file and half
+    open here. A pair with several relations has them all.
+
+    Raises:
+        DataError: With file and line, when the file is missing, is not UTF-8, or a line is not an
+            object with `sentence`, `ner` and `relations` of the right shape.
+    """
+    offset = 0
+    for number, raw in enumerate(read_lines(path), 1):
+        text = decode(raw, str(path), line=number, offset=offset)
+        offset += len(raw)
+        if text.strip():
+            yield _crossre(text, Origin(str(path), number))
+
+
+def _crossre(text: str, origin: Origin) -> Sentence:
+    try:
+        data: dict[str, Any] = json.loads(text)
+        words = tuple(str(word) for word in data["sentence"])
+        spans = {
+            (start, end): Span(int(start), int(end) + 1, str(kind))
+            for start, end, kind in data["ner"]
+        }
+        relations = tuple(
+            (spans[tuple(row[:2])], spans[tuple(row[2:4])], str(row[4]))
+            for row in data["relations"]
+        )
+    except (ValueError, TypeError, IndexError, RecursionError) as error:
+        raise DataError(
+            f"no object of CrossRE ({error}); each line needs `sentence` (words), `ner` "
+            "([[start, end, type]]) and `relations` ([[start, end, start, end, type, ...]])",
+            origin.path,
+            line=origin.line,
+        ) from None
+    except KeyError as error:
+        missing = error.args[0]
+        what = (
+            f"the key {missing!r} is missing"
+            if isinstance(missing, str)
+            else f"a relation names the words {missing}, which are no entity"
+        )
+        raise DataError(
+            f"{what}; each line needs `sentence`, `ner` and `relations` between its entities",
+            origin.path,
+            line=origin.line,
+        ) from None
+    return Sentence(
+        words,
+        sent_id=data.get("doc_key"),
+        origin=origin,
+        structures={
+            "entity": Spans(tuple(sorted(spans.values()))),
+            "relation": Relations(relations),
+        },
+    )
+
+
+def read_semeval(path: str | Path, *, language: str = "en") -> Iterator[Sentence]:
+    """Sentences of SemEval-2010 task 8 with the structures `entity` and `relation`.
+
+    Source: Hendrickx et al. 2010 (SemEval-2010 Task 8). Blocks of a numbered, quoted sentence with
+    `<e1>` and `<e2>`, the relation with its direction, and a comment. The text is split by the
+    tokenizer of `language`; marked words are tokens of their own. `Entity-Origin(e2,e1)` leads
+    from the second nominal to the first; a pair in none of the relations has none.
+
+    Raises:
+        DataError: With file and line, when the file is missing, is not UTF-8, or a block is of
+            another form.
+    """
+    for first, block in read_blocks(read_lines(path), str(path), blank=b" \t\r\n"):
+        origin = Origin(str(path), first)
+        found = _NUMBERED.fullmatch(block[0].strip())
+        if found is None or len(block) < 2:
+            raise DataError(
+                f"{block[0][:40]!r} is no numbered sentence in quotes with its relation below",
+                path,
+                line=first,
+            )
+        yield _semeval(found[1], found[2], block[1].strip(), language=language, origin=origin)
+
+
+def _semeval(number: str, marked: str, label: str, *, language: str, origin: Origin) -> Sentence:
+    marks = _MARK.findall(marked)
+    if marks not in (
+        ["<e1>", "</e1>", "<e2>", "</e2>"],
+        ["<e2>", "</e2>", "<e1>", "</e1>"],
+    ):
+        raise DataError(
+            f"the marks are {' '.join(marks) or 'missing'}; each of <e1>...</e1> and <e2>...</e2> "
+            "is needed once, one after the other",
+            origin.path,
+            line=origin.line,
+        )
+    words: list[str] = []
+    spaces: list[bool] = []
+    spans: dict[str, Span] = {}
+    opened: tuple[str, int] | None = None
+    for part in re.split(r"(</?e[12]>)", marked):
+        if part.startswith("</e"):
+            assert opened is not None
+            name, start = opened
+            if start == len(words):
+                raise DataError(f"<{name}> has no word", origin.path, line=origin.line)
+            spans[name] = Span(start, len(words), name)
+        elif part.startswith("<e"):
+            opened = (part[1:3], len(words))
+        else:
+            if spaces and part[:1].isspace():
+                spaces[-1] = True
+            for sentence in split_text(part, language):
+                words += sentence.words
+                spaces += sentence.space_after or (True,) * len(sentence.words)
+            if spaces:
+                spaces[-1] = part[-1:].isspace() or (not part and spaces[-1])
+    relations: tuple[tuple[Span, Span, str], ...] = ()
+    if label != UNRELATED:
+        directed = _DIRECTED.fullmatch(label)
+        if directed is None or directed[2] == directed[3]:
+            raise DataError(
+                f"relation {label!r}; write it with its direction, such as "
+                f"Cause-Effect(e1,e2), or {UNRELATED}",
+                origin.path,
+                line=origin.line + 1,
+            )
+        relations = ((spans[directed[2]], spans[directed[3]], directed[1]),)
+    return Sentence(
+        tuple(words),
+        sent_id=number,
+        text=_MARK.sub("", marked),
+        space_after=tuple(spaces),
+        origin=origin,
+        structures={
+            "entity": Spans(tuple(sorted(spans.values()))),
+            "relation": Relations(relations),
+        },
+    )
