@@ -161,12 +161,20 @@ CATALOGUE: dict[str, Entry] = {
 }
 
 
+def _entry(path: Path) -> Entry | None:
+    """The corpus a file belongs to by its folder, or by its name where that says enough."""
+    for folder, entry in CATALOGUE.items():
+        if path.parent.parts[-folder.count("/") - 1 :] == Path(folder).parts:
+            return entry
+    if path.stem in ("train", "dev", "test"):
+        return None
+    return next((entry for entry in CATALOGUE.values() if path.name in entry.files), None)
+
+
 def missing_file_error(path: str | Path) -> DataError:
     """The error for a file that is not there, with its entry in the catalogue if it has one."""
     path = Path(path)
-    entry = CATALOGUE.get(path.parent.name) or next(
-        (entry for entry in CATALOGUE.values() if path.name in entry.files), None
-    )
+    entry = _entry(path)
     if entry is None:
         advice = "check the name, and the folder given by --data-dir or HIERMTL_DATA"
         return DataError(f"no such file; {advice}", path)

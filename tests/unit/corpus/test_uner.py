@@ -46,3 +46,10 @@ def test_a_file_is_found_by_its_name_in_any_folder() -> None:
     error = missing_file_error("somewhere/en_ewt-ud-dev.iob2")
     assert "UNER English EWT" in str(error)
     assert "normalise_uner" in str(error)
+
+
+def test_a_common_name_alone_is_no_corpus() -> None:
+    assert "Banking77" not in str(missing_file_error("mine/train.csv"))
+    assert "Banking77" in str(missing_file_error("data/banking77/train.csv"))
+    assert "CrossRE" in str(missing_file_error("data/crossre/crossre_data/ai-dev.json"))
+    assert "CrossRE" not in str(missing_file_error("data/other/crossre_data/readme"))
