@@ -40,6 +40,7 @@ TASKS.update(
 
 LABELS: dict[str, tuple[str, ...]] = {
     "tags": ("O", "B-A", "I-A", "B-B", "I-B"),
+    "edits": ("l||", "l||-", "=||"),
     "tree": ("root", "subj", "mod"),
 }
 """The label inventory for each kind of annotation a head is trained on (`Head.layer`)."""
@@ -75,6 +76,7 @@ def gold_tree(words: int, labels: int, random: np.random.Generator) -> dict[str,
 
 GOLD: dict[str, Callable[[int, int, np.random.Generator], dict[str, np.ndarray]]] = {
     "tags": gold_tags,
+    "edits": gold_tags,
     "tree": gold_tree,
 }
 

@@ -167,7 +167,7 @@ class Annotator:
         *,
         with_scores: bool,
     ) -> Iterator[Document]:
-        levels = {task: self.model.head(task).layer for task in names}
+        levels = {task: _kind(self.model.head(task).layer) for task in names}
         for first in found:
             source = waiting.popleft()
             rest = (next(found) for _ in source.sentences[1:])
@@ -260,6 +260,11 @@ def choose_precision(model: HierarchicalModel, precision: str | None) -> Precisi
     if precision is None and asked == "bf16" and not has_bf16(model.device):
         return "fp32"
     return cast("Precision", asked)
+
+
+def _kind(layer: str) -> str:
+    """What a document holds of a layer: a tree, or a tag per word."""
+    return "tree" if layer == "tree" else "tags"
 
 
 def _words(

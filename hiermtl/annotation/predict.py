@@ -17,6 +17,7 @@ import torch
 from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.model import HierarchicalModel
 from hiermtl.records import Example, HeadOutput
+from hiermtl.text.edits import apply_edits
 from hiermtl.text.sentence import Layer, Tree
 from hiermtl.tokens import Collator, Tokenizer
 from hiermtl.tokens.collate import windows
@@ -154,8 +155,22 @@ class _Predictor:
             for chosen in self._batches(examples):
                 found = self._batch([examples[i] for i in chosen])
                 for i, prediction in zip(chosen, found, strict=True):
-                    results[filled[i]] = prediction
+                    results[filled[i]] = self._edited(prediction, sentences[filled[i]])
         return results
+
+    def _edited(self, prediction: Prediction, words: Sequence[str]) -> Prediction:
+        """With scripts applied to the words."""
+        edits = [task for task in self.tasks if self.model.head(task).layer == "edits"]
+        if not edits:
+            return prediction
+        made: dict[str, Layer] = {}
+        for task in edits:
+            scripts = prediction.layers[task]
+            assert isinstance(scripts, tuple)
+            made[task] = tuple(
+                apply_edits(word, script or "") for word, script in zip(words, scripts, strict=True)
+            )
+        return Prediction({**prediction.layers, **made}, prediction.scores)
 
     def _batches(self, examples: Sequence[Example]) -> Iterator[list[int]]:
         """Places of the examples of each batch, longest first; equal lengths in their order."""
@@ -209,7 +224,7 @@ class _Predictor:
         """Label ids of each sentence to labels, by one look-up for the batch."""
         head = self.model.head(task)
         names = self.labels[task]
-        if head.layer == "tags":
+        if head.layer != "tree":
             labels = names[np.concatenate(decoded)].tolist()
             return [tuple(labels[a:b]) for a, b in _ranges(decoded)]
         heads = np.concatenate([pair[0] for pair in decoded]).tolist()
@@ -230,7 +245,7 @@ class _Predictor:
         return [tuple(flat[a:b]) for a, b in pairwise(starts)]
 
     def _empty(self, task: str) -> Layer:
-        return () if self.model.head(task).layer == "tags" else Tree((), ())
+        return Tree((), ()) if self.model.head(task).layer == "tree" else ()
 
 
 def _ranges(arrays: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:

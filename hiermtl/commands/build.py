@@ -178,11 +178,12 @@ def make_settings(recipe: Recipe, precision: str) -> Settings:
 def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[str, ...]:
     """The labels a task has in the training data of its corpora, sorted."""
     column = recipe.tasks[task].column
+    least = getattr(recipe.tasks[task].head, "min_count", 1)
     found: set[str] = set()
     kinds = set()
     for name, tasks in layers_of(recipe).items():
         if task in tasks:
-            found.update(corpora[name].inventory(column))
+            found.update(corpora[name].inventory(column, least=least))
             kinds.add(corpora[name].layers[column])
     head = HEADS[recipe.tasks[task].head.name]
     if kinds != {head.layer}:
@@ -196,7 +197,7 @@ def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[s
 def _head_options(
     recipe: Recipe, corpora: Mapping[str, Corpus], task: str, *, labels: Sequence[str]
 ) -> dict[str, Any]:
-    options = recipe.tasks[task].head.model_dump(exclude={"name"})
+    options = recipe.tasks[task].head.model_dump(exclude={"name", "min_count"})
     if recipe.training.dropout is not None:
         options["dropout"] = recipe.training.dropout
     weights = recipe.tasks[task].class_weights
@@ -222,9 +223,9 @@ def _balanced(
     counts = dict.fromkeys(labels, 0)
     for name, tasks in layers_of(recipe).items():
         if task in tasks:
-            for layer in corpora[name].gold("train", column):
-                for label in layer if isinstance(layer, tuple) else ():
-                    if label is not None:
-                        counts[label] += 1
+            corpus = corpora[name]
+            for label, count in zip(corpus.names[column], corpus.counts[column], strict=True):
+                if label in counts:
+                    counts[label] += count
     seen = np.array([counts[label] for label in labels], dtype=np.float64)
     return (seen.sum() / (len(labels) * seen.clip(min=1))).tolist()

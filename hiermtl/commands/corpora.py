@@ -12,7 +12,8 @@ from hiermtl.corpus.build import Corpus, Source, build_corpus
 from hiermtl.corpus.cache import cache_folder, digest, file_digest
 from hiermtl.corpus.catalogue import missing_file_error
 from hiermtl.corpus.sources import columns_source, conllu_source, dataset_source, joined_source
-from hiermtl.errors import DataError
+from hiermtl.errors import DataError, RecipeError, listing
+from hiermtl.heads import HEADS
 from hiermtl.recipe import Recipe, corpora_of, data_file, resolved
 from hiermtl.recipe.corpora import (
     ColumnsCorpus,
@@ -82,8 +83,28 @@ def open_corpora(
     for name, tasks in layers_of(recipe).items():
         sources = corpus_sources(recipe, name, data_dir=data_dir)
         chosen = {split: source for split, source in sources.items() if split in splits}
-        corpora[name] = build_corpus(name, chosen, layers=sorted(set(tasks.values())))
+        edits = _edits(recipe, tasks)
+        layers = sorted(set(tasks.values()))
+        corpora[name] = build_corpus(name, chosen, layers=layers, edits=edits)
     return corpora
+
+
+def _edits(recipe: Recipe, tasks: Mapping[str, str]) -> list[str]:
+    """The layers that are learnt as edit scripts.
+
+    Raises:
+        RecipeError: Two tasks read one layer, one as scripts and one as labels.
+    """
+    found = {True: set[str](), False: set[str]()}
+    for task, layer in tasks.items():
+        found[HEADS[recipe.tasks[task].head.name].layer == "edits"].add(layer)
+    for layer in sorted(found[True] & found[False]):
+        both = [task for task, column in tasks.items() if column == layer]
+        raise RecipeError(
+            f"tasks {listing(both)} read the layer {layer!r}, some as edit scripts and some as "
+            "labels; give them heads of one kind"
+        )
+    return sorted(found[True])
 
 
 def corpus_sources(

@@ -49,7 +49,8 @@ class Corpus:
     `layers` gives the kind of each layer; `names` its labels by id: those of train, sorted, then
     those seen only in other splits, sorted; `trained` how many are train's. `unseen` counts the
     items of the others: layer -> label -> split -> words. `reports` are lines its readers left, by
-    split. `keys` changes whenever the content of a split does.
+    split. `keys` changes whenever the content of a split does. `counts` has for each layer the
+    words of train with each label, by id.
     """
 
     name: str
@@ -61,16 +62,20 @@ class Corpus:
     reports: Mapping[str, tuple[str, ...]]
     keys: Mapping[str, str]
     words: Mapping[str, int]
+    counts: Mapping[str, Sequence[int]]
     cache: Path
 
-    def inventory(self, layer: str) -> tuple[str, ...]:
-        """The labels of train, sorted; a tree's relations.
+    def inventory(self, layer: str, *, least: int = 1) -> tuple[str, ...]:
+        """The labels that stand on `least` words of train or more, sorted; a tree's relations.
 
         Raises:
             DataError: The corpus has no such layer.
         """
         self._check(layer)
-        return self.names[layer][: self.trained[layer]]
+        labels = self.names[layer][: self.trained[layer]]
+        return tuple(
+            n for n, count in zip(labels, self.counts[layer], strict=False) if count >= least
+        )
 
     def sentences(self, split: str) -> Iterator[Sentence]:
         """The sentences of a split, without origin and verbatim lines.
@@ -142,14 +147,16 @@ def build_corpus(
     sources: Mapping[str, Source],
     *,
     layers: Sequence[str] | None = None,
+    edits: Sequence[str] = (),
     cache: str | Path | None = None,
 ) -> Corpus:
     """Opens the stored corpus, or reads its sources and stores it.
 
     The key is made of the bytes of all files, the options of all sources, the layers, our format
     version and the major version of `datasets`. `layers` are those to keep (`None`: all); one that
-    no sentence has is an error. A layer `feats` that says "no features" everywhere is left out:
-    such a file is not annotated with them.
+    no sentence has is an error. Those of `edits` have as labels the scripts that make a tag of its
+    word (`hiermtl.text.edits`); their sentences have the tags again. A layer `feats` that says "no
+    features" everywhere is left out: such a file is not annotated with them.
 
     Raises:
         RecipeError: There are no sources.
@@ -164,6 +171,7 @@ def build_corpus(
             "format": FORMAT,
             "datasets": datasets.__version__.split(".")[0],
             "layers": None if layers is None else sorted(layers),
+            "edits": sorted(edits),
             "splits": {
                 split: {
                     "files": [file_digest(file) for file in source.files],
@@ -174,7 +182,8 @@ def build_corpus(
         }
     )
     place = folder / "corpora" / key
-    meta = kept(place, partial(_make, name=name, sources=sources, layers=layers))
+    make = partial(_make, name=name, sources=sources, layers=layers, edits=edits)
+    meta = kept(place, make)
     splits = {
         split: datasets.Dataset.from_file(str(place / f"{split}.arrow"), split=_named(split))
         for split in sources
@@ -189,6 +198,7 @@ def build_corpus(
         reports={split: tuple(lines) for split, lines in meta["reports"].items()},
         keys={split: f"{key}-{split}" for split in sources},
         words=meta["words"],
+        counts=meta["counts"],
         cache=folder,
     )
 
@@ -199,12 +209,18 @@ def _named(split: str) -> datasets.NamedSplit | None:
 
 
 def _make(
-    folder: Path, *, name: str, sources: Mapping[str, Source], layers: Sequence[str] | None
+    folder: Path,
+    *,
+    name: str,
+    sources: Mapping[str, Source],
+    layers: Sequence[str] | None,
+    edits: Sequence[str],
 ) -> dict[str, Any]:
     drafts: dict[str, Draft] = {}
     reports: dict[str, list[str]] = {}
     for split, source in sources.items():
-        draft = draft_split(source.read(), folder / f"{split}.draft", layers=layers)
+        path = folder / f"{split}.draft"
+        draft = draft_split(source.read(), path, layers=layers, edits=edits)
         if draft.sentences == 0:
             file = source.files[0] if source.files else None
             raise DataError(
@@ -225,6 +241,23 @@ def _make(
         "unseen": unseen,
         "reports": reports,
         "words": {split: draft.words for split, draft in drafts.items()},
+        "counts": _train_counts(drafts, names),
+    }
+
+
+def _train_counts(
+    drafts: Mapping[str, Draft], names: Mapping[str, Sequence[str]]
+) -> dict[str, list[int]]:
+    """For each layer, on how many words of train each of its labels stands."""
+    if "train" not in drafts:
+        return {layer: [0] * len(labels) for layer, labels in names.items()}
+    ids, counts = drafts["train"].ids, drafts["train"].counts
+    return {
+        layer: [
+            counts[layer][ids[layer][label]] if label in ids.get(layer, ()) else 0
+            for label in labels
+        ]
+        for layer, labels in names.items()
     }
 
 

@@ -2,13 +2,13 @@
 
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["tags", "tree"]
-"""What a layer holds: one label per word, or a head and a relation per word."""
+Kind: TypeAlias = Literal["tags", "edits", "tree"]
+"""What a layer holds: one label per word, an edit script per word, or a head and a relation."""
 
 
 def label_column(layer: str, kind: Kind) -> str:
     """The column of a layer's labels."""
-    return layer if kind == "tags" else f"{layer}.relations"
+    return f"{layer}.relations" if kind == "tree" else layer
 
 
 def heads_column(layer: str) -> str:

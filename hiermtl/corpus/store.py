@@ -1,12 +1,13 @@
 """Sentences as memory-mapped Arrow files with `ClassLabel` features, and back.
 
 Columns: `words`, `sent_id`, `doc_id`, `text`, `space_after`; for each layer of tags a list of class
-ids under its name; for a tree `<layer>.heads` (from 1, 0 the root) and `<layer>.relations`. Null
-says that a sentence has no such layer, -1 that a word has no label. Sentences are written as they
-come: neither reading nor writing holds a split in memory.
+ids under its name, of the tags or of the edit scripts that make them of the words; for a tree
+`<layer>.heads` (from 1, 0 the root) and `<layer>.relations`. Null says that a sentence has no such
+layer, -1 that a word has no label. Sentences are written as they come: neither reading nor writing
+holds a split in memory.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,8 @@ import pyarrow as pa
 
 from hiermtl.corpus.names import Kind, heads_column, label_column
 from hiermtl.errors import DataError
-from hiermtl.text.sentence import Layer, Sentence, Tree
+from hiermtl.text.edits import apply_edits, edit_script
+from hiermtl.text.sentence import Layer, Sentence, Tags, Tree
 
 ROWS = 5_000
 """Sentences per Arrow record batch: what is in memory at once while writing."""
@@ -35,9 +37,13 @@ _PLAIN = {
 
 @dataclass(slots=True)
 class Draft:
-    """A split written with provisional label ids: numbers in the order in which labels were met."""
+    """A split written with provisional label ids: numbers in the order in which labels were met.
+
+    Layers named in `edits` are kept as scripts that make the label of the word.
+    """
 
     path: Path
+    edits: frozenset[str] = frozenset()
     sentences: int = 0
     words: int = 0
     kinds: dict[str, Kind] = field(default_factory=dict)
@@ -46,16 +52,21 @@ class Draft:
 
 
 def draft_split(
-    sentences: Iterable[Sentence], path: Path, *, layers: Iterable[str] | None
+    sentences: Iterable[Sentence],
+    path: Path,
+    *,
+    layers: Iterable[str] | None,
+    edits: Iterable[str] = (),
 ) -> Draft:
     """Writes a split with provisional ids, one record batch of `ROWS` sentences after the other.
 
-    `layers` are the layers to keep, `None` all. Each batch has the layers its sentences have.
+    `layers` are the layers to keep, `None` all, and `edits` those to keep as edit scripts. Each
+    batch has the layers its sentences have.
 
     Raises:
         DataError: A layer is a tree in one sentence and tags in another.
     """
-    draft = Draft(path)
+    draft = Draft(path, frozenset(edits))
     wanted = None if layers is None else set(layers)
     with pa.OSFile(str(path), "wb") as file:
         rows: list[Sentence] = []
@@ -86,7 +97,14 @@ def _write_draft(
         found = [row.layers.get(name) for row in rows]
         kind = _kind(name, found, rows, draft=draft)
         ids = draft.ids.setdefault(name, {})
-        labels = [layer.relations if isinstance(layer, Tree) else layer for layer in found]
+        labels: list[Tags | None] = [
+            layer.relations if isinstance(layer, Tree) else layer for layer in found
+        ]
+        if kind == "edits":
+            labels = [
+                None if tags is None else _scripts(row.words, tags)
+                for row, tags in zip(rows, labels, strict=True)
+            ]
         numbers = [
             None
             if tags is None
@@ -117,12 +135,20 @@ def _write_draft(
         writer.write_table(table)
 
 
+def _scripts(words: Sequence[str], tags: Tags) -> Tags:
+    return tuple(
+        None if tag is None else edit_script(word, tag)
+        for word, tag in zip(words, tags, strict=True)
+    )
+
+
 def _kind(name: str, found: list[Layer | None], rows: list[Sentence], *, draft: Draft) -> Kind:
     kind: Kind | None = draft.kinds.get(name)
     for layer, row in zip(found, rows, strict=True):
         if layer is None:
             continue
-        here: Kind = "tree" if isinstance(layer, Tree) else "tags"
+        flat: Kind = "edits" if name in draft.edits else "tags"
+        here: Kind = "tree" if isinstance(layer, Tree) else flat
         kind = kind or here
         if here != kind:
             place = (row.origin.path, row.origin.line) if row.origin else (None, None)
@@ -251,4 +277,17 @@ def read_layer(
             out.append(Tree(tuple(heads[part]), tuple(values[part])))
         else:
             out.append(tuple(values[part]))
+    if kind == "edits":
+        words = batch.column("words").to_pylist()
+        return [
+            _edited(given, scripts) if isinstance(scripts, tuple) else None
+            for given, scripts in zip(words, out, strict=True)
+        ]
     return out
+
+
+def _edited(words: Sequence[str], scripts: Tags) -> Tags:
+    return tuple(
+        None if script is None else apply_edits(word, script)
+        for word, script in zip(words, scripts, strict=True)
+    )

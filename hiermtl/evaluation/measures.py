@@ -12,6 +12,7 @@ from hiermtl.metrics.accuracy import Accuracy
 from hiermtl.metrics.attachment import Attachment, universal
 from hiermtl.metrics.base import Metric
 from hiermtl.metrics.spans import SpanF1
+from hiermtl.text.edits import edit_script
 from hiermtl.text.sentence import Layer, Sentence, Tags, Tree
 
 _FAMILIES: dict[str, type[Metric]] = {
@@ -31,9 +32,12 @@ def metric_of(task: str, head: HeadInfo) -> Metric:
     """
     if head.layer == "tree":
         return Attachment()
+    if head.layer == "edits":
+        return Accuracy()
     if head.layer != "tags":
         raise ModelError(
-            f"task {task!r} predicts a layer of kind {head.layer!r}; scored are tags and tree"
+            f"task {task!r} predicts a layer of kind {head.layer!r}; scored are tags, edits and "
+            "tree"
         )
     kept = [_IOB2.fullmatch(label) is not None for label in head.labels]
     begins = any(label.startswith("B-") for label in head.labels)
@@ -94,11 +98,22 @@ def seen_labels(head: HeadInfo) -> frozenset[str]:
     return frozenset(map(universal, head.labels) if head.layer == "tree" else head.labels)
 
 
-def unseen_labels(gold: Layer, seen: frozenset[str]) -> list[str]:
-    """The gold labels of a sentence that are not among `seen_labels`, one for each word."""
+def unseen_labels(
+    gold: Layer, seen: frozenset[str], *, head: HeadInfo, words: Sequence[str]
+) -> list[str]:
+    """The gold labels of a sentence that are not among `seen_labels`, one for each word.
+
+    Of a head of edits they are the labels that no script it has seen makes of their words.
+    """
     if isinstance(gold, Tree):
         relations = [gold.relations[at] for at in known_words(gold)]
         return [label for label in relations if label and universal(label) not in seen]
+    if head.layer == "edits":
+        return [
+            tag
+            for word, tag in zip(words, gold, strict=True)
+            if tag is not None and edit_script(word, tag) not in seen
+        ]
     return [tag for tag in gold if tag is not None and tag not in seen]
 
 

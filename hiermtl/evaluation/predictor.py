@@ -17,7 +17,7 @@ class HeadInfo:
 
     Attributes:
         kind: The head's row in the table of heads, such as `tagging`, `crf` or `biaffine`.
-        layer: `tags` or `tree`.
+        layer: `tags`, `edits` or `tree`.
         labels: The inventory: all labels seen in training.
         bio: Whether the head decodes IOB2.
         column: The layer of the data that holds the gold; `None` if it is called as the task is.

@@ -14,13 +14,13 @@ from hiermtl.evaluation.documents import by_document, conllu_rows, raw_text
 from hiermtl.evaluation.measures import (
     check_iob2,
     gold_layer,
-    known_words,
     metric_of,
     only_iob2,
     place_of,
     seen_labels,
     unseen_labels,
 )
+from hiermtl.evaluation.official import TREE, is_official, is_whole, scores_of
 from hiermtl.evaluation.predictor import HeadInfo, RawPredictor
 from hiermtl.evaluation.score import RowMaker, check_gold, chosen_tasks, unseen_note
 from hiermtl.evaluation.scores import Scores
@@ -32,9 +32,7 @@ from hiermtl.text.sentence import Layer, Sentence, Tags
 SEGMENT = "segment"
 """The task of finding tokens, words and sentences."""
 
-_OFFICIAL = {"upos": "UPOS", "xpos": "XPOS", "feats": "UFeats", "lemma": "Lemmas"}
 _SEGMENTATION = {"tokens": "Tokens", "words": "Words", "sentences": "Sentences"}
-_TREE = {"las": "LAS", "uas": "UAS", "clas": "CLAS"}
 
 Rows: TypeAlias = NDArray[np.float64]
 
@@ -149,7 +147,7 @@ class _Document:
     def rows(self) -> Rows:
         """The counts of the shared task, with all layers that CoNLL-U has a column for."""
         if self._official is None:
-            own = [task for task in self.layers if _is_official(task, self.heads[task])]
+            own = [task for task in self.layers if is_official(task, self.heads[task])]
             self._official = self._compared(count_conll18, dict(zip(own, own, strict=True)))
         return self._official
 
@@ -202,7 +200,7 @@ class _Gathered:
         self._task, self._head = task, head
         self._seen = seen_labels(head)
         self._spans = isinstance(metric_of(task, head), SpanF1)
-        self._official = _is_official(task, head)
+        self._official = is_official(task, head)
         self.documents: set[int] = set()
         self.sentences: list[int] = []
         self.rows: list[Rows] = []
@@ -215,9 +213,11 @@ class _Gathered:
         if not all(map(self._is_whole, document.gold, layers)):
             self._partial += any(layer is not None for layer in layers)
             return
-        for layer in layers:
+        for sentence, layer in zip(document.gold, layers, strict=True):
             if layer is not None:
-                self._unseen.update(unseen_labels(layer, self._seen))
+                self._unseen.update(
+                    unseen_labels(layer, self._seen, head=self._head, words=sentence.words)
+                )
         self.documents.add(number)
         self.sentences += range(first, first + len(document.gold))
         if self._spans:
@@ -228,41 +228,17 @@ class _Gathered:
             self.rows.append(document.rows_of(self._task))
 
     def _is_whole(self, sentence: Sentence, layer: Layer | None) -> bool:
-        """Whether every word has gold.
-
-        A word with a part of speech and no lemma is known to have none (the later parts of a
-        broken word in English treebanks); whatever lemma the system gives it is right for the
-        shared task.
-        """
-        known = set() if layer is None else set(known_words(layer))
-        if self._official and self._task == "lemma":
-            upos = sentence.layers.get("upos")
-            known.update(() if upos is None else known_words(upos))
-        return len(known) == len(sentence.words)
+        """Whether every word has gold."""
+        return is_whole(sentence, self._task if self._official else "", layer=layer)
 
     def metric(self, others: Mapping[str, "_Gathered"]) -> AlignedF1 | ProjectedSpanF1:
         """The metric of the task; scores of several layers need the others' documents, too."""
-
-        def also(*tasks: str) -> bool:
-            return all(
-                task in others and self.documents <= others[task].documents for task in tasks
-            )
-
         if self._spans:
             return ProjectedSpanF1()
-        if self._head.layer == "tree":
-            scores = dict(_TREE)
-            if self._official and also("upos", "feats"):
-                scores["mlas"] = "MLAS"
-            if self._official and also("lemma"):
-                scores["blex"] = "BLEX"
-            return AlignedF1(scores)
         if not self._official:
-            return AlignedF1({"f1": "XPOS"})
-        scores = {"f1": _OFFICIAL[self._task]}
-        if self._task == "feats" and also("upos", "xpos"):
-            scores["alltags"] = "AllTags"
-        return AlignedF1(scores)
+            return AlignedF1(TREE if self._head.layer == "tree" else {"f1": "XPOS"})
+        also = [task for task, of in others.items() if self.documents <= of.documents]
+        return AlignedF1(scores_of(self._task, also))
 
     def notes(self, documents: int) -> list[str]:
         """What a reader of the task's rows must know."""
@@ -273,12 +249,6 @@ class _Gathered:
                 f"{'are' if self._partial > 1 else 'is'} annotated in part and left out"
             )
         return found
-
-
-def _is_official(task: str, head: HeadInfo) -> bool:
-    """Whether the task is that of a column of CoNLL-U by its own name."""
-    own = head.column in (None, task)
-    return own and (task == "dep" if head.layer == "tree" else task in _OFFICIAL)
 
 
 def _tags(layer: Layer) -> Tags:

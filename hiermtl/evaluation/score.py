@@ -17,6 +17,7 @@ from hiermtl.evaluation.measures import (
     seen_labels,
     unseen_labels,
 )
+from hiermtl.evaluation.official import GoldWords
 from hiermtl.evaluation.predictor import HeadInfo
 from hiermtl.evaluation.scores import ScoreRow, Scores
 from hiermtl.hierarchy import Hierarchy
@@ -66,8 +67,10 @@ def score_layers(
     tasks = None if tasks is None else list(tasks)
     chosen = chosen_tasks(hierarchy, tasks)
     gathered = {task: _Gathered(task, heads[task]) for task in chosen}
+    official = GoldWords({task: heads[task] for task in chosen})
     has_gold: set[str] = set()
     for place, (sentence, layers) in enumerate(pairs):
+        found: dict[str, Layer] = {}
         for task in hierarchy.names:
             if task in has_gold and task not in gathered:
                 continue
@@ -77,10 +80,24 @@ def score_layers(
             has_gold.add(task)
             if task in gathered:
                 gathered[task].add(place, sentence, gold=gold, predicted=layers.get(task))
+                found[task] = gold
+        official.add(place, sentence, gold=found, predicted=layers)
     check_gold(hierarchy, tasks, has_gold=has_gold, data=data)
     table = RowMaker(hierarchy, data=data, split=split, dtype=dtype, seed=seed)
+    counted = official.rows()
     for task, of_task in gathered.items():
         of_task.flush()
+        if task in counted:
+            metric, rows = counted[task]
+            table.add(
+                task,
+                metric,
+                rows=rows,
+                sentences=official.sentences,
+                documents=official.documents,
+            )
+            table.notes.extend(of_task.notes())
+            continue
         if task not in has_gold:
             table.notes.append(f"{task}: {data} has no gold for it, so it is not scored")
             continue
@@ -231,7 +248,7 @@ class _Gathered:
             predicted=predicted,
             spans=self._spans,
         )
-        self._unseen.update(unseen_labels(gold, self._seen))
+        self._unseen.update(unseen_labels(gold, self._seen, head=self._head, words=sentence.words))
         if isinstance(gold, Tree):
             arcs = zip(gold.heads, gold.relations, strict=True)
             some = sum(parent is not None or relation is not None for parent, relation in arcs)

@@ -15,7 +15,8 @@ class Head(nn.Module, ABC):
     """Word states to scores, scores to a loss, scores to labels.
 
     `kind` is the row in the table of heads; `layer` the kind of annotation it is trained on
-    (`tags`: a label per word, `tree`: a head and a relation per word); `labels` its inventory, in
+    (`tags`: a label per word, `edits`: a script per word that makes its label, `tree`: a head and a
+    relation per word); `labels` its inventory, in
     the order of its scores; `bio` says whether decoding keeps to IOB2.
     """
 

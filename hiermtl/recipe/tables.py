@@ -70,6 +70,16 @@ class CrfHead(HeadOptions):
     for `ner` and `chunk`; false where the head is given to upos, xpos or feats."""
 
 
+class EditsHead(HeadOptions):
+    """One edit script per word, which makes its lemma of it."""
+
+    name: str = row("edits")
+    """Scripts seen in training, applied to any word."""
+
+    min_count: int = Field(default=2, ge=1)
+    """Scripts on fewer training words are left out: most of them fit one word. Default: ours."""
+
+
 class BiaffineHead(HeadOptions):
     """Dependency trees by biaffine attention (Dozat and Manning, 2017)."""
 
@@ -100,7 +110,9 @@ class ProportionalSampling(Options):
 SHARING: Table = MappingProxyType(
     {"single": SingleSharing, "hard": HardSharing, "low_supervision": LowSupervisionSharing}
 )
-HEADS: Table = MappingProxyType({"tagging": TaggingHead, "crf": CrfHead, "biaffine": BiaffineHead})
+HEADS: Table = MappingProxyType(
+    {"tagging": TaggingHead, "crf": CrfHead, "edits": EditsHead, "biaffine": BiaffineHead}
+)
 BALANCING: Table = MappingProxyType({"static": StaticBalancing})
 SAMPLING: Table = MappingProxyType({"proportional": ProportionalSampling})
 
@@ -109,6 +121,7 @@ DEFAULT_HEADS = MappingProxyType(
         "upos": "tagging",
         "xpos": "tagging",
         "feats": "tagging",
+        "lemma": "edits",
         "chunk": "crf",
         "ner": "crf",
         "dep": "biaffine",

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hiermtl.commands import Run, train
+from hiermtl.commands import Run, evaluate, train
 from hiermtl.errors import ModelError, RecipeError, RunError
 from hiermtl.evaluation import ScoreRow, Scores
 from hiermtl.recipe import load_recipe
@@ -375,3 +375,47 @@ def test_weights_of_another_task_are_not_taken() -> None:
     for wrong in (lost, {**own, "heads.ner.output.weight": torch.zeros(1)}):
         with pytest.raises(ModelError, match="trained for 'upos' are not those the model has"):
             room._take_part(model, wrong, "upos")
+
+
+def test_lemmas_are_learnt_as_scripts_and_given_as_words(tmp_path: Path) -> None:
+    """And scored, with features, as the shared task does."""
+    tasks = {
+        "upos": {"depth": 1},
+        "feats": {"depth": 1},
+        "lemma": {"depth": 1},
+        "dep": TASKS["dep"],
+    }
+    options = {"training.epochs": 8, "training.lr": 0.01, "training.lr_heads": 0.01}
+    sample = {"format": "sample", "train": 120, "dev": 20, "test": 5}
+    found = train(
+        recipe(tasks=tasks, corpora={"sample": sample}),
+        output=tmp_path / "run",
+        quiet=True,
+        overrides=options,
+    )
+    assert [(row.task, row.metric) for row in found.scores if row.task in ("feats", "lemma")] == [
+        ("feats", "accuracy"),
+        ("lemma", "accuracy"),
+    ]
+    metrics = {row.metric for row in found.scores.filter(task="dep")}
+    assert metrics == {"las", "uas", "clas", "mlas", "blex"}
+    assert found.scores.main("lemma").score > 50
+    config = json.loads((found.folder / "config.json").read_text())
+    scripts = config["tasks"]["lemma"]["labels"]
+    assert all(script[1] == "|" for script in scripts)
+    nlp = found.load()
+    words = ["the", "Brumglets", "slept", "."]
+    lemmas = nlp(words).tags("lemma")
+    assert len(lemmas) == 4
+    assert lemmas[0] == "the"
+    assert lemmas == nlp(words, ["lemma"]).tags("lemma")
+    assert found.scores.rows == evaluate(found.folder).rows
+
+
+def test_one_layer_is_not_learnt_as_scripts_and_as_labels(tmp_path: Path) -> None:
+    tasks = {
+        "lemma": {"depth": 1},
+        "form": {"depth": 1, "column": "lemma", "head": "tagging"},
+    }
+    with pytest.raises(RecipeError, match=r"tasks lemma and form read the layer 'lemma', some as"):
+        train(recipe(tasks=tasks), output=tmp_path / "run", quiet=True)

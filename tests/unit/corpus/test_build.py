@@ -328,3 +328,26 @@ def test_span_tags_of_misc_and_of_datasets_are_held_to_iob2(tmp_path: Path) -> N
         assert make("strict").options != make("repair").options
     with pytest.raises(DataError, match=r"a\.conllu:1: tag"):
         list(conllu_source(path).read())
+
+
+def test_scripts_are_kept_and_their_labels_come_back(tmp_path: Path) -> None:
+    rows = datasets.Dataset.from_dict(
+        {
+            "tokens": [["dogs", "cats", "went"], ["Dogs", "x"]],
+            "lemmas": [["dog", "cat", "go"], ["dog", None]],
+        }
+    )
+    source = dataset_source(rows, {"lemma": "lemmas"})
+    corpus = build_corpus("a", {"train": source, "dev": source}, edits=["lemma"], cache=tmp_path)
+    assert corpus.layers == {"lemma": "edits"}
+    assert corpus.inventory("lemma") == ("l||-", "l||----+g+o")
+    assert corpus.inventory("lemma", least=2) == ("l||-",)
+    assert corpus.counts["lemma"] == [3, 1]
+    assert corpus.gold("train", "lemma") == [("dog", "cat", "go"), ("dog", None)]
+    assert [dict(s.layers) for s in corpus.sentences("dev")] == [
+        {"lemma": ("dog", "cat", "go")},
+        {"lemma": ("dog", None)},
+    ]
+    plain = build_corpus("a", {"train": source}, cache=tmp_path)
+    assert plain.layers == {"lemma": "tags"}
+    assert plain.inventory("lemma") == ("cat", "dog", "go")

@@ -48,7 +48,7 @@ CASES = [
     ({"sampling": {}, "sampling.nam": 1}, "sampling.nam is not a key; did you mean 'name'?"),
     (
         {"tasks.ner.head": "crff"},
-        "tasks.ner.head.name is 'crff', but allowed are tagging, crf and biaffine; did you "
+        "tasks.ner.head.name is 'crff', but allowed are tagging, crf, edits and biaffine; did you "
         "mean 'crf'?",
     ),
     ({"tasks.ner.head.boi": True}, "tasks.ner.head.boi is not a key; did you mean 'bio'?"),

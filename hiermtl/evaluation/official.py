@@ -1,0 +1,121 @@
+"""The shared task's scores on gold words: of several layers at once, or of layers compared loosely.
+
+On gold words F1 and accuracy are one number. `feats` are compared by their universal features, as
+UFeats; a lemma that gold leaves open is right, as in Lemmas; `alltags`, `mlas` and `blex` need the
+layers of several tasks.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiermtl.evaluation.aligned import AlignedF1
+from hiermtl.evaluation.documents import conllu_rows
+from hiermtl.evaluation.measures import known_words
+from hiermtl.evaluation.predictor import HeadInfo
+from hiermtl.metrics.conll18 import RawText
+from hiermtl.metrics.raw import Analysis
+from hiermtl.text.sentence import Layer, Sentence
+
+TAGS = {"upos": "UPOS", "xpos": "XPOS", "feats": "UFeats", "lemma": "Lemmas"}
+"""Tasks of words that the shared task scores, under its names."""
+
+TREE = {"las": "LAS", "uas": "UAS", "clas": "CLAS"}
+_BLOCK = 256
+
+
+def is_official(task: str, head: HeadInfo) -> bool:
+    """Whether the task is that of a column of CoNLL-U by its own name."""
+    own = head.column in (None, task)
+    return own and (task == "dep" if head.layer == "tree" else task in TAGS)
+
+
+def is_whole(sentence: Sentence, task: str, *, layer: Layer | None) -> bool:
+    """Whether every word has gold.
+
+    A word with a part of speech and no lemma is known to have none (the later parts of a broken
+    word in English treebanks); whatever lemma the system gives it is right for the shared task.
+    """
+    known = set() if layer is None else set(known_words(layer))
+    if task == "lemma":
+        upos = sentence.layers.get("upos")
+        known.update(() if upos is None else known_words(upos))
+    return len(known) == len(sentence.words)
+
+
+def scores_of(task: str, tasks: Sequence[str], *, main: str = "f1") -> dict[str, str]:
+    """The rows of a task, name to score, where these official tasks are scored together."""
+    if task == "dep":
+        found = dict(TREE)
+        if {"upos", "feats"} <= set(tasks):
+            found["mlas"] = "MLAS"
+        if "lemma" in tasks:
+            found["blex"] = "BLEX"
+        return found
+    found = {main: TAGS[task]}
+    if task == "feats" and {"upos", "xpos"} <= set(tasks):
+        found["alltags"] = "AllTags"
+    return found
+
+
+class GoldWords:
+    """Counts the shared task's scores of sentences whose words are given.
+
+    It counts only where `feats` or `lemma` is among the tasks: the others have counts of their own
+    that say the same. A sentence without whole gold for all predicted tasks ends it.
+    """
+
+    def __init__(self, heads: Mapping[str, HeadInfo]) -> None:
+        """Takes the heads of the tasks that are scored."""
+        self.tasks = [task for task, head in heads.items() if is_official(task, head)]
+        self.counting = bool({"feats", "lemma"} & set(self.tasks))
+        self.sentences: list[int] = []
+        self.documents: list[str] = []
+        self._rows: list[NDArray[np.float64]] = []
+        self._gold: list[list[list[str]]] = []
+        self._system: list[list[list[str]]] = []
+
+    def add(
+        self,
+        place: int,
+        sentence: Sentence,
+        *,
+        gold: Mapping[str, Layer],
+        predicted: Mapping[str, Layer],
+    ) -> None:
+        """Takes a sentence with its gold and predicted layers by task."""
+        if not self.counting or not gold.keys() & set(self.tasks):
+            return
+        if not self.sentences:
+            self.tasks = [task for task in self.tasks if task in predicted]
+        if not all(is_whole(sentence, task, layer=gold.get(task)) for task in self.tasks):
+            self.counting = False
+            return
+        bare = Sentence(sentence.words)
+        # Gold is written in the columns of its tasks, and so is what was predicted.
+        self._gold.append(conllu_rows(bare, {task: gold[task] for task in self.tasks}))
+        self._system.append(conllu_rows(bare, {task: predicted[task] for task in self.tasks}))
+        self.sentences.append(place)
+        self.documents.append(sentence.doc_id or "")
+        if len(self._gold) == _BLOCK:
+            self._flush()
+
+    def rows(self) -> dict[str, tuple[AlignedF1, NDArray[np.float64]]]:
+        """For each task that is scored so, its metric and counts; empty where it cannot be."""
+        self._flush()
+        if not self.counting or not self._rows:
+            return {}
+        every = np.concatenate(self._rows)
+        found = {}
+        for task in self.tasks:
+            if task in ("feats", "lemma", "dep"):
+                metric = AlignedF1(scores_of(task, self.tasks, main="accuracy"))
+                found[task] = metric, metric.picked(every)
+        return found
+
+    def _flush(self) -> None:
+        if self._gold and self.counting:
+            right, guess = Analysis.from_rows(self._gold), Analysis.from_rows(self._system)
+            self._rows.append(RawText().count([right], [guess]))
+        self._gold, self._system = [], []
