@@ -1,4 +1,4 @@
-"""`hiermtl evaluate` and `hiermtl annotate`."""
+"""`hiermtl evaluate`, `hiermtl annotate` and `hiermtl benchmark`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,6 +23,34 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: hiermtl annotate runs/ewt notes.txt -o notes.conllu --tasks upos")(
         annotate
     )
+    app.command(epilog="Example: hiermtl benchmark runs/ewt --data notes.txt")(benchmark)
+
+
+def benchmark(
+    model: ModelName,
+    *,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FILE", help="Text. Default: generated sentences."),
+    ] = None,
+    tasks: Tasks = None,
+    words: Annotated[
+        int, typer.Option("--words", metavar="N", min=1, help="Words in a round.")
+    ] = 20_000,
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="N", min=1, help="Rounds; the median is shown.")
+    ] = 3,
+    precision: Precision = None,
+    quiet: Quiet = False,
+) -> None:
+    """Time a model: words per second and memory, for each task alone and for all."""
+    wanted = read_names(tasks)
+    from hiermtl import commands
+
+    report = commands.benchmark(
+        model, data, tasks=wanted, words=words, rounds=rounds, precision=precision
+    )
+    typer.echo(report.to_text(about=not quiet))
 
 
 def evaluate(

@@ -5,6 +5,7 @@ Builders that read recipes live here and nowhere else.
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands.annotate import annotate
+from hiermtl.commands.benchmark import benchmark
 from hiermtl.commands.check import check
 from hiermtl.commands.evaluate import evaluate
 from hiermtl.commands.sample import sample
@@ -15,6 +16,7 @@ __all__ = [
     "Annotator",
     "Run",
     "annotate",
+    "benchmark",
     "check",
     "copy_recipe",
     "evaluate",

@@ -17,6 +17,7 @@ COMMANDS = [
     ["check"],
     ["evaluate"],
     ["annotate"],
+    ["benchmark"],
     ["sample"],
     ["schema"],
     ["recipes", "list"],
