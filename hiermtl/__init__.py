@@ -10,7 +10,7 @@ from hiermtl._version import __version__
 
 if TYPE_CHECKING:
     from hiermtl.annotation import Annotator, load
-    from hiermtl.commands import annotate, check, evaluate, train
+    from hiermtl.commands import annotate, check, evaluate, extend, train
     from hiermtl.document import Document
     from hiermtl.errors import DataError, HiermtlError, ModelError, RecipeError, RunError
     from hiermtl.hierarchy import Hierarchy, Task
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "hiermtl.annotation": ("Annotator", "load"),
-    "hiermtl.commands": ("annotate", "check", "evaluate", "train"),
+    "hiermtl.commands": ("annotate", "check", "evaluate", "extend", "train"),
     "hiermtl.document": ("Document",),
     "hiermtl.errors": ("DataError", "HiermtlError", "ModelError", "RecipeError", "RunError"),
     "hiermtl.hierarchy": ("Hierarchy", "Task"),
@@ -44,6 +44,7 @@ __all__ = [
     "annotate",
     "check",
     "evaluate",
+    "extend",
     "load",
     "load_recipe",
     "train",

@@ -58,11 +58,11 @@ def read_overrides(items: Sequence[str] | None) -> dict[str, object]:
     return found
 
 
-def read_names(text: str | None) -> list[str] | None:
+def read_names(text: str | None, *, option: str = "--tasks") -> list[str] | None:
     """`a,b` as a list; `None` where nothing was said."""
     if text is None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise typer.BadParameter(f"{text!r} names no task", param_hint="--tasks")
+        raise typer.BadParameter(f"{text!r} names no task", param_hint=option)
     return names

@@ -8,6 +8,7 @@ from hiermtl.commands.annotate import annotate
 from hiermtl.commands.benchmark import benchmark
 from hiermtl.commands.check import check
 from hiermtl.commands.evaluate import evaluate
+from hiermtl.commands.extend import extend
 from hiermtl.commands.sample import sample
 from hiermtl.commands.train import Run, train
 from hiermtl.recipe import copy_recipe, recipe_names, schema, show_recipe
@@ -20,6 +21,7 @@ __all__ = [
     "check",
     "copy_recipe",
     "evaluate",
+    "extend",
     "load",
     "recipe_names",
     "sample",

@@ -47,24 +47,13 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
     encoder, tokenizer = make_encoder(recipe, corpora)
     depths = resolve_depths(recipe, encoder.blocks)
     _check_frozen(recipe, encoder)
-    labels = {task: _labels(recipe, corpora, task) for task in recipe.tasks}
-    _check_dev(recipe, corpora)
+    tasks = task_configs(recipe, corpora, depths)
+    check_dev(recipe, corpora)
+    labels = {task: given["labels"] for task, given in tasks.items()}
     examples, lines = make_examples(recipe, corpora, tokenizer, labels=labels)
     config = HierarchicalConfig(
         encoder.config(),
-        {
-            task: {
-                "depth": depths[task],
-                "weight": options.weight,
-                "frozen": options.freeze,
-                "auxiliary": options.auxiliary,
-                "head": options.head.name,
-                "column": options.column,
-                "labels": list(labels[task]),
-                "options": _head_options(recipe, corpora, task, labels=labels[task]),
-            }
-            for task, options in recipe.tasks.items()
-        },
+        tasks,
         recipe.sharing.model_dump(),
         pooling=getattr(recipe.encoder, "pooling", "first"),
         language=recipe.language,
@@ -73,22 +62,48 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
     return Built(model, tokenizer, examples, int(examples.words.sum()), tuple(lines))
 
 
+def task_configs(
+    recipe: Recipe, corpora: Mapping[str, Corpus], depths: Mapping[str, int]
+) -> dict[str, dict[str, Any]]:
+    """What a model's config says of each task, with labels as the training data has them."""
+    found = {}
+    for task, options in recipe.tasks.items():
+        labels = _labels(recipe, corpora, task)
+        found[task] = {
+            "depth": depths[task],
+            "weight": options.weight,
+            "frozen": options.freeze,
+            "auxiliary": options.auxiliary,
+            "head": options.head.name,
+            "column": options.column,
+            "labels": list(labels),
+            "options": _head_options(recipe, corpora, task, labels=labels),
+        }
+    return found
+
+
 def _check_frozen(recipe: Recipe, encoder: Encoder) -> None:
     """Raises RecipeError when nothing would train, or depths are frozen that do not exist."""
-    below = recipe.encoder.freeze_below
+    below, first = recipe.encoder.freeze_below, recipe.encoder.freeze_from
     if below > encoder.blocks + 1:
         raise RecipeError(
             f"encoder.freeze_below is {below}, but encoder {recipe.encoder.name!r} has depths 0 to "
             f"{encoder.blocks}; {encoder.blocks + 1} freezes all of them"
         )
-    if below > encoder.blocks and all(task.freeze for task in recipe.tasks.values()):
+    if first and first >= below:
+        raise RecipeError(
+            f"encoder.freeze_from is {first}, but encoder.freeze_below is {below}; depths "
+            "freeze_from to freeze_below - 1 are frozen: raise freeze_below, or leave freeze_from "
+            "out"
+        )
+    if not first and below > encoder.blocks and all(task.freeze for task in recipe.tasks.values()):
         raise RecipeError(
             f"encoder.freeze_below is {below} and every task has freeze: true, so nothing is left "
             "to train; free a task or a depth"
         )
 
 
-def _check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> None:
+def check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> None:
     """Raises RecipeError when some, but not all, tasks that choose the best have dev data."""
     if recipe.sharing.name == "single":
         return
@@ -172,7 +187,13 @@ def make_settings(recipe: Recipe, precision: str) -> Settings:
     training = recipe.training
     same = Settings.__dataclass_fields__.keys() & type(training).model_fields.keys()
     values = {name: getattr(training, name) for name in same - {"precision"}}
-    return Settings(precision=precision, freeze_below=recipe.encoder.freeze_below, **values)
+    frozen = recipe.encoder
+    return Settings(
+        precision=precision,
+        freeze_from=frozen.freeze_from,
+        freeze_below=frozen.freeze_below,
+        **values,
+    )
 
 
 def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[str, ...]:

@@ -92,18 +92,18 @@ def train(
         changes["training.processes"] = processes
     loaded = load_recipe(recipe, changes)
     folder = Path(output or loaded.training.output or default_output(loaded))
-    _check_folder(folder, loaded, resume=resume)
+    check_folder(folder, loaded, resume=resume)
     if resume and (folder / CONFIG).exists():
-        return _finished(folder, loaded)
-    _check_processes(loaded)
-    _check_trackers(loaded)
+        return finished(folder, loaded)
+    check_means(loaded)
     corpora = open_corpora(loaded, data_dir=data_dir, splits=("train", "dev"))
     train_parts = _train_apart if loaded.sharing.name == "single" else _train_whole
     built, seconds = train_parts(loaded, corpora, folder, resume=resume, quiet=quiet)
-    return _finish(built, loaded, corpora, folder, seconds=seconds, data_dir=data_dir)
+    plain = placed(loaded, data_dir=data_dir)
+    return finish(built, loaded, corpora, folder, seconds=seconds, plain=plain)
 
 
-def _check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
+def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     """Raises RecipeError when the folder is occupied, or holds another run to resume."""
     if not resume:
         # The first process may have begun to write before another one looks.
@@ -139,6 +139,19 @@ def _train_whole(
 ) -> tuple[Built, float]:
     """One model for all tasks."""
     built = build(recipe, corpora)
+    return built, train_built(built, recipe, corpora, folder, resume=resume, quiet=quiet)
+
+
+def train_built(
+    built: Built,
+    recipe: Recipe,
+    corpora: Mapping[str, Corpus],
+    folder: Path,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> float:
+    """Trains a model on what it was built for; returns the seconds it took."""
     accelerator = _accelerator(recipe, folder)
     settings = make_settings(
         recipe, resolve_precision(recipe.training.precision, accelerator.device)
@@ -180,7 +193,7 @@ def _train_whole(
     finally:
         for tracker in accelerator.trackers:
             tracker.finish()
-    return built, history.seconds
+    return history.seconds
 
 
 def _train_apart(
@@ -238,22 +251,26 @@ def _begin(folder: Path, recipe: Recipe) -> None:
         ) from error
 
 
-def _finish(
+def finish(
     built: Built,
     recipe: Recipe,
     corpora: Mapping[str, Corpus],
     folder: Path,
     *,
     seconds: float,
-    data_dir: str | Path | None,
+    plain: Mapping[str, Any],
+    half: bool = True,
 ) -> Run:
-    """Chooses the precision of inference, scores dev and writes the model folder."""
+    """Chooses the precision of inference, scores dev and writes the model folder.
+
+    `plain` is the resolved recipe that the model remembers; `half` allows bf16 to be chosen.
+    """
     model = built.model.float()
-    model.config.recipe = placed(recipe, data_dir=data_dir)
+    model.config.recipe = dict(plain)
     splits = {split for corpus in corpora.values() for split in corpus.splits}
     scores = Scores(())
     if "dev" in splits:
-        model.config.precision, scores = _choose_precision(built, recipe, corpora)
+        model.config.precision, scores = _choose_precision(built, recipe, corpora, half=half)
     if PartialState().is_main_process:
         nlp = Annotator(model, built.tokenizer)
         card = model_card(nlp, recipe, scores, words=built.words)
@@ -273,7 +290,7 @@ def _example(nlp: Annotator, corpora: Mapping[str, Corpus]) -> Document | None:
 
 
 def _choose_precision(
-    built: Built, recipe: Recipe, corpora: Mapping[str, Corpus]
+    built: Built, recipe: Recipe, corpora: Mapping[str, Corpus], *, half: bool
 ) -> tuple[str, Scores]:
     """bf16 when it costs no task's main metric more than it may, measured on dev; else fp32.
 
@@ -282,19 +299,24 @@ def _choose_precision(
     full = score_corpora(
         Annotator(built.model, built.tokenizer, precision="fp32"), recipe, corpora, split="dev"
     )
-    if not has_bf16(built.model.device):
+    if not half or not has_bf16(built.model.device):
         return "fp32", full
-    half = score_corpora(
+    rounded = score_corpora(
         Annotator(built.model, built.tokenizer, precision="bf16"), recipe, corpora, split="dev"
     )
     for task in full.tasks:
-        for row, other in zip(full.mains(task), half.mains(task), strict=True):
+        for row, other in zip(full.mains(task), rounded.mains(task), strict=True):
             if row.score - other.score > max(0.1, 300 / row.items):
                 return "fp32", full
-    return "bf16", half
+    return "bf16", rounded
 
 
-def _finished(folder: Path, recipe: Recipe) -> Run:
+def finished(folder: Path, recipe: Recipe) -> Run:
+    """The run that lies in a folder, as it ended.
+
+    Raises:
+        ModelError: Its scores cannot be read.
+    """
     try:
         rows = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         scores = Scores(tuple(ScoreRow(**row) for row in rows))
@@ -315,6 +337,12 @@ def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
         told = {key: str(value) for key, value in flattened(resolved(recipe)).items()}
         accelerator.init_trackers((recipe.name or "hiermtl").replace("/", "-"), config=told)
     return accelerator
+
+
+def check_means(recipe: Recipe) -> None:
+    """Raises RecipeError when the processes or trackers the recipe asks for are not there."""
+    _check_processes(recipe)
+    _check_trackers(recipe)
 
 
 def _check_processes(recipe: Recipe) -> None:

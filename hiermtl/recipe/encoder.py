@@ -19,6 +19,9 @@ class EncoderOptions(Options):
     """Depths below this one are frozen: 0 freezes nothing, k freezes depths 0 to k - 1. Default:
     ours."""
 
+    freeze_from: int = Field(default=0, ge=0)
+    """The first depth that `freeze_below` freezes; those under it are trained. Default: ours."""
+
 
 class BilstmEncoder(EncoderOptions):
     """Stacked BiLSTM layers over words and their character n-grams, trained from scratch."""

@@ -134,7 +134,7 @@ def train_model(
             accelerator.print(f"passed over: {sentence}", file=sys.stderr)
     if found is not None:
         _restore(model, found)
-    freeze(model, settings.freeze_below)
+    freeze(model, settings.freeze_from, settings.freeze_below)
     model.recompute_blocks = settings.recompute_blocks
     optimizer = make_optimizer(model, settings)
     history = History()

@@ -16,12 +16,11 @@ from hiermtl.training.settings import Settings
 PEAK = "peak_lr"
 
 
-def freeze(model: HierarchicalModel, freeze_below: int) -> None:
-    """Takes the depths below `freeze_below` (0: none) and frozen heads out of training."""
-    if freeze_below > 0:
-        model.stack.embeddings.requires_grad_(False)
-    for depth in range(1, min(freeze_below, model.stack.depth + 1)):
-        model.stack.copies(depth).requires_grad_(False)
+def freeze(model: HierarchicalModel, first: int, below: int) -> None:
+    """Takes the depths `first` to `below` - 1 and frozen heads out of training."""
+    for depth in range(first, min(below, model.stack.depth + 1)):
+        part = model.stack.copies(depth) if depth else model.stack.embeddings
+        part.requires_grad_(False)
     for task in model.hierarchy:
         model.head(task.name).requires_grad_(not task.frozen)
         if task.name in model.taps:

@@ -12,7 +12,8 @@ class Settings:
     gradient norm, 0 for none. tokens_per_batch: units per optimizer step over all processes.
     accumulation: pieces a process cuts its share into. patience: evaluations without a better main
     score before stopping. evaluate_every: epochs. checkpoint_every: steps, beside the one at each
-    evaluation. recompute_blocks: activations inside blocks are made again
+    evaluation. freeze_from, freeze_below: the depths from one to below the
+    other are not trained. recompute_blocks: activations inside blocks are made again
     backwards instead of kept. flat: rows without padding.
     """
 
@@ -32,6 +33,7 @@ class Settings:
     evaluate_every: int = 1
     checkpoint_every: int | None = None
     keep_checkpoints: int = 1
+    freeze_from: int = 0
     freeze_below: int = 0
     recompute_blocks: bool = False
     flat: bool = True

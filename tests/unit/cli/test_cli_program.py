@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[3]
 COMMANDS = [
     ["train"],
     ["check"],
+    ["extend"],
     ["evaluate"],
     ["annotate"],
     ["benchmark"],

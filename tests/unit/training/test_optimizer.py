@@ -68,7 +68,7 @@ def test_a_scheme_can_ask_for_a_rate_of_its_own(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("below", [0, 1, 2, 4])
 def test_frozen_depths_are_out_of_training(below: int) -> None:
     world = fresh()
-    freeze(world.model, below)
+    freeze(world.model, 0, below)
     kept = rates(world, SETTINGS)
     for name in world.parameters():
         _, kind, *rest = name.split(".")

@@ -1,0 +1,181 @@
+"""Heads added, replaced and dropped; the others as they were, to the last bit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hiermtl.annotation import Annotator, load
+from hiermtl.commands import Run, evaluate, extend, train
+from hiermtl.errors import ModelError, RecipeError
+from hiermtl.records import Example
+from hiermtl.tokens import Collator
+from tests.unit.commands.runs import DEV, TRAIN, conllu, recipe
+
+SAMPLE = {"format": "sample", "train": 40, "dev": 15, "test": 15}
+CHUNKS: dict[str, Any] = {
+    "tasks": {"chunk": {"depth": 2}},
+    "corpora": {"sample": SAMPLE},
+    "training": {"epochs": 1, "tokens_per_batch": 150, "warmup": 1, "precision": "fp32"},
+}
+WORDS = [["Ada", "saw", "the", "brumglets", "."], ["Yes"], ["The", "old", "man", "slept"]]
+
+
+def scores(nlp: Annotator, tasks: list[str]) -> dict[str, torch.Tensor]:
+    """Every score of the tasks' heads, in fp32."""
+    encoded = nlp.tokenizer.encode(WORDS)
+    others = [name for name in encoded if name not in ("pieces", "piece_counts")]
+    examples = [
+        Example(
+            encoded["pieces"][i],
+            encoded["piece_counts"][i],
+            {name: encoded[name][i] for name in others},
+        )
+        for i in range(len(WORDS))
+    ]
+    batch = Collator(nlp.tokenizer, nlp.model.routes.depths())(examples, tasks)
+    with torch.inference_mode():
+        outputs = nlp.model(batch, tasks)
+    return {f"{task} {name}": s for task in tasks for name, s in outputs[task].scores.items()}
+
+
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
+
+
+def test_a_task_is_added_and_the_others_are_the_same_bit_for_bit(run: Run, tmp_path: Path) -> None:
+    found = extend(run.folder, CHUNKS, output=tmp_path / "new", quiet=True)
+    old, new = load(run.folder, precision="fp32"), load(tmp_path / "new", precision="fp32")
+    assert set(new.tasks) == {*old.tasks, "chunk"}
+    assert same(scores(old, list(old.tasks)), scores(new, list(old.tasks)))
+    assert found.scores.tasks == ("chunk",)
+    start = old.model.state_dict()
+    for name, value in new.model.state_dict().items():
+        if not name.startswith("heads.chunk."):
+            assert torch.equal(value, start[name]), name
+    config = json.loads((tmp_path / "new" / "config.json").read_text())
+    assert not any(task["frozen"] for task in config["tasks"].values())
+    again = evaluate(tmp_path / "new")
+    assert set(again.tasks) == set(new.tasks)
+    before = {(row.task, row.metric): row.items for row in evaluate(run.folder)}
+    assert {(r.task, r.metric): r.items for r in again if r.task != "chunk"} == before
+
+
+def test_an_encoder_that_is_trained_moves_the_others(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The control; the depths below are frozen as the recipe says."""
+    extend(
+        run.folder,
+        CHUNKS,
+        output=tmp_path / "new",
+        overrides={"encoder.freeze_below": 2, "training.lr": 0.01},
+    )
+    old, new = load(run.folder, precision="fp32"), load(tmp_path / "new", precision="fp32")
+    assert same(scores(old, ["upos"]), scores(new, ["upos"]))
+    assert not same(scores(old, ["dep"]), scores(new, ["dep"]))
+    said = capsys.readouterr().err
+    assert "dep: blocks below it are trained, so what it says may change" in said
+    assert "upos: blocks" not in said
+    heads = {n: p for n, p in old.model.state_dict().items() if n.startswith("heads.")}
+    now = new.model.state_dict()
+    assert all(torch.equal(now[name], value) for name, value in heads.items())
+
+
+def test_a_task_is_replaced_and_others_dropped(run: Run, tmp_path: Path) -> None:
+    files = {"format": "conllu", "train": conllu(tmp_path / "t.conllu", TRAIN)}
+    given = {
+        **CHUNKS,
+        "tasks": {"upos": {"depth": 2}},
+        "corpora": {"own": {**files, "dev": conllu(tmp_path / "d.conllu", DEV)}},
+    }
+    extend(run.folder, given, output=tmp_path / "new", drop=["ner"], quiet=True)
+    new = load(tmp_path / "new", precision="fp32")
+    assert set(new.tasks) == {"upos", "dep"}
+    assert new.hierarchy["upos"].depth == 2
+    assert new.model.head("upos").labels == ("ADV", "NOUN", "PROPN", "VERB")
+    old = load(run.folder, precision="fp32")
+    assert same(scores(old, ["dep"]), scores(new, ["dep"]))
+    rows = {(row.task, row.data) for row in evaluate(tmp_path / "new")}
+    assert rows == {("upos", "own"), ("dep", "sample")}
+
+
+def test_tasks_are_dropped_without_training(run: Run, tmp_path: Path) -> None:
+    """Blocks that only they needed go with them."""
+    found = extend(run.folder, drop=["dep", "ner"], output=tmp_path / "new")
+    assert len(found.scores) == 0
+    new, old = load(tmp_path / "new", precision="fp32"), load(run.folder, precision="fp32")
+    assert new.tasks == ("upos",)
+    assert new.model.stack.depth == 1
+    assert same(scores(old, ["upos"]), scores(new, ["upos"]))
+    assert evaluate(tmp_path / "new").tasks == ("upos",)
+
+
+def test_a_run_that_extends_is_resumed(run: Run, tmp_path: Path) -> None:
+    options = {"training.epochs": 2}
+    one = extend(run.folder, CHUNKS, output=tmp_path / "new", quiet=True, overrides=options)
+    again = extend(
+        run.folder, CHUNKS, output=tmp_path / "new", quiet=True, overrides=options, resume=True
+    )
+    assert again.scores.rows == one.scores.rows
+    with pytest.raises(RecipeError, match=r"the run in .*new extends .* without dropping a task"):
+        extend(
+            run.folder,
+            CHUNKS,
+            output=tmp_path / "new",
+            drop=["ner"],
+            overrides=options,
+            resume=True,
+        )
+    with pytest.raises(RecipeError, match="is occupied"):
+        extend(run.folder, CHUNKS, output=tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({}, {"drop": ["nre"]}, "no task 'nre' to drop; it has upos.*did you mean 'ner'"),
+        ({"encoder": {"name": "bilstm", "layers": 2}}, {}, None),
+        ({"encoder": "some/model"}, {}, "encoder.name is 'some/model', but the model's encoder is"),
+        ({"sharing": "hard", "tasks": {"chunk": {}}}, {}, "sharing is 'hard', but the model's is"),
+        ({"tasks": {"chunk": {"depth": 3}}}, {}, "tasks.chunk.depth is 3"),
+        (
+            {"corpora": {"sample": {**SAMPLE, "seed": 5}}},
+            {},
+            "corpora.sample is another corpus in the recipe of the model",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused(
+    run: Run, tmp_path: Path, changes: dict[str, Any], options: dict[str, Any], message: str | None
+) -> None:
+    given = {**CHUNKS, **changes}
+    if message is None:
+        extend(run.folder, given, output=tmp_path / "new", quiet=True, **options)
+        return
+    with pytest.raises((RecipeError, ModelError), match=message):
+        extend(run.folder, given, output=tmp_path / "new", quiet=True, **options)
+
+
+def test_there_must_be_something_to_do_and_left(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="there is nothing to do"):
+        extend(run.folder, output=tmp_path / "new")
+    with pytest.raises(RecipeError, match="no task is left without dep, ner and upos"):
+        extend(run.folder, drop=["upos", "dep", "ner"], output=tmp_path / "new")
+    with pytest.raises(RecipeError, match="name the folder of the new model with -o"):
+        extend(run.folder, drop=["upos"])
+
+
+def test_a_model_of_single_tasks_has_no_encoder_for_a_new_one(tmp_path: Path) -> None:
+    options = {"training.max_steps": 1}
+    tasks = {"upos": {}, "ner": {}}
+    base = train(
+        recipe(sharing="single", tasks=tasks), output=tmp_path / "base", quiet=True, **options
+    )
+    given = {**CHUNKS, "tasks": {"chunk": {}}}
+    with pytest.raises(RecipeError, match=r"sharing 'single' needs weights of its own for a new"):
+        extend(base.folder, given, output=tmp_path / "new", quiet=True)
+    extend(base.folder, drop=["ner"], output=tmp_path / "less")
+    assert load(tmp_path / "less").tasks == ("upos",)
