@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
+from hiermtl.encoders.bert import BertEncoder
 from hiermtl.errors import ModelError
 from hiermtl.model import HierarchicalModel
 from hiermtl.records import Batch, Layout
@@ -68,19 +69,10 @@ class Library(nn.Module):
         config = bert_config(model)
         config.num_hidden_layers = depth
         self.bert = BertModel(config, add_pooling_layer=False)
-        own: Any = model.stack.embedding(SHARED)
-        embeddings: Any = self.bert.embeddings
-        for source, target in (
-            (own.pieces, embeddings.word_embeddings),
-            (own.positions, embeddings.position_embeddings),
-            (own.segments, embeddings.token_type_embeddings),
-            (own.norm, embeddings.LayerNorm),
-        ):
-            target.load_state_dict(source.state_dict())
-        for k in range(depth):
-            state = model.stack.block(k + 1, SHARED).state_dict()
-            layer = {name: value for name, value in state.items() if not name.startswith("extra.")}
-            self.bert.encoder.layer[k].load_state_dict(layer)
+        for k in range(depth + 1):
+            own: Any = model.stack.block(k, SHARED) if k else model.stack.embedding(SHARED)
+            for name, part in BertEncoder.parts(self.bert, k).items():
+                part.load_state_dict(own.parts[name].state_dict())
 
     def forward(self, rows: "Rows") -> Tensor:
         """(units, width) of the last layer; the rows must be padded."""

@@ -252,9 +252,11 @@ def test_bf16_may_cost_a_tenth_of_a_point_or_three_items(
     monkeypatch.setattr(room, "Annotator", lambda *_, precision: precision)
     monkeypatch.setattr(room, "score_corpora", lambda nlp, *_, **__: scores[nlp])
     monkeypatch.setattr(room, "has_bf16", lambda _: True)
-    assert room._choose_precision(built, Any, {}) == (chosen, scores[chosen])
+    assert room._choose_precision(built, Any, {}, half=True) == (chosen, scores[chosen])
     monkeypatch.setattr(room, "has_bf16", lambda _: False)
-    assert room._choose_precision(built, Any, {}) == ("fp32", scores["fp32"])
+    assert room._choose_precision(built, Any, {}, half=True) == ("fp32", scores["fp32"])
+    monkeypatch.setattr(room, "has_bf16", lambda _: True)
+    assert room._choose_precision(built, Any, {}, half=False) == ("fp32", scores["fp32"])
 
 
 def test_the_chosen_precision_is_in_the_config(tmp_path: Path, monkeypatch: Any) -> None:
