@@ -1,5 +1,6 @@
 """Whole files and folders: read, annotated and written at constant memory."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -158,9 +159,9 @@ def _plan(
         raise RecipeError(
             f"output format {format!r}; allowed are {listing(SUFFIXES)}{nearest(format, SUFFIXES)}"
         )
-    if source != STANDARD and not Path(source).exists():
+    if source != STANDARD and not os.path.exists(source):
         raise DataError("no such file or folder; name one, or - for standard input", source)
-    if source != STANDARD and Path(source).is_dir():
+    if source != STANDARD and os.path.isdir(source):
         return _plan_folder(Path(source), output, format=format)
     given = _source_format(source, source_format)
     _check_target(source, output)

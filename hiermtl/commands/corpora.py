@@ -55,9 +55,9 @@ def placed(recipe: Recipe, *, data_dir: str | Path | None = None) -> dict[str, A
     given = os.fspath(data_dir) if data_dir is not None else os.environ.get(VARIABLE)
 
     def place(file: str) -> str:
-        if Path(file).is_absolute() or (given and (Path(given) / file).is_file()):
+        if Path(file).is_absolute() or (given and os.path.isfile(Path(given) / file)):
             return file
-        found = (folder / file for folder in recipe.folders if (folder / file).is_file())
+        found = (folder / file for folder in recipe.folders if os.path.isfile(folder / file))
         return next((str(path.absolute()) for path in found), file)
 
     for corpus in plain["corpora"].values():

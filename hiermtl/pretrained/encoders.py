@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def find_encoder(name: str) -> Path:
     if name.startswith(_PREFIX):
         return _in_package(name)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
     try:
         return fetch(name, revision=None, looked=[f"a folder ({folder.absolute()})"])

@@ -1,5 +1,6 @@
 """Names of models to folders: a folder, a model shipped with the package, a model of the hub."""
 
+import os
 import re
 from pathlib import Path
 
@@ -18,9 +19,9 @@ def find_model(name: str | Path, *, revision: str | None = None) -> Path:
         ModelError: Nothing of that name is found; the message lists what was looked for.
     """
     path = Path(name).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):
         return path
-    if path.exists():
+    if os.path.exists(path):
         raise ModelError(f"{name} is a file; name the folder of the model")
     shipped = sorted(folder.name for folder in SHIPPED.glob("*") if folder.is_dir())
     if str(name) in shipped:

@@ -33,7 +33,7 @@ def recipe_path(name: str) -> Path:
     """File of a shipped recipe. Raises RecipeError with near names when there is none."""
     folder = recipes_folder()
     path = (folder / f"{name}{_SUFFIX}").resolve()
-    if path.is_relative_to(folder.resolve()) and path.is_file():
+    if path.is_relative_to(folder.resolve()) and os.path.isfile(path):
         return path
     names = _names(folder)
     near = nearest(name, names)

@@ -20,7 +20,7 @@ def data_file(file: str, recipe: Recipe, *, data_dir: str | os.PathLike[str] | N
     folders = [*([Path(given)] if given else []), *recipe.folders]
     tried = [Path(file)] if Path(file).is_absolute() else [folder / file for folder in folders]
     for path in tried:
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     places = ", ".join(str(path) for path in tried) or "nowhere"
     hint = (

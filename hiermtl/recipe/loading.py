@@ -82,7 +82,7 @@ def _from_file(recipe: str | os.PathLike[str], folder: Path) -> _Source:
     text = os.fspath(recipe)
     if not isinstance(recipe, str) or text.endswith(_SUFFIXES):
         path = folder / text
-        if not path.exists():
+        if not os.path.exists(path):
             raise RecipeError(
                 f"there is no file {str(path)!r}; give an existing file, or the name of a shipped "
                 "recipe (`hiermtl recipes list` shows them)"
