@@ -78,6 +78,15 @@ def test_the_quickstart_takes_three_minutes_at_most_and_prints_what_the_readme_s
     assert took < 180, f"the quickstart took {took:.0f} s"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_quickstart_learns_other_samples_too(tmp_path: Path, seed: int) -> None:
+    run("train", "quickstart", "-q", f"corpora.sample.seed={seed}", folder=tmp_path)
+    on_test = rows(run("evaluate", "runs/quickstart", "--split", "test", folder=tmp_path))
+    for key, least in AT_LEAST.items():
+        assert on_test[key] >= least, (key, on_test[key])
+
+
 def test_the_comparison_sees_a_changed_score_and_a_missing_row() -> None:
     table = "    1      1  upos   accuracy   96.95   3316\n                     f1   95.27   1633\n"
     assert rows(table) == {("upos", "accuracy"): 96.95, ("upos", "f1"): 95.27}

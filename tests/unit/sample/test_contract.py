@@ -264,8 +264,11 @@ def test_the_word_alone_does_not_give_the_entity(seed: int) -> None:
     assert span_f1([s.entity_tags for s in test], [tagger(s) for s in test]) <= 60
 
 
-def test_the_word_and_its_shape_do_not_give_the_entity() -> None:
-    train, test = splits(0)
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])]
+)
+def test_the_word_and_its_shape_do_not_give_the_entity(seed: int) -> None:
+    train, test = splits(seed)
     found = score(
         train,
         test,
