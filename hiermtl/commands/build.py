@@ -130,10 +130,12 @@ def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder
         hidden = options.word_dropout if dropout is None else dropout
         return encoder_source(options.name, dropout=dropout, word_dropout=hidden, casing=casing)
     assert isinstance(options, BilstmEncoder)
-    train = (
-        sentence.words for corpus in corpora.values() for sentence in corpus.sentences("train")
-    )
-    vocabulary = WordTokenizer.count_words(train, options.min_count)
+    vocabulary: tuple[str, ...] = ()
+    if options.word_width:
+        train = (
+            sentence.words for corpus in corpora.values() for sentence in corpus.sentences("train")
+        )
+        vocabulary = WordTokenizer.count_words(train, options.min_count)
     tokenizer = WordTokenizer(vocabulary, options.ngram_buckets, sizes=options.ngram_sizes)
     given: dict[str, Any] = {
         "layers": options.layers,

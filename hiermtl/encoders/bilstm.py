@@ -32,7 +32,10 @@ DEFAULTS: dict[str, Any] = {
 
 
 class WordEmbedding(Embedding):
-    """A word's own vector beside the mean vector of its character n-grams."""
+    """A word's own vector beside the mean vector of its character n-grams.
+
+    With a word width of 0 there are n-grams alone, and no word form is part of the model.
+    """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Tables start normal with spread 0.1.
@@ -41,19 +44,24 @@ class WordEmbedding(Embedding):
         """
         super().__init__()
         self.word_dropout: float = config["word_dropout"]
-        self.words = nn.Embedding(config["vocabulary"] + 1, config["word_width"])
+        self.words: nn.Embedding | None = None
+        if config["word_width"]:
+            self.words = nn.Embedding(config["vocabulary"] + 1, config["word_width"])
+            nn.init.normal_(self.words.weight, std=0.1)
         self.ngrams = nn.EmbeddingBag(config["buckets"], config["ngram_width"], mode="mean")
         self.dropout = Dropout(config["dropout"])
-        for table in (self.words, self.ngrams):
-            nn.init.normal_(table.weight, std=0.1)
+        nn.init.normal_(self.ngrams.weight, std=0.1)
 
     def forward(self, inputs: Mapping[str, Tensor], layout: Layout) -> Tensor:
         """Shapes: `ids`, `ngram_starts` (units,), `ngrams` (all,) to (units, both widths)."""
-        ids = inputs["ids"]
+        ids, ngrams = inputs["ids"], self.ngrams(inputs["ngrams"], inputs["ngram_starts"])
+        kept: Tensor | None = None
         if self.training and self.word_dropout:
             kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
-            ids = ids * kept
-        words, ngrams = self.words(ids), self.ngrams(inputs["ngrams"], inputs["ngram_starts"])
+        if self.words is None:
+            # What is hidden is all there is of the word.
+            return self.dropout(ngrams if kept is None else ngrams * kept.unsqueeze(-1))
+        words = self.words(ids if kept is None else ids * kept)
         return self.dropout(torch.cat([words, ngrams], dim=-1))
 
 

@@ -35,8 +35,9 @@ class BilstmEncoder(EncoderOptions):
     hidden: int = Field(default=256, ge=1)
     """Units per direction, so that states are twice as wide. Default: ours, for a CPU."""
 
-    word_width: int = Field(default=100, ge=1)
-    """Numbers per word vector. Default: Hashimoto et al. (2017)."""
+    word_width: int = Field(default=100, ge=0)
+    """Numbers per word vector; with 0 words are read through their n-grams only, and no word form
+    is part of the model. Default: Hashimoto et al. (2017)."""
 
     ngram_width: int = Field(default=100, ge=1)
     """Numbers per character n-gram vector. Default: Hashimoto et al. (2017)."""
@@ -52,7 +53,8 @@ class BilstmEncoder(EncoderOptions):
     Default: ours."""
 
     word_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of training words whose own vector is dropped, n-grams kept. Default: ours."""
+    """Share of training words whose own vector is dropped, n-grams kept; where words have no vector
+    of their own, the n-grams are. Default: ours."""
 
     @classmethod
     def about_key(cls, key: str, values: Mapping[str, object]) -> str | None:

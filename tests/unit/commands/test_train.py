@@ -421,3 +421,14 @@ def test_one_layer_is_not_learnt_as_scripts_and_as_labels(tmp_path: Path) -> Non
     }
     with pytest.raises(RecipeError, match=r"tasks lemma and form read the layer 'lemma', some as"):
         train(recipe(tasks=tasks), output=tmp_path / "run", quiet=True)
+
+
+def test_a_model_without_word_vectors_holds_no_word(tmp_path: Path) -> None:
+    encoder = {**recipe()["encoder"], "word_width": 0}
+    found = train(
+        recipe(encoder=encoder), output=tmp_path / "run", quiet=True, **{"training.max_steps": 1}
+    )
+    words = json.loads((found.folder / "words.json").read_text(encoding="utf-8"))
+    assert words["vocabulary"] == []
+    assert not any(".words." in name for name in load_file(found.folder / "model.safetensors"))
+    assert found.load()("Ada slept.").tags("upos")

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 from hiermtl.encoders import BiLstmEncoder, encoder_from_config
 from hiermtl.encoders.bilstm import BiLstmBlock, TimeSteps, WordEmbedding
-from hiermtl.records import Batch, Layout
+from hiermtl.records import Batch, Example, Layout
 from hiermtl.tokens import Collator, WordTokenizer
 from tests.worlds import make_encoder, make_world, randomise
 
@@ -225,3 +225,29 @@ def test_a_config_makes_the_same_encoder_again() -> None:
     assert again.config() == encoder.config()
     assert again.widths == encoder.widths == (5, 8, 8)
     assert again.limit is None
+
+
+def test_without_word_vectors_there_are_ngrams_alone() -> None:
+    """And hiding a word hides its n-grams; no word form is kept."""
+    tokenizer = WordTokenizer((), 50, sizes=(2,))
+    encoder = BiLstmEncoder(
+        layers=1, hidden=4, word_width=0, ngram_width=5, buckets=50, word_dropout=0.5, dropout=0.0
+    )
+    assert encoder.widths == (5, 8)
+    encoded = tokenizer.encode([["abc", "de"] * 20])
+    arrays = {name: encoded[name][0] for name in tokenizer.features}
+    example = Example(arrays.pop("pieces"), arrays.pop("piece_counts"), arrays)
+    batch = Collator(tokenizer, {})([example], [])
+    embedding = encoder.embedding()
+    assert isinstance(embedding, WordEmbedding)
+    assert embedding.words is None
+    whole = embedding.eval()(batch.inputs, batch.layout)
+    assert whole.abs().sum(-1).min() > 0
+    torch.manual_seed(0)
+    hidden = embedding.train()(batch.inputs, batch.layout)
+    gone = hidden.abs().sum(-1) == 0
+    assert 8 < int(gone.sum()) < 32
+    assert torch.equal(hidden[~gone], whole[~gone])
+    again = encoder_from_config(encoder.config()).embedding()
+    assert isinstance(again, WordEmbedding)
+    assert again.words is None
