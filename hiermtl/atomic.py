@@ -24,23 +24,22 @@ def written_whole(path: str | Path) -> Iterator[BinaryIO]:
         RunError: It cannot be written, for lack of permission or of space.
     """
     place = Path(path).resolve()
-    if not place.parent.is_dir():
+    if not os.path.isdir(place.parent):
         raise RecipeError(
             f"{path}: the folder {place.parent} does not exist; make it, or name another"
         )
-    if place.is_dir():
+    if os.path.isdir(place):
         raise RecipeError(f"{path}: cannot be written (it is a folder); name a file in it")
-    if place.exists() and not place.is_file():
-        with place.open("wb") as file:
-            yield file
-        return
-    beside = place.with_name(f".{place.name[:100]}.{secrets.token_hex(4)}.tmp")
+    special = os.path.exists(place) and not os.path.isfile(place)
+    beside = place if special else place.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with beside.open("xb") as file:
+        with beside.open("wb" if special else "xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, place)
+            if not special:
+                os.fsync(file.fileno())
+        if not special:
+            os.replace(beside, place)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         # Other errors are those of the block, about files it reads.
@@ -53,7 +52,8 @@ def written_whole(path: str | Path) -> Iterator[BinaryIO]:
             f"{path}: cannot be written ({reason}); {remedy}, or name another file"
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        if not special:
+            beside.unlink(missing_ok=True)
 
 
 def write_whole(path: str | Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """From a recipe to a tokenizer, an encoder, a model and examples to train on."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.pretrained import encoder_source
 from hiermtl.recipe import Recipe, resolve_depths
 from hiermtl.recipe.encoder import BilstmEncoder, PretrainedEncoder
+from hiermtl.recipe.tasks import TaskOptions
 from hiermtl.tokens import Tokenizer, WordTokenizer
 from hiermtl.training import Settings
 from hiermtl.training.examples import ChainedExamples
@@ -46,7 +48,7 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
     """
     encoder, tokenizer = make_encoder(recipe, corpora)
     depths = resolve_depths(recipe, encoder.blocks)
-    _check_frozen(recipe, encoder)
+    check_frozen(recipe, encoder.blocks)
     tasks = task_configs(recipe, corpora, depths)
     check_dev(recipe, corpora)
     labels = {task: given["labels"] for task, given in tasks.items()}
@@ -82,13 +84,13 @@ def task_configs(
     return found
 
 
-def _check_frozen(recipe: Recipe, encoder: Encoder) -> None:
+def check_frozen(recipe: Recipe, blocks: int) -> None:
     """Raises RecipeError when nothing would train, or depths are frozen that do not exist."""
     below, first = recipe.encoder.freeze_below, recipe.encoder.freeze_from
-    if below > encoder.blocks + 1:
+    if below > blocks + 1:
         raise RecipeError(
             f"encoder.freeze_below is {below}, but encoder {recipe.encoder.name!r} has depths 0 to "
-            f"{encoder.blocks}; {encoder.blocks + 1} freezes all of them"
+            f"{blocks}; {blocks + 1} freezes all of them"
         )
     if first and first >= below:
         raise RecipeError(
@@ -96,7 +98,7 @@ def _check_frozen(recipe: Recipe, encoder: Encoder) -> None:
             "freeze_from to freeze_below - 1 are frozen: raise freeze_below, or leave freeze_from "
             "out"
         )
-    if not first and below > encoder.blocks and all(task.freeze for task in recipe.tasks.values()):
+    if not first and below > blocks and all(task.freeze for task in recipe.tasks.values()):
         raise RecipeError(
             f"encoder.freeze_below is {below} and every task has freeze: true, so nothing is left "
             "to train; free a task or a depth"
@@ -127,7 +129,8 @@ def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder
     options, dropout = recipe.encoder, recipe.training.dropout
     if isinstance(options, PretrainedEncoder):
         casing = None if options.casing == "auto" else options.casing
-        hidden = options.word_dropout if dropout is None else dropout
+        # A rate that is off stays off: hiding words is no noise on numbers.
+        hidden = options.word_dropout if dropout is None or not options.word_dropout else dropout
         return encoder_source(options.name, dropout=dropout, word_dropout=hidden, casing=casing)
     assert isinstance(options, BilstmEncoder)
     vocabulary: tuple[str, ...] = ()
@@ -175,11 +178,12 @@ def make_examples(
                 "read as its unknown piece"
             )
     examples = ChainedExamples(parts, limit=recipe.training.max_examples)
-    for task in recipe.tasks:
+    for task, options in recipe.tasks.items():
         if not examples.items[task].sum():
             raise DataError(
                 f"no training word carries a label for task {task!r}; check tasks.{task}.corpus, "
                 f"tasks.{task}.column and training.max_examples"
+                + (f", or lower tasks.{task}.head.min_count" if _least(options) > 1 else "")
             )
     return examples, lines
 
@@ -201,12 +205,12 @@ def make_settings(recipe: Recipe, precision: str) -> Settings:
 def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[str, ...]:
     """The labels a task has in the training data of its corpora, sorted."""
     column = recipe.tasks[task].column
-    least = getattr(recipe.tasks[task].head, "min_count", 1)
-    found: set[str] = set()
+    found: Counter[str] = Counter()
     kinds = set()
     for name, tasks in layers_of(recipe).items():
         if task in tasks:
-            found.update(corpora[name].inventory(column, least=least))
+            corpus = corpora[name]
+            found.update(dict(zip(corpus.inventory(column), corpus.counts[column], strict=False)))
             kinds.add(corpora[name].layers[column])
     head = HEADS[recipe.tasks[task].head.name]
     if kinds != {head.layer}:
@@ -214,7 +218,13 @@ def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[s
             f"tasks.{task}.head is {head.kind!r}, which learns from {head.layer}, but layer "
             f"{column!r} holds {' and '.join(sorted(kinds))}; choose another head or column"
         )
-    return tuple(sorted(found))
+    least = _least(recipe.tasks[task])
+    return tuple(sorted(label for label, count in found.items() if count >= least))
+
+
+def _least(options: TaskOptions) -> int:
+    """On how many training words a label must stand to be learnt."""
+    return getattr(options.head, "min_count", 1)
 
 
 def _head_options(

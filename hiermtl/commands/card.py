@@ -5,8 +5,11 @@ from hiermtl.evaluation import Scores
 from hiermtl.recipe import Recipe, corpora_of
 
 
-def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int) -> str:
-    """A card in the hub's form. Scores name split, scorer, dtype and seed."""
+def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int | None) -> str:
+    """A card in the hub's form. Scores name split, scorer, dtype and seed.
+
+    `words` are those of the training that made the model, `None` if there was none.
+    """
     config = nlp.model.config
     used = sorted({name for task in recipe.tasks for name in corpora_of(recipe, task)})
     licences = {name: recipe.corpora[name].licence for name in used}
@@ -21,8 +24,12 @@ def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int) ->
         "",
         recipe.description,
         "",
-        f"One encoder (`{recipe.encoder.name}`), sharing `{config.sharing['name']}`, trained on "
-        f"{words:,} words with seed {recipe.training.seed}.",
+        f"One encoder (`{recipe.encoder.name}`), sharing `{config.sharing['name']}`"
+        + (
+            "."
+            if words is None
+            else f", trained on {words:,} words with seed {recipe.training.seed}."
+        ),
         "",
         "| level | depth | task | head | labels |",
         "|---|---|---|---|---|",

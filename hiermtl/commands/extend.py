@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-
-from hiermtl.atomic import write_whole
-from hiermtl.commands.build import Built, check_dev, make_examples, task_configs
+from hiermtl.annotation import Annotator
+from hiermtl.commands.build import Built, check_dev, check_frozen, make_examples, task_configs
+from hiermtl.commands.card import model_card
 from hiermtl.commands.corpora import open_corpora, placed
 from hiermtl.commands.train import (
     CONFIG,
     Run,
+    begin,
     check_folder,
     check_means,
     finish,
@@ -20,13 +20,12 @@ from hiermtl.commands.train import (
     train_built,
 )
 from hiermtl.corpus.build import Corpus
+from hiermtl.encoders import PRETRAINED
 from hiermtl.errors import ModelError, RecipeError, listing, nearest
 from hiermtl.evaluation import Scores
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
-from hiermtl.pretrained import load_model, read_card, save_model
-from hiermtl.pretrained.finding import find_model
-from hiermtl.recipe import Recipe, corpora_of, load_recipe, resolve_depths
-from hiermtl.recipe.encoder import EncoderOptions
+from hiermtl.pretrained import load_model, save_model
+from hiermtl.recipe import Recipe, corpora_of, default_output, load_recipe, resolve_depths
 from hiermtl.tokens import Tokenizer
 
 BASE = "extends.json"
@@ -47,8 +46,8 @@ def extend(
     """Adds the tasks of a recipe to a trained model, or takes them in the place of its own.
 
     Encoder, sharing and language are the model's. The other tasks' heads are kept as they are; and
-    so is the encoder, unless the recipe sets `encoder.freeze_below`: then it trains from there on,
-    and what the other tasks say may change.
+    so is the encoder, unless the recipe sets `encoder.freeze_below` or `encoder.freeze_from`: then
+    the other depths are trained, and what the other tasks say may change.
 
     Args:
         model: A model folder, a shipped name or a hub id.
@@ -69,10 +68,10 @@ def extend(
     base, tokenizer = load_model(model)
     dropped = _dropped(base, drop)
     if recipe is None:
-        return _only_drop(model, base, tokenizer, dropped=dropped, output=output)
+        return _only_drop(base, tokenizer, dropped=dropped, output=output)
     before = _recipe_of(base)
     loaded = _loaded(recipe, {**(overrides or {}), **settings}, before, base.stack.depth)
-    folder = Path(output or loaded.training.output or f"runs/{(loaded.name or 'extended')}")
+    folder = Path(output or loaded.training.output or default_output(loaded))
     check_folder(folder, loaded, resume=resume)
     about = {"model": str(model), "drop": sorted(dropped)}
     if resume:
@@ -82,16 +81,24 @@ def extend(
     check_means(loaded)
     corpora = open_corpora(loaded, data_dir=data_dir, splits=("train", "dev"))
     built, kept = _extended(base, tokenizer, loaded, corpora, dropped=dropped)
-    if PartialState().is_main_process:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / BASE, json.dumps(about, indent=2))
+    plain = _merged(before, loaded, kept, data_dir=data_dir)
+    about_all = load_recipe(plain)
+    begin(folder, loaded, beside={BASE: json.dumps(about, indent=2)})
     seconds = train_built(built, loaded, corpora, folder, resume=resume, quiet=quiet)
     for task, frozen in kept.items():
         built.model.config.tasks[task]["frozen"] = frozen
-    plain = _merged(before, loaded, kept, data_dir=data_dir)
-    # Where bf16 cost the other tasks too much, it still does.
-    half = base.config.precision == "bf16"
-    return finish(built, loaded, corpora, folder, seconds=seconds, plain=plain, half=half)
+    # What bf16 costs the kept tasks was measured on the encoder as it was.
+    half = base.config.precision == "bf16" and not _moving(built.model, loaded, kept)
+    return finish(
+        built,
+        loaded,
+        corpora,
+        folder,
+        seconds=seconds,
+        plain=plain,
+        half=half,
+        about=about_all,
+    )
 
 
 def _dropped(base: HierarchicalModel, drop: Iterable[str]) -> list[str]:
@@ -125,41 +132,37 @@ def _loaded(
     before: Recipe,
     blocks: int,
 ) -> Recipe:
-    """The recipe with encoder, sharing and language of the model; frozen unless it says otherwise.
+    """The recipe over encoder, sharing and language of the model; frozen unless it says otherwise.
 
     Raises:
-        RecipeError: It is malformed, or names another encoder or another sharing.
+        RecipeError: It is malformed, or has another encoder, sharing or language.
     """
-    shared = {**changes, "sharing": before.sharing.model_dump(mode="json")}
-    try:
-        stated = load_recipe(recipe, changes)
-    except RecipeError:
-        # A depth that is missing may be one that the model's sharing does not ask for.
-        return _taken_over(load_recipe(recipe, shared), before, blocks)
-    if "sharing" in stated.model_fields_set and stated.sharing != before.sharing:
-        raise RecipeError(
-            f"sharing is {stated.sharing.name!r}, but the model's is {before.sharing.name!r}; "
-            "leave it out"
-        )
-    return _taken_over(load_recipe(recipe, shared), before, blocks)
-
-
-def _taken_over(recipe: Recipe, before: Recipe, blocks: int) -> Recipe:
-    given = recipe.encoder.model_fields_set
-    named = "encoder" in recipe.model_fields_set and "name" in given
-    if named and recipe.encoder.name != before.encoder.name:
-        raise RecipeError(
-            f"encoder.name is {recipe.encoder.name!r}, but the model's encoder is "
-            f"{before.encoder.name!r}; leave the name out"
-        )
-    kept = {"freeze_from", "freeze_below"} & given
-    frozen = {name: getattr(recipe.encoder, name) for name in kept}
-    if "freeze_below" not in frozen:
-        frozen["freeze_below"] = blocks + 1
-    encoder: EncoderOptions = before.encoder.model_copy(update=frozen)
-    update = {"encoder": encoder, "language": before.language}
-    copy = recipe.model_copy(update=update)
-    return copy.located(recipe.source, recipe.folders)
+    free = {"freeze_from": 0, "freeze_below": blocks + 1}
+    own = before.model_dump(mode="json")
+    under = {
+        "encoder": {**own["encoder"], **free},
+        "sharing": own["sharing"],
+        "language": own["language"],
+    }
+    if isinstance(recipe, Recipe):
+        recipe = recipe.model_dump(mode="json", exclude_unset=True)
+    loaded = load_recipe(recipe, changes, under=under)
+    now = loaded.model_dump(mode="json")
+    given, kept = ({**of["encoder"], **free} for of in (now, own))
+    for key, value in given.items():
+        if kept.get(key) != value:
+            raise RecipeError(
+                f"encoder.{key} is {value!r}, but the model's encoder has "
+                f"{kept.get(key, 'no such key')!r}; only freeze_from and freeze_below can be set "
+                "here"
+            )
+    for key in ("sharing", "language"):
+        if now[key] != own[key]:
+            shown = [of[key]["name"] if key == "sharing" else of[key] for of in (now, own)]
+            raise RecipeError(
+                f"{key} is {shown[0]!r}, but the model's is {shown[1]!r}; leave it out"
+            )
+    return loaded
 
 
 def _extended(
@@ -173,6 +176,7 @@ def _extended(
     """The model with its new heads, and the kept tasks with whether their heads were frozen."""
     config = base.config
     depths = resolve_depths(recipe, base.stack.depth)
+    check_frozen(recipe, base.stack.depth)
     tasks = task_configs(recipe, corpora, depths)
     check_dev(recipe, corpora)
     gone = {*dropped, *tasks}
@@ -180,18 +184,31 @@ def _extended(
     labels = {task: given["labels"] for task, given in tasks.items()}
     examples, lines = make_examples(recipe, corpora, tokenizer, labels=labels)
     frozen = {task: {**given, "frozen": True} for task, given in kept.items()}
-    model = _with_weights(base, {**frozen, **tasks}, new=set(tasks), seed=recipe.training.seed)
-    below, first = recipe.encoder.freeze_below, recipe.encoder.freeze_from
-    moving = {depth for depth in range(base.stack.depth + 1) if depth < first or depth >= below}
-    for task in kept:
-        if moving & {depth for depth, _ in model.routes[task].raw}:
-            lines.append(f"{task}: blocks below it are trained, so what it says may change")
+    training = recipe.training
+    encoder = _with_dropout(config.encoder, training.dropout)
+    model = _with_weights(
+        base, {**frozen, **tasks}, new=set(tasks), seed=training.seed, encoder=encoder
+    )
+    for task in _moving(model, recipe, kept):
+        lines.append(f"{task}: blocks below it are trained, so what it says may change")
     built = Built(model, tokenizer, examples, int(examples.words.sum()), tuple(lines))
     return built, {task: bool(given.get("frozen")) for task, given in kept.items()}
 
 
+def _moving(model: HierarchicalModel, recipe: Recipe, tasks: Iterable[str]) -> list[str]:
+    """The tasks that stand on depths that are trained."""
+    below, first = recipe.encoder.freeze_below, recipe.encoder.freeze_from
+    free = {depth for depth in range(model.stack.depth + 1) if depth < first or depth >= below}
+    return [task for task in tasks if free & {depth for depth, _ in model.routes[task].raw}]
+
+
 def _with_weights(
-    base: HierarchicalModel, tasks: Mapping[str, Any], *, new: set[str], seed: int
+    base: HierarchicalModel,
+    tasks: Mapping[str, Any],
+    *,
+    new: set[str],
+    seed: int,
+    encoder: Mapping[str, Any],
 ) -> HierarchicalModel:
     """A model of these tasks with the weights of another, where it has them.
 
@@ -199,7 +216,7 @@ def _with_weights(
         RecipeError: The sharing needs blocks for a new task that the model does not have.
     """
     config = HierarchicalConfig(
-        base.config.encoder,
+        encoder,
         tasks,
         base.config.sharing,
         pooling=base.config.pooling,
@@ -220,6 +237,16 @@ def _with_weights(
     # A tap of a new task starts as the library's last norm, which the model may no longer have.
     model.load_state_dict({**own, **taken})
     return model.eval()
+
+
+def _with_dropout(encoder: Mapping[str, Any], rate: float | None) -> dict[str, Any]:
+    """An encoder's config with its rates of dropout replaced."""
+    if rate is None:
+        return dict(encoder)
+    family = PRETRAINED.get(encoder["family"])
+    rates = ("dropout", "word_dropout") if family is None else (*family.dropouts, "word_dropout")
+    changed = {name: rate for name in rates if name != "word_dropout" or encoder.get(name)}
+    return {**encoder, **changed}
 
 
 def _merged(
@@ -267,7 +294,6 @@ def _check_base(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _only_drop(
-    name: str | Path,
     base: HierarchicalModel,
     tokenizer: Tokenizer,
     *,
@@ -286,11 +312,18 @@ def _only_drop(
     folder = Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RecipeError(f"{folder} is occupied; name another folder with -o")
-    model = _with_weights(base, kept, new=set(), seed=0)
-    recipe = base.config.recipe
-    if recipe:
-        left = {task: given for task, given in recipe["tasks"].items() if task in kept}
-        model.config.recipe = {**recipe, "tasks": left}
-    save_model(model, tokenizer, folder, card=read_card(find_model(name, revision=None)))
-    loaded = load_recipe(model.config.recipe) if recipe else Recipe.model_construct()
+    model = _with_weights(base, kept, new=set(), seed=0, encoder=base.config.encoder)
+    before = _recipe_of(base)
+    left = before.model_dump(mode="json")
+    left["tasks"] = {
+        task: {**given, "corpus": list(corpora_of(before, task))}
+        for task, given in left["tasks"].items()
+        if task in kept
+    }
+    main = [task for task in left["evaluation"]["main"] or () if task in kept]
+    left["evaluation"]["main"] = main or None
+    loaded = load_recipe(left)
+    model.config.recipe = left
+    card = model_card(Annotator(model, tokenizer), loaded, Scores(()), words=None)
+    save_model(model, tokenizer, folder, card=card)
     return Run(folder, Scores(()), 0.0, loaded)

@@ -109,7 +109,7 @@ def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
         # The first process may have begun to write before another one looks.
         if os.environ.get("RANK", "0") != "0":
             return
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if os.path.exists(folder) and (not folder.is_dir() or any(folder.iterdir())):
             raise RecipeError(
                 f"{folder} is occupied; name another folder with -o, or go on with its run with "
                 "--resume"
@@ -156,7 +156,7 @@ def train_built(
     settings = make_settings(
         recipe, resolve_precision(recipe.training.precision, accelerator.device)
     )
-    _begin(folder, recipe)
+    begin(folder, recipe)
     quiet = quiet or not accelerator.is_main_process
     for line in () if quiet else built.lines:
         print(line, file=sys.stderr)  # noqa: T201 - what was counted must be seen, not only kept
@@ -205,7 +205,7 @@ def _train_apart(
     Their weights have different names, a branch per task, and are put into one model as they are.
     """
     whole = build(recipe, corpora)
-    _begin(folder, recipe)
+    begin(folder, recipe)
     seconds = 0.0
     for task in whole.model.hierarchy.names:
         part = recipe.only(task)
@@ -238,12 +238,14 @@ def _take_part(model: HierarchicalModel, weights: Mapping[str, Tensor], task: st
     model.load_state_dict(dict(weights), strict=False)
 
 
-def _begin(folder: Path, recipe: Recipe) -> None:
-    """Makes the run folder and says in it what is trained there."""
+def begin(folder: Path, recipe: Recipe, *, beside: Mapping[str, str] | None = None) -> None:
+    """Makes the run folder and says in it what is trained there; `beside` are further files."""
     if not PartialState().is_main_process:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (beside or {}).items():
+            write_whole(folder / name, text)
         write_whole(folder / RECIPE, json.dumps(resolved(recipe), indent=2))
     except OSError as error:
         raise RunError(
@@ -260,10 +262,12 @@ def finish(
     seconds: float,
     plain: Mapping[str, Any],
     half: bool = True,
+    about: Recipe | None = None,
 ) -> Run:
     """Chooses the precision of inference, scores dev and writes the model folder.
 
-    `plain` is the resolved recipe that the model remembers; `half` allows bf16 to be chosen.
+    `plain` is the resolved recipe that the model remembers; `half` allows bf16 to be chosen;
+    `about` is what the card tells of, the recipe by default.
     """
     model = built.model.float()
     model.config.recipe = dict(plain)
@@ -273,7 +277,7 @@ def finish(
         model.config.precision, scores = _choose_precision(built, recipe, corpora, half=half)
     if PartialState().is_main_process:
         nlp = Annotator(model, built.tokenizer)
-        card = model_card(nlp, recipe, scores, words=built.words)
+        card = model_card(nlp, about or recipe, scores, words=built.words)
         scores.write_json(folder / SCORES)
         save_model(model, built.tokenizer, folder, card=card)
     example = _example(Annotator(model, built.tokenizer), corpora)

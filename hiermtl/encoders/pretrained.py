@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.dropout import Dropout, replace_dropout
+from hiermtl.dropout import replace_dropout
 from hiermtl.encoders.attention import attend
 from hiermtl.encoders.base import Block, Embedding, Encoder
 from hiermtl.records import Layout
@@ -251,7 +251,6 @@ def activation_of(config: Any) -> Callable[[Tensor], Tensor]:
 
 
 __all__ = [
-    "Dropout",
     "PieceEmbedding",
     "PostNormBlock",
     "PretrainedEncoder",

@@ -22,6 +22,9 @@ TAGS = {"upos": "UPOS", "xpos": "XPOS", "feats": "UFeats", "lemma": "Lemmas"}
 """Tasks of words that the shared task scores, under its names."""
 
 TREE = {"las": "LAS", "uas": "UAS", "clas": "CLAS"}
+SHARED = ("feats", "lemma", "dep")
+"""Tasks whose scores are counted together."""
+
 _BLOCK = 256
 
 
@@ -72,6 +75,7 @@ class GoldWords:
         self.counting = bool({"feats", "lemma"} & set(self.tasks))
         self.sentences: list[int] = []
         self.documents: list[str] = []
+        self.note: str | None = None
         self._rows: list[NDArray[np.float64]] = []
         self._gold: list[list[list[str]]] = []
         self._system: list[list[list[str]]] = []
@@ -89,9 +93,14 @@ class GoldWords:
             return
         if not self.sentences:
             self.tasks = [task for task in self.tasks if task in predicted]
-        if not all(is_whole(sentence, task, layer=gold.get(task)) for task in self.tasks):
-            self.counting = False
-            return
+        for task in self.tasks:
+            if not is_whole(sentence, task, layer=gold.get(task)):
+                self.counting = False
+                self.note = (
+                    f"{', '.join(t for t in self.tasks if t in SHARED)}: scored word by word, not "
+                    f"as in CoNLL-18, since {' '.join(sentence.words[:5])!r} lacks gold for {task}"
+                )
+                return
         bare = Sentence(sentence.words)
         # Gold is written in the columns of its tasks, and so is what was predicted.
         self._gold.append(conllu_rows(bare, {task: gold[task] for task in self.tasks}))
@@ -109,7 +118,7 @@ class GoldWords:
         every = np.concatenate(self._rows)
         found = {}
         for task in self.tasks:
-            if task in ("feats", "lemma", "dep"):
+            if task in SHARED:
                 metric = AlignedF1(scores_of(task, self.tasks, main="accuracy"))
                 found[task] = metric, metric.picked(every)
         return found

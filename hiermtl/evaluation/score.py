@@ -85,6 +85,8 @@ def score_layers(
     check_gold(hierarchy, tasks, has_gold=has_gold, data=data)
     table = RowMaker(hierarchy, data=data, split=split, dtype=dtype, seed=seed)
     counted = official.rows()
+    if official.note is not None:
+        table.notes.append(official.note)
     for task, of_task in gathered.items():
         of_task.flush()
         if task in counted:

@@ -33,15 +33,18 @@ class _Source:
 def load_recipe(
     recipe: str | os.PathLike[str] | Mapping[str, object] | Recipe,
     overrides: Mapping[str, object] | None = None,
+    *,
+    under: Mapping[str, object] | None = None,
 ) -> Recipe:
     """The recipe, checked as far as that needs neither files nor encoder.
 
     `recipe` is a shipped name (`low_supervision/ewt`), the path of a YAML file, or a mapping.
     `overrides` are dotted keys and values (`training.epochs`: 2), applied in order; `None` takes a
-    key away. Raises RecipeError that lists every error, one per line.
+    key away. The recipe is laid over the mapping `under`. Raises RecipeError that lists every
+    error, one per line.
     """
     source = _read(recipe)
-    data, places = source.data, dict(source.places)
+    data, places = merged(under or {}, source.data), dict(source.places)
     for key, value in (overrides or {}).items():
         data = merged(data, nested(key, value))
         _forget(places, tuple(key.split(".")))

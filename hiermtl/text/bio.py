@@ -79,14 +79,14 @@ def with_legal_spans(
     repairs: Counter[str],
     layers: Collection[str] | None = None,
 ) -> Iterator[Sentence]:
-    """The sentences, their layers of tags (those named, or all) held to IOB2.
+    """The sentences, their layers of spans held to IOB2.
 
     Args:
         sentences: Read one by one.
         bio: `strict` raises at a tag IOB2 does not allow, `repair` reads it as `repair_bio` does,
             `off` lets it pass.
         repairs: Gets the number of changed tags by layer.
-        layers: The layers that hold spans. Default: all.
+        layers: The layers that hold spans. Default: those with `O` or a `B-` tag in the sentence.
 
     Raises:
         DataError: With `strict`, at the first such tag.
@@ -95,6 +95,8 @@ def with_legal_spans(
         fixed: dict[str, Tags] = {}
         for name, tags in sentence.layers.items() if bio != "off" else ():
             if isinstance(tags, Tree) or (layers is not None and name not in layers):
+                continue
+            if layers is None and not any(tag and (tag == "O" or tag[:2] == "B-") for tag in tags):
                 continue
             if (at := find_illegal(tags)) is None:
                 continue

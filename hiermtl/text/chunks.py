@@ -59,6 +59,12 @@ def read_tree(cells: Sequence[str], origin: Origin) -> tuple[Node, list[Node]]:
     leaves = []
     for place, cell in enumerate(cells):
         before, star, after = cell.partition("*")
+        if not star or (before and not before.startswith("(")) or after.strip(")"):
+            raise DataError(
+                f"{cell!r} for word {place + 1} is no piece of a tree; write (LABEL*, *, or *)",
+                origin.path,
+                line=origin.line + place,
+            )
         for label in before.split("(")[1:]:
             child = Node(label, node)
             node.children.append(child)
@@ -66,7 +72,7 @@ def read_tree(cells: Sequence[str], origin: Origin) -> tuple[Node, list[Node]]:
         node.children.append(place)
         leaves.append(node)
         for _ in after:
-            if not star or node.parent is None:
+            if node.parent is None:
                 raise DataError(
                     f"{cell!r} for word {place + 1} closes what no word has opened",
                     origin.path,
@@ -89,6 +95,7 @@ GLUE = {",", ".", ":", "``", "''", "-LRB-", "-RRB-", "HYPH", "NFP", "CC"}
 
 QUOTES = {"``", "''"}
 VERBAL = ("VB", "MD", "TO", "RB", "CC")
+_VERBS = ("V", "M", "T")
 PAIRED = {"both", "either", "neither"}
 NEGATIONS = {"not", "n't"}
 
@@ -188,7 +195,9 @@ class _Chunker:
             case "ADJP" | "ADVP":
                 return child.label in FLAT and _flat(child)
             case "VP":
-                verb = any(isinstance(p, int) and self.pos[p][0] in "VMT" for p in before)
+                verb = any(
+                    isinstance(p, int) and self.pos[p][:1] in ("V", "M", "T") for p in before
+                )
                 more = any(isinstance(other, Node) and other.label == "VP" for other in after)
                 return child.label == "ADVP" and verb and more
             case "PP" | "SBAR":

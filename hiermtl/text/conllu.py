@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 from hiermtl.text.conllu_checks import check_rows, check_tree, find_cycle
 from hiermtl.text.conllu_write import MISC_KEYS, render_conllu, unescape
-from hiermtl.text.entities import entity_structures
+from hiermtl.text.entities import entity_structures, names_entities
 from hiermtl.text.lines import read_blocks, read_lines
 from hiermtl.text.sentence import Layer, Origin, Sentence, Structure, Tags, Tree
 
@@ -39,7 +39,8 @@ def read_conllu(path: str | Path) -> Iterator[Sentence]:
 
     Layers: `upos`, `xpos`, `feats`, `lemma`, `dep`, and `ner` and `chunk` from MISC; a layer
     without any value in a sentence is absent there. After a comment `# global.Entity` sentences
-    have the structures `entity` and `coref`, unless a mention has several parts. `doc_id` is that
+    have the structures `entity` and `coref`, unless a mention has several parts or stands on an
+    empty node, or the comment names no types. `doc_id` is that
     of the last `# newdoc`; a document without id is called `newdoc-2` after its place among the
     documents of the file. A file without sentences yields nothing.
 
@@ -66,7 +67,8 @@ def parse_conllu(lines: Iterable[bytes], name: str) -> Iterator[Sentence]:
                 elif key == "text":
                     text = value
                 elif key == "global.Entity":
-                    mentions = (value or "").strip()
+                    header = (value or "").strip()
+                    mentions = header if names_entities(header) else None
                 else:
                     sent_id = (value or "").strip() or None
         ids = {"sent_id": sent_id, "doc_id": doc_id, "text": text}
@@ -120,7 +122,9 @@ def _sentence(
             layers[layer] = tags
     origin = Origin(name, first)
     structures: dict[str, Structure] | None = None
-    if mentions is not None:
+    # A mention on an empty node is no span of words.
+    hidden = any("." in row[0] and "Entity=" in row[9] for row in rows)
+    if mentions is not None and not hidden:
         cells = _keyed(misc, "Entity=") or ()
         cells = [cell or "" for cell in cells] or [""] * count
         structures = entity_structures(cells, mentions, origin=origin)

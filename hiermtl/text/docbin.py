@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiermtl.errors import DataError
+from hiermtl.text.bio import repair_bio
 from hiermtl.text.lines import read_lines
 from hiermtl.text.sentence import Layer, Origin, Sentence, Tree
 
@@ -66,7 +67,8 @@ def _sentence(
     if has["DEP"]:
         layers["dep"] = _tree(tokens, origin)
     if has["ENT_IOB"]:
-        layers["ner"] = tuple(_entity(token) for token in tokens)
+        # An entity that began before the sentence, or with white space, begins here.
+        layers["ner"] = repair_bio([_entity(token) for token in tokens])[0]
     layers = {
         name: layer
         for name, layer in layers.items()
@@ -103,7 +105,7 @@ def _tree(tokens: list[Any], origin: Origin) -> Tree:
 
 
 def _entity(token: Any) -> str | None:
-    """The IOB2 tag; spaCy's own marks are IOB2 but for words between the parts of white space."""
+    """The tag as spaCy marks it; `None` where a word is not annotated."""
     if not token.ent_iob_:
         return None
     return "O" if token.ent_iob_ == "O" else f"{token.ent_iob_}-{token.ent_type_}"

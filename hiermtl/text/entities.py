@@ -16,6 +16,12 @@ _GROUPS = ("GRP", "eid")
 _TYPE = "etype"
 
 
+def names_entities(header: str) -> bool:
+    """Whether the fields of a mention have a group and a type."""
+    fields = header.split("-")
+    return _TYPE in fields and any(name in fields for name in _GROUPS)
+
+
 def entity_structures(
     cells: Sequence[str], header: str, *, origin: Origin
 ) -> dict[str, Structure] | None:

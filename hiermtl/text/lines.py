@@ -1,5 +1,6 @@
 """Text files as blocks of lines: UTF-8, gzip, and errors that name the place."""
 
+import errno
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,10 @@ def read_lines(path: str | Path) -> Iterator[bytes]:
         ) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"not a whole gzip file ({error}); fetch or pack it again", path) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise DataError(f"no such file ({error.strerror}); check the name", path) from None
 
 
 def decode(raw: bytes, name: str, *, line: int, offset: int) -> str:

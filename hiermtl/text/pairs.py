@@ -1,6 +1,7 @@
 """Texts and pairs of texts with labels: CSV and TSV tables, and SICK."""
 
 import csv
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,6 +149,8 @@ def _structures(
     for name, column in numbers.items():
         try:
             found[name] = float(cells[column])
+            if not math.isfinite(float(cells[column])):
+                raise ValueError
         except ValueError:
             raise DataError(
                 f"column {column!r} is {cells[column]!r}; a number is needed",
@@ -166,12 +169,16 @@ def _rows(
         raise RecipeError(
             f"columns {listing(columns)}; name all as in the header line, or number all from 0"
         )
+    if any(not isinstance(column, str) and column < 0 for column in columns):
+        raise RecipeError(f"columns {listing(columns)}; columns are counted from 0")
+    if separator is not None and len(separator) != 1:
+        raise RecipeError(f"separator {separator!r}; allowed is one character")
     name = str(path)
     if separator is None:
         separator = SEPARATORS.get(Path(name.removesuffix(".gz")).suffix, "\t")
     # Only tables separated by commas put cells in quotes.
     quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
-    reader = csv.reader(_decoded(path), delimiter=separator, quoting=quoting)
+    reader = csv.reader(_decoded(path), delimiter=separator, quoting=quoting, strict=True)
     places: dict[str | int, int] | None = None
     while True:
         line = reader.line_num + 1

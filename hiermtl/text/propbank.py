@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hiermtl.atomic import written_whole
 from hiermtl.errors import DataError
-from hiermtl.text.chunks import chunk_tags
+from hiermtl.text.chunks import chunk_tags, read_tree
 from hiermtl.text.lines import read_blocks, read_lines
 from hiermtl.text.sentence import Frame, Frames, Origin, Sentence, Span, Tree
 
@@ -77,6 +77,7 @@ def _sentence(rows: list[list[str]], origin: Origin, sent_id: str | None) -> Sen
             origin.path,
             line=origin.line,
         )
+    read_tree(columns[3], origin)
     frames = []
     for at, column in zip(predicates, columns[FIXED:], strict=True):
         spans = bracketed(column, origin)

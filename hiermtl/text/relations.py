@@ -40,11 +40,14 @@ def read_crossre(path: str | Path) -> Iterator[Sentence]:
 def _crossre(text: str, origin: Origin) -> Sentence:
     try:
         data: dict[str, Any] = json.loads(text)
-        words = tuple(str(word) for word in data["sentence"])
-        spans = {
-            (start, end): Span(int(start), int(end) + 1, str(kind))
-            for start, end, kind in data["ner"]
-        }
+        words = _words(data["sentence"])
+        spans: dict[tuple[int, int], Span] = {}
+        for start, end, kind in data["ner"]:
+            if not (isinstance(start, int) and isinstance(end, int)):
+                raise ValueError(f"the entity {[start, end, kind]} has no whole numbers")
+            if (start, end) in spans:
+                raise ValueError(f"two entities stand on the words {start} to {end}")
+            spans[start, end] = Span(start, end + 1, str(kind))
         relations = tuple(
             (spans[tuple(row[:2])], spans[tuple(row[2:4])], str(row[4]))
             for row in data["relations"]
@@ -70,13 +73,19 @@ def _crossre(text: str, origin: Origin) -> Sentence:
         ) from None
     return Sentence(
         words,
-        sent_id=data.get("doc_key"),
+        sent_id=None if data.get("doc_key") is None else str(data["doc_key"]),
         origin=origin,
         structures={
             "entity": Spans(tuple(sorted(spans.values()))),
             "relation": Relations(relations),
         },
     )
+
+
+def _words(given: object) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(word, str) and word for word in given):
+        raise ValueError("`sentence` is no list of words")
+    return tuple(given)
 
 
 def read_semeval(path: str | Path, *, language: str = "en") -> Iterator[Sentence]:

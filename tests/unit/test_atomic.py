@@ -60,3 +60,16 @@ def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
     write_whole(tmp_path / "a", "x")
     (tmp_path / "usual").touch()
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_names_at_the_limit_are_written_and_beyond_it_refused(tmp_path: Path) -> None:
+    write_whole(tmp_path / ("\u4f60" * 83), "x")
+    assert (tmp_path / ("\u4f60" * 83)).read_text() == "x"
+    with pytest.raises(RunError, match=r"cannot be written \(File name too long\)"):
+        write_whole(tmp_path / ("a" * 300), "x")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is full")
+def test_a_device_that_is_full_is_named() -> None:
+    with pytest.raises(RunError, match=r"/dev/full: cannot be written \(no space left\)"):
+        write_whole("/dev/full", "x")

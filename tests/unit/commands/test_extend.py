@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import BertModel
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands import Run, evaluate, extend, train
 from hiermtl.errors import ModelError, RecipeError
 from hiermtl.records import Example
 from hiermtl.tokens import Collator
+from hiermtl.training import loop
 from tests.unit.commands.runs import DEV, TRAIN, conllu, recipe
+from tests.worlds import bert_config, piece_backend
 
 SAMPLE = {"format": "sample", "train": 40, "dev": 15, "test": 15}
 CHUNKS: dict[str, Any] = {
@@ -111,6 +114,7 @@ def test_tasks_are_dropped_without_training(run: Run, tmp_path: Path) -> None:
     assert new.model.stack.depth == 1
     assert same(scores(old, ["upos"]), scores(new, ["upos"]))
     assert evaluate(tmp_path / "new").tasks == ("upos",)
+    assert "| dep |" not in (tmp_path / "new" / "README.md").read_text()
 
 
 def test_a_run_that_extends_is_resumed(run: Run, tmp_path: Path) -> None:
@@ -137,9 +141,16 @@ def test_a_run_that_extends_is_resumed(run: Run, tmp_path: Path) -> None:
     ("changes", "options", "message"),
     [
         ({}, {"drop": ["nre"]}, "no task 'nre' to drop; it has upos.*did you mean 'ner'"),
-        ({"encoder": {"name": "bilstm", "layers": 2}}, {}, None),
-        ({"encoder": "some/model"}, {}, "encoder.name is 'some/model', but the model's encoder is"),
+        ({"encoder": {"name": "bilstm", "layers": 3}}, {}, "encoder.layers is 3, but the model's"),
+        ({"encoder": "some/model"}, {}, "encoder.name is 'some/model', but the model's encoder"),
         ({"sharing": "hard", "tasks": {"chunk": {}}}, {}, "sharing is 'hard', but the model's is"),
+        ({"language": "de"}, {}, "language is 'de', but the model's is 'en'; leave it out"),
+        ({"tasks": {"chunk": {"depth": 2, "freeze": True}}}, {}, "nothing is left to train"),
+        (
+            {"encoder": {"freeze_from": 2, "freeze_below": 1}},
+            {},
+            "encoder.freeze_from is 2, but encoder.freeze_below is 1",
+        ),
         ({"tasks": {"chunk": {"depth": 3}}}, {}, "tasks.chunk.depth is 3"),
         (
             {"corpora": {"sample": {**SAMPLE, "seed": 5}}},
@@ -149,14 +160,79 @@ def test_a_run_that_extends_is_resumed(run: Run, tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_fit_the_model_is_refused(
-    run: Run, tmp_path: Path, changes: dict[str, Any], options: dict[str, Any], message: str | None
+    run: Run, tmp_path: Path, changes: dict[str, Any], options: dict[str, Any], message: str
 ) -> None:
+    """Before anything is trained or written."""
     given = {**CHUNKS, **changes}
-    if message is None:
-        extend(run.folder, given, output=tmp_path / "new", quiet=True, **options)
-        return
     with pytest.raises((RecipeError, ModelError), match=message):
         extend(run.folder, given, output=tmp_path / "new", quiet=True, **options)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_models_own_encoder_may_be_said_again(run: Run, tmp_path: Path) -> None:
+    given = {**CHUNKS, "encoder": {"name": "bilstm", "layers": 2, "freeze_below": 1}}
+    assert extend(run.folder, given, output=tmp_path / "new", quiet=True).scores.tasks == ("chunk",)
+
+
+def test_a_pretrained_encoder_is_extended_as_well(tmp_path: Path) -> None:
+    """A recipe without encoder, with depths beyond the default encoder's."""
+    folder = tmp_path / "bert"
+    config = bert_config(blocks=5, dropout=0.1)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    piece_backend().save_pretrained(folder)
+    tasks = {"upos": {"depth": 1}, "ner": {"depth": 5}}
+    base = train(
+        recipe(encoder={"name": str(folder)}, tasks=tasks),
+        output=tmp_path / "base",
+        quiet=True,
+        **{"training.max_steps": 1},
+    )
+    given = {**CHUNKS, "tasks": {"chunk": {"depth": 5}}, "encoder": {"freeze_below": 5}}
+    options = {"training.dropout": 0.0, "training.max_steps": 2}
+    extend(base.folder, given, output=tmp_path / "new", quiet=True, overrides=options)
+    old, new = load(base.folder, precision="fp32"), load(tmp_path / "new", precision="fp32")
+    assert same(scores(old, ["upos"]), scores(new, ["upos"]))
+    assert not same(scores(old, ["ner"]), scores(new, ["ner"]))
+    assert new.model.config.precision == "fp32"
+    assert new.model.config.encoder["hidden_dropout_prob"] == 0.0
+
+
+def test_a_broken_extension_is_resumed_as_if_it_had_not_been(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"training.epochs": 2, "training.checkpoint_every": 1}
+    whole = extend(run.folder, CHUNKS, output=tmp_path / "a", quiet=True, overrides=options)
+    keep, calls = loop.prune_checkpoints, []
+
+    def broken(*given: Any) -> None:
+        keep(*given)
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "prune_checkpoints", broken)
+    with pytest.raises(KeyboardInterrupt):
+        extend(run.folder, CHUNKS, output=tmp_path / "b", quiet=True, overrides=options)
+    monkeypatch.setattr(loop, "prune_checkpoints", keep)
+    again = extend(
+        run.folder, CHUNKS, output=tmp_path / "b", quiet=True, overrides=options, resume=True
+    )
+    assert again.scores.rows == whole.scores.rows
+    one, two = (load(tmp_path / name).model.state_dict() for name in ("a", "b"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_card_names_all_data(run: Run, tmp_path: Path) -> None:
+    files = {
+        "format": "conllu",
+        "train": conllu(tmp_path / "t.conllu", TRAIN),
+        "licence": "CC BY 4.0",
+    }
+    given = {**CHUNKS, "tasks": {"new": {"depth": 2, "column": "ner", "head": "crf"}}}
+    extend(run.folder, {**given, "corpora": {"own": files}}, output=tmp_path / "new", quiet=True)
+    card = (tmp_path / "new" / "README.md").read_text()
+    assert "`own`: licence CC BY 4.0" in card
+    assert "`sample`: licence not stated" in card
 
 
 def test_there_must_be_something_to_do_and_left(run: Run, tmp_path: Path) -> None:

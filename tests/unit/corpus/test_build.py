@@ -351,3 +351,11 @@ def test_scripts_are_kept_and_their_labels_come_back(tmp_path: Path) -> None:
     plain = build_corpus("a", {"train": source}, cache=tmp_path)
     assert plain.layers == {"lemma": "tags"}
     assert plain.inventory("lemma") == ("cat", "dog", "go")
+
+
+def test_words_that_look_like_span_tags_are_no_spans() -> None:
+    rows = datasets.Dataset.from_dict(
+        {"tokens": [["drive", "the", "I-95"]], "lemmas": [["drive", "the", "I-95"]]}
+    )
+    (found,) = dataset_source(rows, {"lemma": "lemmas"}).read()
+    assert found.layers["lemma"] == ("drive", "the", "I-95")

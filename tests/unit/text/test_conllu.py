@@ -238,3 +238,8 @@ def test_any_words_are_written_as_one_readable_sentence(words: list[str]) -> Non
     (again,) = parse(*lines)
     assert len(again.words) == len(words)
     assert render_conllu(again, again.layers).split("\n") == lines
+
+
+def test_a_name_too_long_for_the_system_is_a_missing_file() -> None:
+    with pytest.raises(DataError, match="no such file"):
+        list(read_conllu("a" * 300 + ".conllu"))

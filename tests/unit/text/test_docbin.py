@@ -70,3 +70,14 @@ def test_a_head_of_white_space_is_named(tmp_path: Path) -> None:
     document = Doc(VOCAB, words=["a", "\n"], heads=[1, 1], deps=["x", "root"])
     with pytest.raises(DataError, match=r"the head of 'a' in document 1 is '\\n'"):
         list(read_docbin(write(tmp_path / "a.spacy", document)))
+
+
+def test_entities_cut_by_a_sentence_mark_begin_again(tmp_path: Path) -> None:
+    document = Doc(
+        VOCAB,
+        words=["New", "York", "City"],
+        ents=["B-LOC", "I-LOC", "I-LOC"],
+        sent_starts=[True, True, False],
+    )
+    found = list(read_docbin(write(tmp_path / "a.spacy", document)))
+    assert [sentence.layers["ner"] for sentence in found] == [("B-LOC",), ("B-LOC", "I-LOC")]

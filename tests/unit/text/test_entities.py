@@ -97,3 +97,17 @@ def test_gum_has_its_known_numbers(
         assert isinstance(coref, Mentions)
         found.update((sentence.doc_id, span.label) for span in coref.mentions)
     assert (found.total(), len(found)) == (mentions, groups)
+
+
+def test_mentions_that_are_no_spans_leave_the_rest_of_the_sentence(tmp_path: Path) -> None:
+    """On empty nodes, or without types: no structures, and no error either."""
+    rows = "1\tAda\t_\tPROPN\t_\t_\t0\troot\t_\t{}\n{}2\tslept\t_\tVERB\t_\t_\t1\tdep\t_\t{}\n\n"
+    empty = "1.1\tshe\t_\t_\t_\t_\t_\t_\t1:dep\tEntity=(e1-person-1-\n"
+    typed = "# global.Entity = eid-etype-head-other\n"
+    text = typed + rows.format("_", empty, "Entity=e1)") + rows.format("Entity=(e2-x-1-)", "", "_")
+    text += "# global.Entity = eid-head-other\n" + rows.format("Entity=(e1-1-", "", "_")
+    (tmp_path / "a.conllu").write_text(text)
+    hidden, plain, untyped = read_conllu(tmp_path / "a.conllu")
+    assert dict(hidden.structures) == dict(untyped.structures) == {}
+    assert plain.structures["entity"] == Spans((Span(0, 1, "x"),))
+    assert hidden.layers["upos"] == ("PROPN", "VERB")

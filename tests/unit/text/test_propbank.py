@@ -17,9 +17,8 @@ ROWS = [
     ("3", "not", "RB", "*", "-", "-", "(ARGM-NEG*)", "*"),
     ("4", "gone", "VBN", "(VP*", "go", "go.02", "*", "(V*)"),
     ("5", "up", "RP", "(PRT*)", "-", "-", "*", "(C-V*)"),
-    ("6", ".", ".", "))*))", "-", "-", "*", "*"),
+    ("6", ".", ".", "*))))", "-", "-", "*", "*"),
 ]
-ROWS[5] = ("6", ".", ".", "*))))", "-", "-", "*", "*")
 
 
 def write(path: Path, rows: list[tuple[str, ...]], *, sent_id: str | None = "s-1") -> Path:
@@ -75,6 +74,9 @@ def test_malformed_rows_are_named(tmp_path: Path) -> None:
         list(read_propbank(path))
     write(path, [ROWS[0], ROWS[2]])
     with pytest.raises(DataError, match=r"a\.tsv:3: word number '3', but 2 is expected"):
+        list(read_propbank(path))
+    write(path, [(*row[:3], row[3].replace("))))", ")))"), *row[4:]) for row in ROWS])
+    with pytest.raises(DataError, match=r"the constituent 'TOP' is never closed"):
         list(read_propbank(path))
     write(path, [(*row[:5], "-", *row[6:]) for row in ROWS])
     with pytest.raises(DataError, match=r"0 predicates have a sense, but there are 2 columns"):
