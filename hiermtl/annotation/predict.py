@@ -167,8 +167,10 @@ class _Predictor:
         for task in edits:
             scripts = prediction.layers[task]
             assert isinstance(scripts, tuple)
+            # A script that leaves nothing of the word is not meant for it.
             made[task] = tuple(
-                apply_edits(word, script or "") for word, script in zip(words, scripts, strict=True)
+                apply_edits(word, script or "") or word
+                for word, script in zip(words, scripts, strict=True)
             )
         return Prediction({**prediction.layers, **made}, prediction.scores)
 

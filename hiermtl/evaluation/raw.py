@@ -210,6 +210,9 @@ class _Gathered:
     def add(self, document: _Document, *, number: int, first: int) -> None:
         """Takes a document and the place of its first sentence, if it is annotated throughout."""
         layers = document.layers[self._task]
+        if all(layer is None for layer in layers):
+            # Words that are known to have no lemma are no annotation by themselves.
+            return
         if not all(map(self._is_whole, document.gold, layers)):
             self._partial += any(layer is not None for layer in layers)
             return

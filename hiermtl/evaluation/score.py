@@ -291,6 +291,9 @@ def unseen_note(task: str, unseen: Counter[str], *, head: HeadInfo, spans: bool)
     ordered = sorted(unseen.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(repr(label) for label, _ in ordered[:_SHOWN])
     more = f" and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
+    if head.layer == "edits":
+        many = f"{count} items have labels" if count > 1 else "1 item has a label"
+        return [f"{task}: {many} that no script of the head makes of the word: {shown}{more}"]
     return [
         f"{task}: {carrying} never seen in training: {shown}{more}, scored as "
         f"{'errors' if count > 1 else 'an error'}{within}"

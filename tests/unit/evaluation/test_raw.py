@@ -252,3 +252,21 @@ def test_data_without_sentences_or_gold_is_an_error(answers: Callable[..., Any])
     text = GOLD.replace("NER=", "X=")
     with pytest.raises(DataError, match=r"toy has no gold for ner; .* upos, xpos and dep: ask"):
         evaluate_raw(answers(system=SYSTEM), gold_sentences(text), tasks=["ner"], data="toy")
+
+
+def test_words_known_to_have_no_lemma_are_no_gold_by_themselves(answers: Any) -> None:
+    """A corpus without the layer has neither rows of lemmas nor `blex`."""
+    words = ("Ada", "slept")
+    tree = Tree((2, 0), ("nsubj", "root"))
+    gold = [Sentence(words, {"upos": ("PROPN", "VERB"), "dep": tree}, text="Ada slept")]
+    heads = {
+        "upos": HeadInfo("tagging", "tags", ("PROPN", "VERB")),
+        "lemma": HeadInfo("edits", "edits", ("l||",)),
+        "dep": HeadInfo("biaffine", "tree", ("nsubj", "root")),
+    }
+    predicted = {"upos": ("PROPN", "VERB"), "lemma": ("x", "y"), "dep": tree}
+    system = [[Sentence(words, predicted, text="Ada slept", space_after=(True, False))]]
+    nlp = answers(system=system, heads=heads, depths=dict.fromkeys(heads, 1))
+    scores = evaluate_raw(nlp, gold, data="a")
+    assert "lemma" not in scores.tasks
+    assert {row.metric for row in scores.filter(task="dep")} == {"las", "uas", "clas"}
