@@ -9,12 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from hiermtl.encoders.pretrained import (
-    PieceEmbedding,
-    PostNormBlock,
-    PretrainedEncoder,
-    activation_of,
-)
+from hiermtl.encoders.pretrained import PieceEmbedding, PretrainedEncoder, embedding_parts
 
 
 class BertEncoder(PretrainedEncoder):
@@ -27,16 +22,7 @@ class BertEncoder(PretrainedEncoder):
     def parts(cls, model: Any, depth: int) -> nn.ModuleDict:
         """See `PretrainedEncoder.parts`."""
         if not depth:
-            own = model.embeddings
-            return nn.ModuleDict(
-                {
-                    "pieces": own.word_embeddings,
-                    "positions": own.position_embeddings,
-                    "segments": own.token_type_embeddings,
-                    "norm": own.LayerNorm,
-                    "dropout": own.dropout,
-                }
-            )
+            return embedding_parts(model.embeddings)
         layer = model.encoder.layer[depth - 1]
         return nn.ModuleDict(
             {
@@ -51,21 +37,6 @@ class BertEncoder(PretrainedEncoder):
                 "drop": layer.output.dropout,
                 "norm": layer.output.LayerNorm,
             }
-        )
-
-    @classmethod
-    def make_embedding(cls, parts: nn.ModuleDict, **own: Any) -> PieceEmbedding:
-        """See `PretrainedEncoder.make_embedding`."""
-        return PieceEmbedding(parts, **own)
-
-    def make_block(self, parts: nn.ModuleDict, depth: int, *, extra_width: int) -> PostNormBlock:
-        """See `PretrainedEncoder.make_block`."""
-        return PostNormBlock(
-            parts,
-            heads=self._config.num_attention_heads,
-            attention_dropout=self._config.attention_probs_dropout_prob,
-            activation=activation_of(self._config),
-            extra_width=extra_width,
         )
 
 

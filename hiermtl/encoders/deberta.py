@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from hiermtl.dropout import dropout
 from hiermtl.encoders.attention import over_rows
 from hiermtl.encoders.pretrained import (
-    PieceEmbedding,
     PostNormBlock,
     PretrainedEncoder,
     activation_of,
+    embedding_parts,
 )
 from hiermtl.records import Layout
 
@@ -139,16 +139,7 @@ class DebertaEncoder(PretrainedEncoder):
     def parts(cls, model: Any, depth: int) -> nn.ModuleDict:
         """See `PretrainedEncoder.parts`."""
         if not depth:
-            own = model.embeddings
-            every = {
-                "pieces": own.word_embeddings,
-                "positions": own.position_embeddings,
-                "segments": own.token_type_embeddings,
-                "inner": own.embed_proj,
-                "norm": own.LayerNorm,
-                "dropout": own.dropout,
-            }
-            return nn.ModuleDict({name: part for name, part in every.items() if part is not None})
+            return embedding_parts(model.embeddings)
         encoder = model.encoder
         layer = encoder.layer[depth - 1]
         own = layer.attention.self
@@ -181,11 +172,6 @@ class DebertaEncoder(PretrainedEncoder):
                 "conv_norm": encoder.conv.LayerNorm,
             }
         return nn.ModuleDict(found)
-
-    @classmethod
-    def make_embedding(cls, parts: nn.ModuleDict, **own: Any) -> PieceEmbedding:
-        """See `PretrainedEncoder.make_embedding`."""
-        return PieceEmbedding(parts, **own)
 
     def make_block(self, parts: nn.ModuleDict, depth: int, *, extra_width: int) -> DebertaBlock:
         """See `PretrainedEncoder.make_block`."""

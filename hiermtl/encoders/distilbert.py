@@ -7,12 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from hiermtl.encoders.pretrained import (
-    PieceEmbedding,
-    PostNormBlock,
-    PretrainedEncoder,
-    activation_of,
-)
+from hiermtl.encoders.pretrained import PretrainedEncoder, embedding_parts
 
 
 class DistilBertEncoder(PretrainedEncoder):
@@ -26,15 +21,7 @@ class DistilBertEncoder(PretrainedEncoder):
     def parts(cls, model: Any, depth: int) -> nn.ModuleDict:
         """See `PretrainedEncoder.parts`."""
         if not depth:
-            own = model.embeddings
-            return nn.ModuleDict(
-                {
-                    "pieces": own.word_embeddings,
-                    "positions": own.position_embeddings,
-                    "norm": own.LayerNorm,
-                    "dropout": own.dropout,
-                }
-            )
+            return embedding_parts(model.embeddings)
         layer = model.transformer.layer[depth - 1]
         return nn.ModuleDict(
             {
@@ -48,19 +35,4 @@ class DistilBertEncoder(PretrainedEncoder):
                 "drop": layer.ffn.dropout,
                 "norm": layer.output_layer_norm,
             }
-        )
-
-    @classmethod
-    def make_embedding(cls, parts: nn.ModuleDict, **own: Any) -> PieceEmbedding:
-        """See `PretrainedEncoder.make_embedding`."""
-        return PieceEmbedding(parts, **own)
-
-    def make_block(self, parts: nn.ModuleDict, depth: int, *, extra_width: int) -> PostNormBlock:
-        """See `PretrainedEncoder.make_block`."""
-        return PostNormBlock(
-            parts,
-            heads=self._config.n_heads,
-            attention_dropout=self._config.attention_dropout,
-            activation=activation_of(self._config),
-            extra_width=extra_width,
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hiermtl.encoders.attention import attend
-from hiermtl.encoders.pretrained import PieceEmbedding, PretrainedEncoder, TransformerBlock
+from hiermtl.encoders.pretrained import PretrainedEncoder, TransformerBlock
 from hiermtl.records import Layout
 
 
@@ -115,11 +115,6 @@ class ModernBertEncoder(PretrainedEncoder):
         if isinstance(layer.attn_norm, nn.Identity):
             del found["attention_norm"]
         return nn.ModuleDict(found)
-
-    @classmethod
-    def make_embedding(cls, parts: nn.ModuleDict, **own: Any) -> PieceEmbedding:
-        """See `PretrainedEncoder.make_embedding`."""
-        return PieceEmbedding(parts, **own)
 
     def make_block(self, parts: nn.ModuleDict, depth: int, *, extra_width: int) -> ModernBertBlock:
         """See `PretrainedEncoder.make_block`."""

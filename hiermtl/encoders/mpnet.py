@@ -5,30 +5,28 @@ Departs: the table of biases, which the library's blocks share, is each block's 
 start equal.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hiermtl.encoders.attention import attend
 from hiermtl.encoders.bert import RobertaEncoder
-from hiermtl.encoders.pretrained import PostNormBlock, activation_of
+from hiermtl.encoders.pretrained import PostNormBlock, embedding_parts
 from hiermtl.records import Layout
 
 
 class MpnetBlock(PostNormBlock):
     """A post-norm block whose attention scores depend on distance too."""
 
-    def read(self, values: Tensor, layout: Layout) -> Tensor:
-        """What attention reads, (units, width)."""
-        parts, dropout = self.parts, self.attention_dropout if self.training else 0.0
-        query, key, value = (parts[name](values) for name in ("query", "key", "value"))
+    def bias(self, layout: Layout) -> Callable[[int], Tensor]:
+        """The table's row for each pair of places."""
 
         def bias(length: int) -> Tensor:
             places = layout.cached(("mpnet", length), lambda: _buckets(length, layout.device))
-            return parts["bias"](places).permute(2, 0, 1)
+            return self.parts["bias"](places).permute(2, 0, 1)
 
-        return attend(query, key, value, layout, self.heads, dropout, bias)
+        return bias
 
 
 class MpnetEncoder(RobertaEncoder):
@@ -36,6 +34,7 @@ class MpnetEncoder(RobertaEncoder):
 
     family = "mpnet"
     model = "MPNetModel"
+    kind = MpnetBlock
 
     @classmethod
     def row_limit(cls, config: Any) -> int:
@@ -46,15 +45,7 @@ class MpnetEncoder(RobertaEncoder):
     def parts(cls, model: Any, depth: int) -> nn.ModuleDict:
         """See `PretrainedEncoder.parts`."""
         if not depth:
-            own = model.embeddings
-            return nn.ModuleDict(
-                {
-                    "pieces": own.word_embeddings,
-                    "positions": own.position_embeddings,
-                    "norm": own.LayerNorm,
-                    "dropout": own.dropout,
-                }
-            )
+            return embedding_parts(model.embeddings)
         layer = model.encoder.layer[depth - 1]
         return nn.ModuleDict(
             {
@@ -70,16 +61,6 @@ class MpnetEncoder(RobertaEncoder):
                 "drop": layer.output.dropout,
                 "norm": layer.output.LayerNorm,
             }
-        )
-
-    def make_block(self, parts: nn.ModuleDict, depth: int, *, extra_width: int) -> MpnetBlock:
-        """See `PretrainedEncoder.make_block`."""
-        return MpnetBlock(
-            parts,
-            heads=self._config.num_attention_heads,
-            attention_dropout=self._config.attention_probs_dropout_prob,
-            activation=activation_of(self._config),
-            extra_width=extra_width,
         )
 
 

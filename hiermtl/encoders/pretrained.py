@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import replace_dropout
@@ -21,100 +20,6 @@ from hiermtl.text.casing import CASINGS
 
 OWN = ("casing", "word_dropout", "mask")
 """Keys of an encoder's config that are not the library's."""
-
-
-class PretrainedEncoder(Encoder):
-    """An encoder whose blocks are layers of a transformers model."""
-
-    model: ClassVar[str]
-    """The name of the library's model class."""
-
-    dropouts: ClassVar[tuple[str, ...]] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
-    """The config's dropout rates."""
-
-    def __init__(
-        self,
-        config: Any,
-        source: nn.Module | None = None,
-        *,
-        casing: bool = False,
-        word_dropout: float = 0.0,
-        mask: int = 0,
-    ) -> None:
-        """Takes the library's config and, for pretrained weights, the model that holds them.
-
-        `casing`: whether its tokenizer says how words are capitalised. `word_dropout`: the share of
-        words that training reads as `mask`, a piece's id.
-        """
-        self._config, self._source = config, source
-        self._own = {"casing": casing, "word_dropout": word_dropout, "mask": mask}
-        self.widths = (config.hidden_size,) * (config.num_hidden_layers + 1)
-        self.limit = self.row_limit(config)
-
-    @classmethod
-    def row_limit(cls, config: Any) -> int:
-        """The most units in a row."""
-        return config.max_position_embeddings
-
-    def embedding(self) -> Embedding:
-        """A copy of the pretrained embedding, or a new one."""
-        return self.make_embedding(self._parts(0), **self._own)
-
-    def block(self, depth: int, extra_width: int = 0) -> Block:
-        """A copy of the pretrained layer, or a new one."""
-        return self.make_block(self._parts(depth), depth, extra_width=extra_width)
-
-    def config(self) -> dict[str, Any]:
-        """The transformers config as plain data, with `family`."""
-        return {"family": self.family, **self._own, **self._config.to_diff_dict()}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """An encoder with weights from scratch."""
-        given = {key: value for key, value in config.items() if key not in ("family", "model_type")}
-        own = {key: given.pop(key) for key in OWN if key in given}
-        return cls(cls.library().config_class(**given), **own)
-
-    @classmethod
-    def library(cls) -> Any:
-        """The library's model class."""
-        import transformers
-
-        return getattr(transformers, cls.model)
-
-    @classmethod
-    @abstractmethod
-    def parts(cls, model: Any, depth: int) -> nn.ModuleDict:
-        """The modules of a library model that make depth 0 (the embedding) or a block."""
-
-    @classmethod
-    @abstractmethod
-    def make_embedding(cls, parts: nn.ModuleDict, **own: Any) -> Embedding:
-        """The embedding of these parts."""
-
-    @abstractmethod
-    def make_block(self, parts: nn.ModuleDict, depth: int, *, extra_width: int) -> Block:
-        """The block of these parts."""
-
-    def _parts(self, depth: int) -> nn.ModuleDict:
-        """Copies of the source's modules, or modules that are drawn as the library draws them."""
-        source = self._source
-        found = self._drawn(depth) if source is None else copy.deepcopy(self.parts(source, depth))
-        replace_dropout(found)
-        return found
-
-    def _drawn(self, depth: int) -> nn.ModuleDict:
-        """New modules; the rest of the library's model is never made."""
-        with torch.device("meta"):
-            model = self.library()._from_config(self._config)
-        found = self.parts(model, depth).to_empty(device="cpu")
-        own = set(found.parameters())
-        # The library draws some layers by what they are part of, innermost first.
-        for module in reversed(list(model.modules())):
-            parameters = set(module.parameters())
-            if parameters and parameters <= own:
-                model._init_weights(module)
-        return found
 
 
 class PieceEmbedding(Embedding):
@@ -239,15 +144,135 @@ class PostNormBlock(TransformerBlock):
         """What attention reads, (units, width)."""
         parts, dropout = self.parts, self.attention_dropout if self.training else 0.0
         query, key, value = (parts[name](values) for name in ("query", "key", "value"))
-        return attend(query, key, value, layout, self.heads, dropout)
+        return attend(query, key, value, layout, self.heads, dropout, self.bias(layout))
+
+    def bias(self, layout: Layout) -> Callable[[int], Tensor] | None:
+        """What is added to the scores of attention, for a row length; see `attend`."""
+        return None
+
+
+class PretrainedEncoder(Encoder):
+    """An encoder whose blocks are layers of a transformers model."""
+
+    model: ClassVar[str]
+    """The name of the library's model class."""
+
+    dropouts: ClassVar[tuple[str, ...]] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    """The config's dropout rates: that of states first, then that of attention."""
+
+    kind: ClassVar[type[PostNormBlock]] = PostNormBlock
+    """The class of its blocks, where they are post-norm."""
+
+    def __init__(
+        self,
+        config: Any,
+        source: nn.Module | None = None,
+        *,
+        casing: bool = False,
+        word_dropout: float = 0.0,
+        mask: int = 0,
+    ) -> None:
+        """Takes the library's config and, for pretrained weights, the model that holds them.
+
+        `casing`: whether its tokenizer says how words are capitalised. `word_dropout`: the share of
+        words that training reads as `mask`, a piece's id.
+        """
+        self._config, self._source = config, source
+        self._own = {"casing": casing, "word_dropout": word_dropout, "mask": mask}
+        self.widths = (config.hidden_size,) * (config.num_hidden_layers + 1)
+        self.limit = self.row_limit(config)
+
+    @classmethod
+    def row_limit(cls, config: Any) -> int:
+        """The most units in a row."""
+        return config.max_position_embeddings
+
+    def embedding(self) -> Embedding:
+        """A copy of the pretrained embedding, or a new one."""
+        return self.make_embedding(self._parts(0), **self._own)
+
+    def block(self, depth: int, extra_width: int = 0) -> Block:
+        """A copy of the pretrained layer, or a new one."""
+        return self.make_block(self._parts(depth), depth, extra_width=extra_width)
+
+    def config(self) -> dict[str, Any]:
+        """The transformers config as plain data, with `family`."""
+        return {"family": self.family, **self._own, **self._config.to_diff_dict()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """An encoder with weights from scratch."""
+        given = {key: value for key, value in config.items() if key not in ("family", "model_type")}
+        own = {key: given.pop(key) for key in OWN if key in given}
+        return cls(cls.library().config_class(**given), **own)
+
+    @classmethod
+    def library(cls) -> Any:
+        """The library's model class."""
+        import transformers
+
+        return getattr(transformers, cls.model)
+
+    @classmethod
+    @abstractmethod
+    def parts(cls, model: Any, depth: int) -> nn.ModuleDict:
+        """The modules of a library model that make depth 0 (the embedding) or a block."""
+
+    @classmethod
+    def make_embedding(cls, parts: nn.ModuleDict, **own: Any) -> Embedding:
+        """The embedding of these parts."""
+        return PieceEmbedding(parts, **own)
+
+    def make_block(self, parts: nn.ModuleDict, depth: int, *, extra_width: int) -> Block:
+        """The block of these parts."""
+        return self.kind(
+            parts,
+            heads=self._config.num_attention_heads,
+            attention_dropout=getattr(self._config, self.dropouts[1]),
+            activation=activation_of(self._config),
+            extra_width=extra_width,
+        )
+
+    def _parts(self, depth: int) -> nn.ModuleDict:
+        """Copies of the source's modules, or modules that are drawn as the library draws them."""
+        source = self._source
+        found = self._drawn(depth) if source is None else copy.deepcopy(self.parts(source, depth))
+        replace_dropout(found)
+        return found
+
+    def _drawn(self, depth: int) -> nn.ModuleDict:
+        """New modules; the rest of the library's model is never made."""
+        with torch.device("meta"):
+            model = self.library()._from_config(self._config)
+        found = self.parts(model, depth).to_empty(device="cpu")
+        own = set(found.parameters())
+        # The library draws some layers by what they are part of, innermost first.
+        for module in reversed(list(model.modules())):
+            parameters = set(module.parameters())
+            if parameters and parameters <= own:
+                model._init_weights(module)
+        return found
+
+
+def embedding_parts(embeddings: Any) -> nn.ModuleDict:
+    """The parts of embeddings that are named as BERT's, as far as there are any."""
+    names = {
+        "pieces": "word_embeddings",
+        "positions": "position_embeddings",
+        "segments": "token_type_embeddings",
+        "inner": "embed_proj",
+        "norm": "LayerNorm",
+        "dropout": "dropout",
+    }
+    found = {part: getattr(embeddings, name, None) for part, name in names.items()}
+    return nn.ModuleDict({part: module for part, module in found.items() if module is not None})
 
 
 def activation_of(config: Any) -> Callable[[Tensor], Tensor]:
     """The activation a config names."""
     from transformers.activations import ACT2FN
 
-    name = getattr(config, "hidden_act", None) or config.activation
-    return F.gelu if name == "gelu" else ACT2FN[name]
+    return ACT2FN[getattr(config, "hidden_act", None) or config.activation]
 
 
 __all__ = [
@@ -256,4 +281,5 @@ __all__ = [
     "PretrainedEncoder",
     "TransformerBlock",
     "activation_of",
+    "embedding_parts",
 ]
