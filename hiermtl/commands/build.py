@@ -133,7 +133,7 @@ def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder
         hidden = options.word_dropout if dropout is None or not options.word_dropout else dropout
         return encoder_source(options.name, dropout=dropout, word_dropout=hidden, casing=casing)
     assert isinstance(options, BilstmEncoder)
-    vocabulary: tuple[str, ...] = ()
+    vocabulary: tuple[int, ...] = ()
     if options.word_width:
         train = (
             sentence.words for corpus in corpora.values() for sentence in corpus.sentences("train")

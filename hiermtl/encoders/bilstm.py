@@ -9,6 +9,7 @@ depth: token i of a layer holds the forward and the backward state of token i.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ DEFAULTS: dict[str, Any] = {
 class WordEmbedding(Embedding):
     """A word's own vector beside the mean vector of its character n-grams.
 
-    With a word width of 0 there are n-grams alone, and no word form is part of the model.
+    With a word width of 0 there are n-grams alone.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -93,9 +94,30 @@ class BiLstmBlock(Block):
             (self.left_to_right, steps.units, steps.places),
             (self.right_to_left, steps.reversed_units, steps.reversed_places),
         ):
-            read, _ = lstm(values.index_select(0, units).view(steps.length, layout.rows, -1))
+            assert isinstance(lstm, nn.LSTM)
+            read = _read(lstm, values.index_select(0, units).view(steps.length, layout.rows, -1))
             out.append(read.reshape(-1, read.shape[-1]).index_select(0, places))
         return torch.cat(out, dim=-1)
+
+
+def _read(lstm: nn.LSTM, values: Tensor) -> Tensor:
+    """(length, rows, hidden): the states; in fp32 where autocast has no LSTM to offer."""
+    kind = values.device.type
+    if kind != "cpu" or not torch.is_autocast_enabled(kind) or autocasts():
+        return lstm(values)[0]
+    with torch.autocast(kind, enabled=False):
+        return lstm(values.float())[0]
+
+
+@cache
+def autocasts() -> bool:
+    """Whether LSTMs run in bf16 autocast on this processor; those with AVX2 alone refuse."""
+    with torch.autocast("cpu", torch.bfloat16):
+        try:
+            nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+        except RuntimeError:
+            return False
+    return True
 
 
 def _lstm(width: int, hidden: int) -> nn.LSTM:

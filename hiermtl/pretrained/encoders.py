@@ -50,10 +50,7 @@ def encoder_source(
     for file in weight_files(folder):
         check_weights(file)
     config, model = _read(folder, family, dropout=dropout)
-    limit = family.row_limit(config)
-    tokenizer = read_pieces(folder, limit=limit, casing=bool(casing))
-    if casing is None and tokenizer.lowers:
-        tokenizer = read_pieces(folder, limit=limit, casing=True)
+    tokenizer = read_pieces(folder, limit=family.row_limit(config), casing=casing)
     if word_dropout and tokenizer.mask is None:
         raise ModelError(
             f"{folder}: the tokenizer has no mask to put in the place of words; leave out "

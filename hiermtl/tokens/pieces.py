@@ -34,14 +34,13 @@ class PieceTokenizer(Tokenizer):
     tokenizer is made. With `casing`, each piece also carries how its word is capitalised.
     """
 
-    def __init__(self, tokenizer: Any, limit: int, *, casing: bool = False) -> None:
+    def __init__(self, tokenizer: Any, limit: int, *, casing: bool | None = False) -> None:
         """Takes a fast tokenizer and the most units in a row, special pieces included.
+
+        `casing=None` carries it where the pieces do not tell.
 
         Raises ModelError when the tokenizer reads a word differently beside other words.
         """
-        self.casing = casing
-        if casing:
-            self.features = (*self.features, "casing")
         self._tokenizer = tokenizer
         bare = tokenizer(["a"], is_split_into_words=True, add_special_tokens=False)["input_ids"]
         whole = tokenizer(["a"], is_split_into_words=True)["input_ids"]
@@ -63,6 +62,9 @@ class PieceTokenizer(Tokenizer):
                 "words; load it with add_prefix_space=True"
             )
         self.dropped = 0
+        self.casing = self.lowers if casing is None else casing
+        if self.casing:
+            self.features = (*self.features, "casing")
 
     @property
     def fingerprint(self) -> str:

@@ -2,8 +2,8 @@
 
 Source: the word side of Hashimoto et al. 2017 (A Joint Many-Task Model, section 2.1): a word is its
 own vector beside the mean of its character n-grams' vectors, word ends marked. Departs: n-grams are
-hashed into buckets instead of kept in a vocabulary, so that every n-gram has a vector and no word
-form needs to be stored.
+hashed into buckets instead of kept in a vocabulary, so that every n-gram has a vector; known words
+are kept as hash codes, so that no word form of the training text is part of a model.
 """
 
 import hashlib
@@ -22,24 +22,27 @@ CACHED_WORDS = 500_000
 
 
 class WordTokenizer(Tokenizer):
-    """One piece per word: its place in the vocabulary (0: not there), and its n-gram buckets."""
+    """One piece per word: its place in the vocabulary (0: not there), and its n-gram buckets.
+
+    Words with one code share a place; among a hundred thousand words one such pair is expected.
+    """
 
     features = ("pieces", "piece_counts", "ngrams", "ngram_counts")
 
-    def __init__(self, vocabulary: Sequence[str], buckets: int, *, sizes: Sequence[int]) -> None:
-        """Takes the known word forms, the number of buckets and the n-gram sizes in characters."""
+    def __init__(self, vocabulary: Sequence[int], buckets: int, *, sizes: Sequence[int]) -> None:
+        """Takes codes of the known words, the number of buckets and n-gram sizes in characters."""
         self.vocabulary = tuple(vocabulary)
         self.buckets = buckets
         self.sizes = tuple(sizes)
-        self._ids = {word: place for place, word in enumerate(self.vocabulary, start=1)}
+        self._ids = {code: place for place, code in enumerate(self.vocabulary, start=1)}
         self._ngrams: dict[str, np.ndarray] = {}
 
     @classmethod
-    def count_words(cls, sentences: Iterable[Sequence[str]], min_count: int) -> tuple[str, ...]:
-        """Word forms that occur `min_count` times or more, most frequent first."""
+    def count_words(cls, sentences: Iterable[Sequence[str]], min_count: int) -> tuple[int, ...]:
+        """Codes of the words that occur `min_count` times or more, most frequent first."""
         counts = Counter(word for words in sentences for word in words)
         kept = [(-count, word) for word, count in counts.items() if count >= min_count]
-        return tuple(word for _, word in sorted(kept))
+        return tuple(dict.fromkeys(word_code(word) for _, word in sorted(kept)))
 
     @property
     def fingerprint(self) -> str:
@@ -57,9 +60,7 @@ class WordTokenizer(Tokenizer):
                 grams.update(
                     marked[start : start + size] for start in range(len(marked) - size + 1)
                 )
-            hashed = {
-                zlib.crc32(gram.encode("utf-8", "surrogatepass")) % self.buckets for gram in grams
-            }
+            hashed = {word_code(gram) % self.buckets for gram in grams}
             found = np.array(sorted(hashed), dtype=np.int32)
             if len(self._ngrams) >= CACHED_WORDS:
                 self._ngrams.clear()
@@ -71,7 +72,7 @@ class WordTokenizer(Tokenizer):
         out: dict[str, list[np.ndarray]] = {name: [] for name in self.features}
         for words in sentences:
             grams = [self.ngrams(word) for word in words]
-            ids = [self._ids.get(word, 0) for word in words]
+            ids = [self._ids.get(word_code(word), 0) for word in words]
             out["pieces"].append(np.array(ids, dtype=np.int32))
             out["piece_counts"].append(np.ones(len(words), dtype=np.int32))
             out["ngrams"].append(np.concatenate(grams) if grams else np.zeros(0, dtype=np.int32))
@@ -97,10 +98,20 @@ class WordTokenizer(Tokenizer):
     def save(self, folder: Path) -> None:
         """Writes words.json."""
         state = {"vocabulary": self.vocabulary, "buckets": self.buckets, "sizes": self.sizes}
-        (folder / FILE).write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
+        (folder / FILE).write_text(json.dumps(state), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "WordTokenizer":
-        """Reads words.json."""
+        """Reads words.json.
+
+        Raises KeyError, TypeError or ValueError where it is not what `save` writes.
+        """
         state = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if not all(isinstance(code, int) for code in state["vocabulary"]):
+            raise ValueError("the vocabulary holds other things than codes")
         return cls(state["vocabulary"], state["buckets"], sizes=state["sizes"])
+
+
+def word_code(word: str) -> int:
+    """A number from 0 to 2^32 - 1, the same in every process."""
+    return zlib.crc32(word.encode("utf-8", "surrogatepass"))

@@ -11,6 +11,7 @@ from hiermtl.encoders.bert import BertEncoder
 from hiermtl.encoders.bilstm import BiLstmEncoder
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.tokens import PieceTokenizer, Tokenizer, WordTokenizer
+from hiermtl.tokens.words import word_code
 
 UPOS = ["NOUN", "VERB", "DET", "PUNCT"]
 NER = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -58,7 +59,7 @@ def make_bert(**options: object) -> tuple[HierarchicalModel, Tokenizer]:
 
 
 def make_bilstm(**options: object) -> tuple[HierarchicalModel, Tokenizer]:
-    words = WordTokenizer(["the", "dog", "barks"], 97, sizes=[2, 3])
+    words = WordTokenizer([*map(word_code, ("the", "dog", "barks"))], 97, sizes=[2, 3])
     encoder = BiLstmEncoder(
         layers=3, hidden=8, word_width=8, ngram_width=8, vocabulary=3, buckets=97
     )

@@ -19,6 +19,7 @@ from hiermtl.recipe import load_recipe, tables
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.training import TrainingOptions
 from hiermtl.tokens import PieceTokenizer, WordTokenizer
+from hiermtl.tokens.words import word_code
 from hiermtl.training import Settings
 from tests.unit.commands.runs import BILSTM, DEV, TASKS, TRAIN, built, conllu, of_files, recipe
 from tests.worlds import bert_config, piece_backend
@@ -37,10 +38,10 @@ def test_a_bilstm_gets_its_words_from_train_alone(tmp_path: Path) -> None:
     found, _ = built(of_files(tmp_path, encoder={**BILSTM, "min_count": 1}))
     assert isinstance(found.tokenizer, WordTokenizer)
     assert found.model.config.encoder["family"] == "bilstm"
-    words = {form for sentence in TRAIN for form, _, _ in sentence}
+    words = {word_code(form) for sentence in TRAIN for form, _, _ in sentence}
     assert found.model.config.encoder["vocabulary"] == len(found.tokenizer.vocabulary)
     assert set(found.tokenizer.vocabulary) >= words
-    assert not set(found.tokenizer.vocabulary) & {"Hm", "Acme"}
+    assert not set(found.tokenizer.vocabulary) & {word_code("Hm"), word_code("Acme")}
     assert found.words == sum(map(len, TRAIN))
 
 

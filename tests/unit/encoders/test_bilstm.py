@@ -1,6 +1,7 @@
 """Each layer equals torch's bidirectional LSTM, and both directions stay aligned at every depth."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 from hiermtl.encoders import BiLstmEncoder, encoder_from_config
-from hiermtl.encoders.bilstm import BiLstmBlock, TimeSteps, WordEmbedding
+from hiermtl.encoders.bilstm import BiLstmBlock, TimeSteps, WordEmbedding, autocasts
 from hiermtl.records import Batch, Example, Layout
 from hiermtl.tokens import Collator, WordTokenizer
+from hiermtl.tokens.words import word_code
 from tests.worlds import make_encoder, make_world, randomise
 
 every_layout = pytest.mark.parametrize("flat", [True, False], ids=["flat", "padded"])
@@ -173,11 +175,11 @@ def test_a_word_is_its_vector_beside_the_mean_of_its_ngrams() -> None:
     assert isinstance(tokenizer, WordTokenizer)
     words = [["de", "unseen", "k"], ["zz"]]
     found, batch = embedded(words, embedding)
-    ids = {word: i for i, word in enumerate(tokenizer.vocabulary, start=1)}
+    ids = {code: i for i, code in enumerate(tokenizer.vocabulary, start=1)}
     for place, word in enumerate(word for i in batch.order for word in words[i]):
         expected = torch.cat(
             [
-                embedding.words.weight[ids.get(word, 0)],
+                embedding.words.weight[ids.get(word_code(word), 0)],
                 embedding.ngrams.weight[torch.from_numpy(tokenizer.ngrams(word)).long()].mean(0),
             ]
         )
@@ -251,3 +253,26 @@ def test_without_word_vectors_there_are_ngrams_alone() -> None:
     again = encoder_from_config(encoder.config()).embedding()
     assert isinstance(again, WordEmbedding)
     assert again.words is None
+
+
+def test_where_autocast_refuses_lstms_they_compute_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on processors with AVX2 alone."""
+    layout = layout_of(LENGTHS)
+    encoder = make_encoder("bilstm")
+    block = encoder.block(1).eval()
+    values = torch.randn(layout.units, encoder.widths[0])
+    exact = block(values, layout)
+    forward = nn.LSTM.forward
+
+    def refuse(self: nn.LSTM, *given: Any) -> Any:
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("no LSTM in bf16")
+        return forward(self, *given)
+
+    monkeypatch.setattr(nn.LSTM, "forward", refuse)
+    autocasts.cache_clear()
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(block(values, layout), exact)
+    finally:
+        autocasts.cache_clear()

@@ -10,6 +10,7 @@ from hiermtl.encoders.bert import BertEncoder
 from hiermtl.encoders.bilstm import BiLstmEncoder
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.tokens import PieceTokenizer, Tokenizer, WordTokenizer
+from hiermtl.tokens.words import word_code
 
 TASKS = {
     "upos": {"depth": 1, "head": "tagging", "labels": ["NOUN", "VERB", "DET"]},
@@ -51,7 +52,7 @@ def make_bert() -> tuple[HierarchicalModel, Tokenizer]:
 def make_bilstm() -> tuple[HierarchicalModel, Tokenizer]:
     encoder = BiLstmEncoder(layers=2, hidden=8, vocabulary=2, buckets=31)
     model = HierarchicalModel(HierarchicalConfig(encoder.config(), TASKS), encoder)
-    return trained(model), WordTokenizer(["a", "b"], 31, sizes=[2])
+    return trained(model), WordTokenizer([word_code("a"), word_code("b")], 31, sizes=[2])
 
 
 @pytest.fixture(params=[make_bert, make_bilstm], ids=["bert", "bilstm"])

@@ -9,13 +9,18 @@ from hypothesis import strategies as st
 
 from hiermtl.model import HierarchicalModel
 from hiermtl.tokens import Collator, WordTokenizer
+from hiermtl.tokens.words import word_code
 from tests.worlds import World, make_config, make_encoder, make_world
 
 BUCKETS = 2**31  # so many that nothing collides
 
 
+def codes(*words: str) -> tuple[int, ...]:
+    return tuple(map(word_code, words))
+
+
 def tokenizer(*sizes: int) -> WordTokenizer:
-    return WordTokenizer(("de", "k"), BUCKETS, sizes=sizes)
+    return WordTokenizer(codes("de", "k"), BUCKETS, sizes=sizes)
 
 
 def test_ngrams_are_a_set_over_the_marked_word() -> None:
@@ -54,9 +59,18 @@ def test_ids_are_places_in_the_vocabulary_and_zero_beyond_it() -> None:
 
 def test_the_vocabulary_holds_frequent_words_in_a_fixed_order() -> None:
     sentences = [["b", "a", "c"], ["a", "b"], ["d", "a"]]
-    assert WordTokenizer.count_words(sentences, 2) == ("a", "b")
-    assert WordTokenizer.count_words(sentences, 1) == ("a", "b", "c", "d")
+    assert WordTokenizer.count_words(sentences, 2) == codes("a", "b")
+    assert WordTokenizer.count_words(sentences, 1) == codes("a", "b", "c", "d")
     assert WordTokenizer.count_words(sentences, 4) == ()
+
+
+def test_words_of_one_code_share_a_place() -> None:
+    one, other = "plumless", "buckeroo"  # a well-known pair of CRC-32
+    assert word_code(one) == word_code(other)
+    found = WordTokenizer.count_words([[one, other, "a"]], 1)
+    assert len(found) == 2
+    ids = WordTokenizer(found, 50, sizes=(2,)).encode([[one, other, "a"]])["pieces"][0]
+    assert ids[0] == ids[1] != ids[2]
 
 
 @pytest.mark.parametrize("flat", [True, False])
@@ -91,13 +105,13 @@ def test_each_unit_reads_the_ngrams_of_its_own_word(flat: bool) -> None:
 
 
 def test_a_saved_tokenizer_is_the_same(tmp_path: Path) -> None:
-    own = WordTokenizer(("ä", "k", "\u2028"), 77, sizes=(2, 4))
+    own = WordTokenizer(codes("ä", "k", "\u2028"), 77, sizes=(2, 4))
     own.save(tmp_path)
     again = WordTokenizer.load(tmp_path)
     assert (again.vocabulary, again.buckets, again.sizes) == (own.vocabulary, 77, (2, 4))
     assert again.fingerprint == own.fingerprint
     changed = (
-        WordTokenizer(("ä", "k"), 77, sizes=(2, 4)),
+        WordTokenizer(codes("ä", "k"), 77, sizes=(2, 4)),
         WordTokenizer(own.vocabulary, 78, sizes=(2, 4)),
         WordTokenizer(own.vocabulary, 77, sizes=(2, 3)),
     )
