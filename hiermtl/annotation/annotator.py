@@ -15,9 +15,9 @@ from hiermtl.annotation.predict import (
     WINDOW,
     Prediction,
     check_tasks,
-    predict,
     predict_scored,
 )
+from hiermtl.annotation.workers import predict_in_workers
 from hiermtl.document import Document
 from hiermtl.errors import DataError, ModelError, listing
 from hiermtl.evaluation.predictor import HeadInfo
@@ -59,6 +59,7 @@ class Annotator:
         *,
         precision: str | None = None,
         tokens_per_batch: int = TOKENS_PER_BATCH,
+        flat: bool = True,
         card: str | None = None,
     ) -> None:
         """Takes a model and the tokenizer it was trained with.
@@ -69,13 +70,14 @@ class Annotator:
             precision: Default: what the model's config names, where the processor has bf16
                 arithmetic, else `fp32`.
             tokens_per_batch: Pieces in a batch.
+            flat: Whether rows lie end to end instead of being padded: faster, the same labels.
             card: The model's README, kept by `save_pretrained`.
 
         Raises:
             ModelError: `precision` is neither of the two.
         """
         self.model, self.tokenizer, self._card = model, tokenizer, card
-        self.tokens_per_batch = tokens_per_batch
+        self.tokens_per_batch, self.flat = tokens_per_batch, flat
         self.precision = choose_precision(model, precision)
         self._computing = model
         if self.precision == "bf16" and model.dtype != torch.bfloat16:
@@ -125,6 +127,7 @@ class Annotator:
         with_scores: bool = False,
         tokens_per_batch: int | None = None,
         window: int = WINDOW,
+        workers: int = 0,
     ) -> Iterator[Document]:
         """Annotates many texts, batched together, in their order and at constant memory.
 
@@ -136,10 +139,15 @@ class Annotator:
             with_scores: Whether documents also get `scores`.
             tokens_per_batch: Pieces in a batch. Default: the annotator's.
             window: Sentences that are read ahead; 1 gives each document as soon as it is read.
+            workers: Processes that predict, each with a copy of the model; they take some
+                seconds to start, so they pay for big inputs, most with small models. 0 is this
+                process. A program that uses them must be importable (`if __name__ ==
+                "__main__":`).
 
         Raises:
-            ModelError: At once, for a task the model does not have.
+            ModelError: At once, for a task the model does not have, or workers without a use.
             DataError: A text is none of the three kinds, or a word is blank.
+            RunError: A worker died.
         """
         names = check_tasks(self.model, tasks)
         if isinstance(texts, str | bytes):
@@ -148,15 +156,22 @@ class Annotator:
                 "call the annotator itself"
             )
         waiting: deque[_Source] = deque()
-        found = predict_scored(
-            self._computing,
-            self.tokenizer,
-            _words(texts, waiting, self.language),
-            tasks=names,
-            tokens_per_batch=tokens_per_batch or self.tokens_per_batch,
-            window=window,
-            with_scores=with_scores,
-        )
+        words = _words(texts, waiting, self.language)
+        size = tokens_per_batch or self.tokens_per_batch
+        if workers:
+            found = predict_in_workers(
+                self,
+                words,
+                tasks=names,
+                workers=workers,
+                with_scores=with_scores,
+                tokens_per_batch=size,
+                window=window,
+            )
+        else:
+            found = self.predictions(
+                words, names, with_scores=with_scores, tokens_per_batch=size, window=window
+            )
         return self._documents(found, waiting, names, with_scores=with_scores)
 
     def _documents(
@@ -187,12 +202,27 @@ class Annotator:
         self, sentences: Iterable[Sequence[str]], tasks: Iterable[str] | None = None
     ) -> Iterator[Mapping[str, Layer]]:
         """The bare layers of sentences given as words, in their order; faster than documents."""
-        return predict(
+        return (prediction.layers for prediction in self.predictions(sentences, tasks))
+
+    def predictions(
+        self,
+        sentences: Iterable[Sequence[str]],
+        tasks: Iterable[str] | None = None,
+        *,
+        with_scores: bool = False,
+        tokens_per_batch: int | None = None,
+        window: int = WINDOW,
+    ) -> Iterator[Prediction]:
+        """Like `predict_layers`, with scores if they are asked for."""
+        return predict_scored(
             self._computing,
             self.tokenizer,
             sentences,
             tasks=tasks,
-            tokens_per_batch=self.tokens_per_batch,
+            tokens_per_batch=tokens_per_batch or self.tokens_per_batch,
+            flat=self.flat,
+            window=window,
+            with_scores=with_scores,
         )
 
     def annotate_text(self, text: str, tasks: Iterable[str] | None = None) -> list[Sentence]:
@@ -201,9 +231,12 @@ class Annotator:
         pairs = zip(document.source, document.layers, strict=True)
         return [sentence.with_layers(layers) for sentence, layers in pairs]
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes a model folder that `load` reads; see `hiermtl.pretrained.save_model`."""
-        save_model(self.model, self.tokenizer, folder, card=self._card)
+    def save_pretrained(self, folder: str | Path, *, weights: str | None = None) -> None:
+        """Writes a model folder that `load` reads; see `hiermtl.pretrained.save_model`.
+
+        `weights="fp16"` halves its size.
+        """
+        save_model(self.model, self.tokenizer, folder, card=self._card, weights=weights)
 
     def __repr__(self) -> str:
         """The encoder, and the tasks from top to bottom."""

@@ -58,6 +58,7 @@ def annotate_files(
     tasks: Iterable[str] | None = None,
     format: str | None = None,
     source_format: str | None = None,
+    workers: int = 0,
 ) -> AnnotateReport:
     """Annotates a file, the files below a folder, or standard input.
 
@@ -76,6 +77,7 @@ def annotate_files(
         tasks: Default: all that the output format has a place for.
         format: `conllu`, `jsonl` or `docbin`. Default: by the output's ending, else like the input.
         source_format: `txt`, `conllu` or `jsonl`. Default: by the input's ending, `txt` for `-`.
+        workers: Processes that predict; see `Annotator.pipe`.
 
     Raises:
         DataError: The input is missing or malformed.
@@ -89,7 +91,7 @@ def annotate_files(
     line: deque[tuple[int, Record]] = deque()
     with ExitStack() as stack:
         at, writer = -1, None
-        for document in nlp.pipe(_texts(jobs, line), names):
+        for document in nlp.pipe(_texts(jobs, line), names, workers=workers):
             place, record = line.popleft()
             while at < place:
                 at, writer = _next_writer(jobs, at, stack, writer)

@@ -103,7 +103,7 @@ def predict_scored(
     predictor = _Predictor(model, collator, names, labels, tokens_per_batch, with_scores)
     return (
         prediction
-        for given in _windows(sentences, window)
+        for given in windows_of(sentences, window)
         for prediction in predictor.predict(given)
     )
 
@@ -258,7 +258,7 @@ def _ranges(arrays: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
         start += len(array)
 
 
-def _windows(sentences: Iterable[Sequence[str]], size: int) -> Iterator[list[Sequence[str]]]:
+def windows_of(sentences: Iterable[Sequence[str]], size: int) -> Iterator[list[Sequence[str]]]:
     """Lists of at most `size` sentences, fewer where they are long."""
     window: list[Sequence[str]] = []
     words = 0

@@ -121,6 +121,7 @@ def opened(target: str) -> Iterator[BinaryIO]:
     """A file to write in, which gets its name when all went well; `-` is standard output.
 
     Raises:
+        RecipeError: There is no such folder, or `target` is one.
         RunError: It cannot be written.
     """
     if target == STANDARD:

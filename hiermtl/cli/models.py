@@ -59,7 +59,9 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="FILE", help="Gold file. Default: the recipe's own corpora."
+            "--data",
+            metavar="FILE",
+            help="Gold: .conllu, .jsonl or .spacy. Default: the recipe's own corpora.",
         ),
     ] = None,
     split: Annotated[
@@ -122,6 +124,12 @@ def annotate(
         ),
     ] = None,
     precision: Precision = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", metavar="N", min=0, help="Processes to share the work of a big input."
+        ),
+    ] = 0,
     quiet: Quiet = False,
 ) -> None:
     """Annotate text. Blocks above the deepest task asked for are not run."""
@@ -136,6 +144,7 @@ def annotate(
         format=format,
         source_format=input_format,
         precision=precision,
+        workers=workers,
     )
     for task in report.left_out:
         say(f"left out: {task}, which the format of the output cannot hold", quiet=quiet)

@@ -15,6 +15,7 @@ def annotate(
     format: str | None = None,
     source_format: str | None = None,
     precision: str | None = None,
+    workers: int = 0,
 ) -> AnnotateReport:
     """Annotates a file, a folder or standard input (`-`) and writes the result whole or not at all.
 
@@ -24,9 +25,15 @@ def annotate(
         ModelError: The model, a task or the precision is not there.
         DataError: The input is missing or malformed.
         RecipeError: Formats, endings, tasks or places do not go together.
-        RunError: The output cannot be written.
+        RunError: The output cannot be written, or a worker died.
     """
     nlp = model if isinstance(model, Annotator) else load(model, precision=precision)
     return annotate_files(
-        nlp, source, output, tasks=tasks, format=format, source_format=source_format
+        nlp,
+        source,
+        output,
+        tasks=tasks,
+        format=format,
+        source_format=source_format,
+        workers=workers,
     )

@@ -11,23 +11,33 @@ from hiermtl.commands.sample import sample
 from hiermtl.corpus.build import Corpus, Source, build_corpus
 from hiermtl.corpus.cache import cache_folder, digest, file_digest
 from hiermtl.corpus.catalogue import missing_file_error
-from hiermtl.corpus.sources import columns_source, conllu_source, dataset_source, joined_source
+from hiermtl.corpus.sources import (
+    columns_source,
+    conllu_source,
+    dataset_source,
+    docbin_source,
+    joined_source,
+    jsonl_source,
+)
 from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.heads import HEADS
 from hiermtl.recipe import Recipe, corpora_of, data_file, resolved
 from hiermtl.recipe.corpora import (
+    CORPORA,
     ColumnsCorpus,
     ColumnsJoin,
     ConlluCorpus,
     CorpusOptions,
     DatasetCorpus,
+    DocBinCorpus,
+    FileCorpus,
+    JsonlCorpus,
     SampleCorpus,
 )
 from hiermtl.recipe.data_files import VARIABLE
 from hiermtl.text.sentence import Sentence
 
 SPLITS = ("train", "dev", "test")
-FILE_FORMATS = ("conllu", "columns")
 
 
 def layers_of(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -64,7 +74,7 @@ def placed(recipe: Recipe, *, data_dir: str | Path | None = None) -> dict[str, A
         for part in (corpus, *corpus.get("join", ())):
             for split in SPLITS:
                 files = part.get(split)
-                if corpus["format"] in FILE_FORMATS and files is not None:
+                if issubclass(CORPORA[corpus["format"]], FileCorpus) and files is not None:
                     part[split] = (
                         place(files) if isinstance(files, str) else [place(file) for file in files]
                     )
@@ -144,6 +154,10 @@ def _file(name: str, recipe: Recipe, data_dir: str | Path | None) -> Path:
 def _file_source(options: CorpusOptions, file: Path) -> Source:
     if isinstance(options, ConlluCorpus):
         return conllu_source(file, bio=options.bio)
+    if isinstance(options, JsonlCorpus):
+        return jsonl_source(file, options.columns, bio=options.bio)
+    if isinstance(options, DocBinCorpus):
+        return docbin_source(file)
     assert isinstance(options, ColumnsCorpus), options
     return columns_source(file, options.columns, words=options.words, bio=options.bio)
 

@@ -1,7 +1,7 @@
 """`hiermtl evaluate`: a model on a split of its own corpora, or on a file."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from hiermtl.annotation import Annotator, load
@@ -13,7 +13,10 @@ from hiermtl.evaluation import Scores, evaluate_raw
 from hiermtl.evaluation import evaluate as score
 from hiermtl.evaluation.raw import SEGMENT
 from hiermtl.recipe import Recipe, load_recipe
+from hiermtl.text.annotated import read_annotated
 from hiermtl.text.conllu import read_conllu
+from hiermtl.text.docbin import read_docbin
+from hiermtl.text.sentence import Sentence
 
 SPLITS = ("dev", "test", "train")
 
@@ -32,8 +35,9 @@ def evaluate(
 
     Args:
         model: A model, or where one lies.
-        data: A CoNLL-U file with gold for some of the tasks. Default: the corpora the model was
-            trained on, found as the recipe found them.
+        data: A file with gold for some of the tasks, in a form that `annotate` writes: `.conllu`,
+            `.jsonl` or `.spacy`. Default: the corpora the model was trained on, found as the recipe
+            found them.
         split: Which split of those corpora; test is read only when it is asked for.
         tasks: Default: every task with gold.
         raw: From plain text, words and sentences found by the model's own means.
@@ -50,9 +54,7 @@ def evaluate(
     judge = evaluate_raw if raw else score
     if data is not None:
         path = Path(data)
-        if path.suffix not in {".conllu", ".gz"}:
-            raise DataError(f"{path} is not a CoNLL-U file; give one that ends in .conllu")
-        sentences = list(read_conllu(path))
+        sentences = list(_gold(path))
         scores = judge(nlp, sentences, tasks=asked, data=path.name, split="-", seed=seed)
         if not nlp.model.config.recipe:
             return scores
@@ -63,6 +65,22 @@ def evaluate(
     recipe = trained_on(nlp)
     corpora = open_corpora(recipe, data_dir=data_dir, splits=("train", split))
     return score_corpora(nlp, recipe, corpora, split=split, tasks=asked, raw=raw)
+
+
+def _gold(path: Path) -> Iterable[Sentence]:
+    """The sentences of a file as `annotate` writes it, by its ending."""
+    readers: dict[str, Callable[[Path], Iterable[Sentence]]] = {
+        ".conllu": read_conllu,
+        ".jsonl": read_annotated,
+        ".spacy": read_docbin,
+        ".docbin": read_docbin,
+    }
+    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if suffix not in readers:
+        raise DataError(
+            f"{path} ends in {suffix or 'nothing'!r}; files with gold end in {listing(readers)}"
+        )
+    return readers[suffix](path)
 
 
 def trained_on(nlp: Annotator) -> Recipe:

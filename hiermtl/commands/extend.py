@@ -145,11 +145,13 @@ def _loaded(
         "language": own["language"],
     }
     if isinstance(recipe, Recipe):
-        recipe = recipe.model_dump(mode="json", exclude_unset=True)
-    loaded = load_recipe(recipe, changes, under=under)
+        given = recipe.model_dump(mode="json", exclude_unset=True)
+        loaded = load_recipe(given, changes, under=under).located(recipe.source, recipe.folders)
+    else:
+        loaded = load_recipe(recipe, changes, under=under)
     now = loaded.model_dump(mode="json")
-    given, kept = ({**of["encoder"], **free} for of in (now, own))
-    for key, value in given.items():
+    encoder, kept = ({**of["encoder"], **free} for of in (now, own))
+    for key, value in encoder.items():
         if kept.get(key) != value:
             raise RecipeError(
                 f"encoder.{key} is {value!r}, but the model's encoder has "

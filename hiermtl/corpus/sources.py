@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hiermtl.corpus.build import Source
+from hiermtl.text.annotated import read_annotated
 from hiermtl.text.bio import Bio, with_legal_spans
 from hiermtl.text.columns import read_columns
 from hiermtl.text.conllu import MISC_KEYS, read_conllu
+from hiermtl.text.docbin import read_docbin
 from hiermtl.text.hub import ColumnMap, dataset_fingerprint, read_dataset
 from hiermtl.text.join import JoinReport, join_layers
 from hiermtl.text.sentence import Sentence
@@ -54,6 +56,18 @@ def columns_source(
         "missing": missing,
     }
     return Source((Path(path),), read, options, lambda: _repaired(repairs))
+
+
+def jsonl_source(path: str | Path, columns: ColumnMap, *, bio: Bio = "strict") -> Source:
+    """JSON lines with annotation; see `read_annotated`. Its report counts repaired tags."""
+    options = {"reader": "jsonl", "columns": dict(columns), "bio": bio}
+    source = Source((Path(path),), lambda: read_annotated(path, columns), options)
+    return _held_to_iob2(source, bio, layers=None)
+
+
+def docbin_source(path: str | Path) -> Source:
+    """A file of spaCy documents; see `read_docbin`."""
+    return Source((Path(path),), lambda: read_docbin(path), {"reader": "docbin"})
 
 
 def _held_to_iob2(source: Source, bio: Bio, *, layers: Sequence[str] | None) -> Source:
@@ -136,4 +150,12 @@ def joined_source(
     return replace(base, files=base.files + other.files, read=read, options=options, reports=report)
 
 
-__all__ = ["Source", "columns_source", "conllu_source", "dataset_source", "joined_source"]
+__all__ = [
+    "Source",
+    "columns_source",
+    "conllu_source",
+    "dataset_source",
+    "docbin_source",
+    "joined_source",
+    "jsonl_source",
+]

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hiermtl.encoders import encoder_from_config
 from hiermtl.errors import ModelError
 from hiermtl.model import FORMAT_VERSION, HierarchicalConfig, HierarchicalModel
@@ -19,7 +21,7 @@ _NAMED = 4
 def load_model(
     name_or_folder: str | Path, *, device: str = "cpu", revision: str | None = None
 ) -> tuple[HierarchicalModel, Tokenizer]:
-    """A model in evaluation mode, and its tokenizer.
+    """A model in evaluation mode, and its tokenizer; weights stored in 16 bits become fp32.
 
     Args:
         name_or_folder: Tried as a folder, as a shipped name, and as a hub id, in this order.
@@ -94,10 +96,10 @@ def load_tokenizer(folder: Path, encoder: Mapping[str, Any]) -> Tokenizer:
     )
 
 
-def read_pieces(folder: Path, *, limit: int, casing: bool) -> PieceTokenizer:
+def read_pieces(folder: Path, *, limit: int, casing: bool | None) -> PieceTokenizer:
     """A transformers tokenizer from the files of a folder.
 
-    `limit` is the encoder's, in units; `casing` says whether it reads how words are capitalised.
+    `limit` is the encoder's, in units; `casing` is that of `PieceTokenizer`.
 
     Raises:
         ModelError: Its files are missing or damaged, or it cannot be used word by word.
@@ -150,7 +152,8 @@ def _read_model(folder: Path) -> HierarchicalModel:
     # Tensors lie in the mapped file, aligned by chance; aligned ones of its own give the same
     # products to the last bit as those the model was saved from.
     for tensor in (*model.parameters(), *model.buffers()):
-        tensor.data = tensor.data.clone()
+        half = tensor.dtype in (torch.float16, torch.bfloat16)
+        tensor.data = tensor.data.float() if half else tensor.data.clone()
     return model.eval()
 
 

@@ -1,12 +1,15 @@
 """Writes model folders, whole or not at all."""
 
+import copy
 import errno
 import os
 import secrets
 import shutil
 from pathlib import Path
 
-from hiermtl.errors import ModelError, RunError
+import torch
+
+from hiermtl.errors import ModelError, RunError, listing
 from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained.quiet import quiet
 from hiermtl.pretrained.weights import INDEX, WEIGHTS, seal_weights
@@ -14,10 +17,16 @@ from hiermtl.tokens import Tokenizer
 
 CONFIG = "config.json"
 CARD = "README.md"
+WEIGHT_FORMATS = {"fp32": torch.float32, "fp16": torch.float16}
 
 
 def save_model(
-    model: HierarchicalModel, tokenizer: Tokenizer, folder: str | Path, *, card: str | None = None
+    model: HierarchicalModel,
+    tokenizer: Tokenizer,
+    folder: str | Path,
+    *,
+    card: str | None = None,
+    weights: str | None = None,
 ) -> None:
     """Writes config.json, model.safetensors, the tokenizer's files and README.md.
 
@@ -30,12 +39,16 @@ def save_model(
         tokenizer: The one the model was trained with.
         folder: Made if need be, with the folders above it.
         card: The text of README.md. Default: a table of the tasks.
+        weights: Number format of the file, one of `WEIGHT_FORMATS`. Default: the model's. In fp16
+            a file has half the size and weights about three digits; loading makes fp32 of it.
 
     Raises:
-        ModelError: `folder` is a file.
+        ModelError: `folder` is a file, or there is no such number format.
         RunError: It cannot be written, for lack of space or of permission. An earlier model in it
             is then still whole, unless the failure fell between two replacements.
     """
+    if weights is not None and weights not in WEIGHT_FORMATS:
+        raise ModelError(f"weights are {weights!r}; allowed are {listing(WEIGHT_FORMATS)}")
     target = Path(folder).absolute()
     if target.exists() and not target.is_dir():
         raise ModelError(f"{target} is a file; name a folder to save the model in")
@@ -44,6 +57,9 @@ def save_model(
     try:
         parent.mkdir(parents=True, exist_ok=True)
         beside.mkdir()
+        if weights is not None and model.dtype != WEIGHT_FORMATS[weights]:
+            model = copy.deepcopy(model)
+            model.to(WEIGHT_FORMATS[weights])  # pyright: ignore[reportArgumentType] - wrapped
         _write(model, tokenizer, beside, card=card)
         _put(beside, target)
     except Exception as error:

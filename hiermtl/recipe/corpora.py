@@ -176,6 +176,28 @@ class DatasetCorpus(CorpusOptions):
     it is (`off`). Default: the safest."""
 
 
+class JsonlCorpus(FileCorpus):
+    """JSON lines with a list of words and a list of labels per layer."""
+
+    format: str = row("jsonl", required=True)
+    """One object per line; several sentences if it has `sentences`, as `annotate` writes them."""
+
+    columns: Features
+    """Layer -> key that holds its labels, with dots into inner objects (`tags.ner`); for trees
+    {heads: key, relations: key}."""
+
+    bio: Literal["strict", "repair", "off"] = "strict"
+    """What an IOB2 violation is: an error, mended (I- without a beginning becomes B-), or left as
+    it is (`off`). Default: the safest."""
+
+
+class DocBinCorpus(FileCorpus):
+    """spaCy's DocBin files: upos, xpos, feats, lemma, dep and ner."""
+
+    format: str = row("docbin", required=True)
+    """Documents as spaCy's tools and many annotators store them."""
+
+
 class SampleCorpus(CorpusOptions):
     """Sentences generated from the package's grammar: no file, no download."""
 
@@ -200,12 +222,15 @@ CORPORA: Table = MappingProxyType(
         "conllu": ConlluCorpus,
         "columns": ColumnsCorpus,
         "dataset": DatasetCorpus,
+        "docbin": DocBinCorpus,
+        "jsonl": JsonlCorpus,
         "sample": SampleCorpus,
     }
 )
 """Format -> the options of a corpus in it."""
 
 CONLLU_LAYERS = frozenset({"upos", "xpos", "feats", "lemma", "dep", "ner", "chunk"})
+DOCBIN_LAYERS = CONLLU_LAYERS - {"chunk"}
 SAMPLE_LAYERS = frozenset({"upos", "xpos", "feats", "lemma", "dep", "ner", "chunk"})
 
 
@@ -214,7 +239,13 @@ def layers(corpus: CorpusOptions) -> frozenset[str]:
     match corpus:
         case ConlluCorpus(join=joins):
             return CONLLU_LAYERS.union(*(join.columns for join in joins))
-        case ColumnsCorpus(columns=columns) | DatasetCorpus(columns=columns):
+        case (
+            ColumnsCorpus(columns=columns)
+            | DatasetCorpus(columns=columns)
+            | JsonlCorpus(columns=columns)
+        ):
             return frozenset(columns)
+        case DocBinCorpus():
+            return DOCBIN_LAYERS
         case _:
             return SAMPLE_LAYERS

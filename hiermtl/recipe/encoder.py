@@ -36,8 +36,8 @@ class BilstmEncoder(EncoderOptions):
     """Units per direction, so that states are twice as wide. Default: ours, for a CPU."""
 
     word_width: int = Field(default=100, ge=0)
-    """Numbers per word vector; with 0 words are read through their n-grams only, and no word form
-    is part of the model. Default: Hashimoto et al. (2017)."""
+    """Numbers per word vector; with 0 words are read through their n-grams only. Default: Hashimoto
+    et al. (2017)."""
 
     ngram_width: int = Field(default=100, ge=1)
     """Numbers per character n-gram vector. Default: Hashimoto et al. (2017)."""

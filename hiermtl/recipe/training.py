@@ -98,6 +98,10 @@ class TrainingOptions(Section):
     """Whether a block's inner activations are computed again backwards instead of kept: less
     memory, about a third more time, the same gradients. Default: ours."""
 
+    flat: bool = True
+    """Whether the rows of a batch lie end to end instead of being padded: faster, the same states.
+    Default: ours."""
+
     processes: int = Field(default=1, ge=1)
     """Processes that share the work of a step; the batches are the same for any number. Default:
     ours."""

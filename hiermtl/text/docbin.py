@@ -17,8 +17,9 @@ def read_docbin(path: str | Path, *, language: str = "xx") -> Iterator[Sentence]
     """Sentences of a `DocBin` with the layers its documents carry.
 
     `upos`, `xpos`, `feats`, `lemma`, `dep` and `ner` (IOB2), where a document is annotated with
-    them; a word without a value has `None`. Tokens of white space are left out. A document without
-    sentence marks is one sentence. `Sentence.origin` counts documents, not lines.
+    them; a word without a value has `None`, and spaCy's relation `ROOT` is `root`. Tokens of white
+    space are left out. A document without sentence marks is one sentence. `Sentence.origin` counts
+    documents, not lines.
 
     Raises:
         DataError: The file is missing or is no `DocBin`, or a dependency crosses sentences.
@@ -101,7 +102,8 @@ def _tree(tokens: list[Any], origin: Origin) -> Tree:
                 "which is in another sentence or is white space; mend the document",
                 origin.path,
             )
-    return Tree(tuple(heads), tuple(token.dep_ or None for token in tokens))
+    names = (token.dep_ or None for token in tokens)
+    return Tree(tuple(heads), tuple("root" if name == "ROOT" else name for name in names))
 
 
 def _entity(token: Any) -> str | None:

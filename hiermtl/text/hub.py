@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hiermtl.errors import DataError, RecipeError, listing, nearest
-from hiermtl.text.sentence import Layer, Origin, Sentence, Tree
+from hiermtl.text.sentence import Layer, Origin, Sentence, Tags, Tree
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -152,10 +152,12 @@ def _rows(
             for layer, column in columns.items():
                 value: Layer | None
                 if isinstance(column, str):
-                    value = _tags(rows[column][place], names[column])
+                    value = tags_of(rows[column][place], names[column])
                 else:
                     heads = rows[column["heads"]][place]
-                    relations = _tags(rows[column["relations"]][place], names[column["relations"]])
+                    relations = tags_of(
+                        rows[column["relations"]][place], names[column["relations"]]
+                    )
                     value = _tree(heads, relations, column=column["heads"], origin=origin)
                 if value is not None:
                     layers[layer] = value
@@ -177,10 +179,14 @@ def _class_names(feature: Any) -> tuple[str, ...] | None:
     return None if feature is None else tuple(feature.names)
 
 
-def _tags(values: Any, names: tuple[str, ...] | None) -> tuple[str | None, ...] | None:
+def tags_of(values: Any, names: tuple[str, ...] | None = None) -> Tags | None:
+    """One tag per value, `None` for null and negative ids; `None` in all where nothing is said.
+
+    `names` are those of class ids; without them a value is its own name.
+    """
     if values is None:
         return None
-    tags: tuple[str | None, ...]
+    tags: Tags
     if names is None:
         tags = tuple(
             None if value is None or (isinstance(value, int) and value < 0) else str(value)

@@ -13,16 +13,17 @@ from hiermtl.annotation import Annotator
 from hiermtl.errors import HiermtlError
 from hiermtl.evaluation.counts import load_counts
 from hiermtl.recipe import load_recipe, show_recipe
+from hiermtl.text.annotated import read_annotated
 from hiermtl.text.columns import parse_columns, read_columns
 from hiermtl.text.conllu import parse_conllu, render_conllu
 from hiermtl.text.docbin import read_docbin
 from hiermtl.text.edits import apply_edits, edit_script
 from hiermtl.text.jsonl import parse_jsonl
-from hiermtl.text.pairs import read_pairs, read_sick, read_table
 from hiermtl.text.plain import parse_text, word_offsets
 from hiermtl.text.propbank import chunks_from_propbank, read_propbank
 from hiermtl.text.relations import read_crossre, read_semeval
 from hiermtl.text.sentence import Sentence
+from hiermtl.text.tables import read_pairs, read_sick, read_table
 from tests.fuzz.guided import Failed, fuzz, mutated
 from tests.worlds import make_world
 
@@ -40,6 +41,10 @@ TABLE = b'text,label,n\n"Hello, ""you""",greeting,1.5\nBye,parting,2\n'
 SICK = b"pair_ID\tsentence_A\tsentence_B\tentailment_label\trelatedness_score\tSemEval_set\n"
 SICK += b"1\tA dog\tA cat\tNEUTRAL\t2.5\tTEST\n"
 JSONL = b'{"text": "A b."}\n{"words": ["a", "b"], "id": 3}\n'
+ANNOTATED = (
+    b'{"words": ["a", "b"], "sentences": [[0, 1], [1, 2]], "tags": {"ner": ["O", null]}, '
+    b'"trees": {"dep": {"heads": [-1, -1], "relations": ["r", "r"]}}, "text": "a b"}\n'
+)
 TEXT = "One two. Dr. Who?\n\n你好 😀 שלום\u200b\n".encode()
 RECIPE = show_recipe("quickstart").encode()
 EXTENDING = b"extends: low_supervision/sample\ntasks:\n  ner: {depth: 50%}\ntraining: {lr: 4e-4}\n"
@@ -120,6 +125,11 @@ READERS: dict[str, tuple[Callable[[Path], object], str, tuple[bytes, ...]]] = {
     ),
     "pairs": (lambda p: every(read_pairs(p, first=0, second=1)), "a.tsv", (SICK, TABLE)),
     "sick": (lambda p: every(read_sick(p, "TEST")), "SICK.txt", (SICK,)),
+    "annotated": (
+        lambda p: every(read_annotated(p)),
+        "a.jsonl",
+        (ANNOTATED, JSONL),
+    ),
     "recipe": (recipe, "a.yaml", (RECIPE, EXTENDING)),
     "counts": (load_counts, "a.npz", (b"PK\x03\x04", b"")),
     "packed": (lambda p: every(read_columns(p, {"ner": 1})), "a.gz", (b"\x1f\x8b\x08\x00abc",)),

@@ -158,3 +158,19 @@ def test_bare_layers_and_sentences_are_the_documents(nlp: Annotator):
     doc = nlp(text)
     assert tuple(nlp.predict_layers([s.words for s in doc.source])) == doc.layers
     assert [dict(s.layers) for s in nlp.annotate_text(text)] == list(map(dict, doc.layers))
+
+
+def test_padded_batches_give_the_same_documents(
+    nlp: Annotator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, seen = type(nlp.model).forward, []
+
+    def watched(model, batch, *rest):
+        seen.append(batch.layout.padded)
+        return forward(model, batch, *rest)
+
+    monkeypatch.setattr(type(nlp.model), "forward", watched)
+    padded = Annotator(nlp.model, nlp.tokenizer, flat=False)
+    assert list(padded.pipe(TEXTS)) == list(nlp.pipe(TEXTS))
+    assert bool(seen[0])
+    assert not seen[-1]

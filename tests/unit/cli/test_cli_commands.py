@@ -119,7 +119,7 @@ def test_evaluate_has_no_other_splits(program: Any) -> None:
 def test_annotate_passes_everything_on_and_reports_on_standard_error(program: Any) -> None:
     found = program(
         *("annotate", "runs/a", "-", "-o", "-", "--tasks", "upos,ner", "--format", "jsonl"),
-        *("--input-format", "conllu"),
+        *("--input-format", "conllu", "--workers", "3"),
     )
     assert (found.exit_code, found.stdout) == (0, "")
     left_out, said = found.stderr.splitlines()
@@ -134,6 +134,7 @@ def test_annotate_passes_everything_on_and_reports_on_standard_error(program: An
                 "format": "jsonl",
                 "source_format": "conllu",
                 "precision": None,
+                "workers": 3,
             },
         )
     ]

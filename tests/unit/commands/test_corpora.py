@@ -1,14 +1,18 @@
 """From the recipe's `corpora` section to stored corpora."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from spacy.tokens import DocBin
 
 from hiermtl.commands import corpora as room
 from hiermtl.commands.corpora import layers_of, open_corpora
+from hiermtl.document import Document
 from hiermtl.errors import DataError
 from hiermtl.recipe import load_recipe
+from hiermtl.text.conllu import read_conllu
 from tests.unit.commands.runs import TASKS, TRAIN, conllu, of_files, recipe
 
 
@@ -74,6 +78,48 @@ def test_joined_columns_become_layers(tmp_path: Path) -> None:
         tuple(f"X-{tag}" for _, _, tag in sentence) for sentence in TRAIN
     ]
     assert any("4 of 4 common sentences" in line for line in corpus.lines())
+
+
+def test_json_lines_and_spacy_documents_hold_what_the_treebank_holds(tmp_path: Path) -> None:
+    treebank = conllu(tmp_path / "own.conllu", TRAIN)
+    levels = {"upos": "tags", "ner": "tags", "dep": "tree"}
+    documents = [
+        Document([sentence], [sentence.layers], levels=levels, known=levels)
+        for sentence in read_conllu(treebank)
+    ]
+    lines = "".join(json.dumps(document.to_dict()) + "\n" for document in documents)
+    (tmp_path / "own.jsonl").write_text(lines)
+    docs = [document.to_spacy() for document in documents]
+    DocBin(docs=docs).to_disk(tmp_path / "own.spacy")
+    columns = {
+        "upos": "tags.upos",
+        "ner": "tags.ner",
+        "dep": {"heads": "trees.dep.heads", "relations": "trees.dep.relations"},
+    }
+    forms: dict[str, dict[str, Any]] = {
+        "own.conllu": {"format": "conllu"},
+        "own.jsonl": {"format": "jsonl", "columns": columns},
+        "own.spacy": {"format": "docbin"},
+    }
+    found = []
+    for file, options in forms.items():
+        given = recipe(corpora={"own": {"train": file, **options}})
+        corpus = opened(given, data_dir=tmp_path)["own"]
+        found.append([(s.words, dict(s.layers)) for s in corpus.sentences("train")])
+    assert found[0] == found[1] == found[2]
+    assert {"upos", "ner", "dep"} == set(found[0][0][1])
+
+
+def test_illegal_tags_of_json_lines_are_an_error_or_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"words": ["Ada", "ran"], "ner": ["I-PER", "O"]}\n')
+    options = {"format": "jsonl", "train": "a.jsonl", "columns": {"ner": "ner"}}
+    tasks = {"ner": {"depth": 1}}
+    with pytest.raises(DataError, match=r"a\.jsonl:1: .*I-PER"):
+        opened(recipe(corpora={"own": options}, tasks=tasks), data_dir=tmp_path)
+    mended = recipe(corpora={"own": {**options, "bio": "repair"}}, tasks=tasks)
+    corpus = opened(mended, data_dir=tmp_path)["own"]
+    assert corpus.gold("train", "ner") == [("B-PER", "O")]
+    assert any("1 tags of ner repaired" in line for line in corpus.lines())
 
 
 def test_corpora_without_a_task_are_not_read(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Scores of a model on the corpora it knows, and on files."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hiermtl.annotation import annotate_files, load
 from hiermtl.commands import Run, evaluate, train
 from hiermtl.errors import DataError, ModelError, RecipeError
 from hiermtl.evaluation import load_counts, main_score
@@ -45,8 +47,28 @@ def test_an_unknown_split_is_refused(run: Run, split: str) -> None:
 
 def test_a_file_of_another_format_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Ada slept\n")
-    with pytest.raises(DataError, match=r"a\.txt is not a CoNLL-U file"):
+    with pytest.raises(
+        DataError, match=r"a\.txt ends in '\.txt'; files with gold end in \.conllu, \.jsonl"
+    ):
         evaluate(run.folder, tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("name", ["out.conllu", "out.jsonl", "out.jsonl.gz", "out.spacy"])
+@pytest.mark.parametrize("source", ["in.txt", "in.conllu"])
+def test_what_annotate_writes_is_read_as_gold(
+    run: Run, source: str, name: str, tmp_path: Path
+) -> None:
+    conllu(tmp_path / "in.conllu", DEV)
+    (tmp_path / "in.txt").write_text("Ada slept. She saw the dog.\nA cat ran.\n\nIt rained.\n")
+    nlp = load(run.folder)
+    plain = tmp_path / name.removesuffix(".gz")
+    report = annotate_files(nlp, tmp_path / source, plain)
+    if name.endswith(".gz"):
+        (tmp_path / name).write_bytes(gzip.compress(plain.read_bytes()))
+    for raw in (False, True) if source == "in.txt" else (False,):
+        found = evaluate(nlp, tmp_path / name, raw=raw)
+        assert {task: found.main(task).score for task in nlp.tasks} == dict.fromkeys(nlp.tasks, 100)
+        assert found.main("upos").items == report.words
 
 
 def test_a_file_without_gold_is_refused(run: Run, tmp_path: Path) -> None:

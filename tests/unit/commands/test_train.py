@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -423,12 +424,45 @@ def test_one_layer_is_not_learnt_as_scripts_and_as_labels(tmp_path: Path) -> Non
         train(recipe(tasks=tasks), output=tmp_path / "run", quiet=True)
 
 
-def test_a_model_without_word_vectors_holds_no_word(tmp_path: Path) -> None:
-    encoder = {**recipe()["encoder"], "word_width": 0}
+@pytest.mark.parametrize("width", [0, 6])
+def test_a_model_holds_no_word_of_its_training_text(tmp_path: Path, width: int) -> None:
+    encoder = {**recipe()["encoder"], "word_width": width}
     found = train(
         recipe(encoder=encoder), output=tmp_path / "run", quiet=True, **{"training.max_steps": 1}
     )
-    words = json.loads((found.folder / "words.json").read_text(encoding="utf-8"))
-    assert words["vocabulary"] == []
-    assert not any(".words." in name for name in load_file(found.folder / "model.safetensors"))
+    text = (found.folder / "words.json").read_text(encoding="utf-8")
+    assert bool(json.loads(text)["vocabulary"]) == bool(width)
+    assert not any(len(name) > 1 and name.isalpha() for name in _texts(json.loads(text)))
+    weights = load_file(found.folder / "model.safetensors")
+    assert any(".words." in name for name in weights) == bool(width)
     assert found.load()("Ada slept.").tags("upos")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts that are values in JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def test_padded_training_gives_the_same_weights(tmp_path: Path) -> None:
+    """In exact arithmetic, but for the order of sums; with dropout the draws differ."""
+    weights = {}
+    for flat, rate in ((True, 0.0), (False, 0.0), (False, 0.5)):
+        found = train(
+            recipe(),
+            output=tmp_path / f"{flat}-{rate}",
+            quiet=True,
+            overrides={
+                "training.flat": flat,
+                "training.precision": "fp64",
+                "training.dropout": rate,
+                "encoder.word_dropout": 0.0,
+            },
+        )
+        weights[flat, rate] = load_file(found.folder / "model.safetensors")
+    one, other, control = weights.values()
+    assert all(torch.allclose(one[name], other[name], rtol=0, atol=1e-6) for name in one)
+    assert any(not torch.allclose(one[name], control[name], rtol=0, atol=1e-3) for name in one)

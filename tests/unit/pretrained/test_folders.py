@@ -56,6 +56,30 @@ def test_a_loaded_model_computes_the_same_bits(parts: Parts, tmp_path: Path):
     assert tokenizer.fingerprint == parts[1].fingerprint
 
 
+def test_weights_are_stored_in_half_the_size(parts: Parts, tmp_path: Path):
+    before = {name: tensor.clone() for name, tensor in parts[0].state_dict().items()}
+    save_model(*parts, tmp_path / "whole")
+    save_model(*parts, tmp_path / "half", weights="fp16")
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.6 * sizes[1]
+    model, tokenizer = load_model(tmp_path / "half")
+    after = model.state_dict()
+    assert all(torch.equal(parts[0].state_dict()[name], before[name]) for name in before)
+    for name, tensor in before.items():
+        rounded = tensor.half().to(tensor.dtype) if tensor.is_floating_point() else tensor
+        assert after[name].dtype == tensor.dtype
+        assert torch.equal(after[name], rounded)
+    assert any(not torch.equal(after[name], before[name]) for name in before)
+    save_model(model, tokenizer, tmp_path / "again")
+    assert_same(scores(*load_model(tmp_path / "again")), scores(model, tokenizer))
+
+
+def test_an_unknown_number_format_is_named(parts: Parts, tmp_path: Path):
+    with pytest.raises(ModelError, match="weights are 'int8'; allowed are fp32 and fp16"):
+        save_model(*parts, tmp_path / "model", weights="int8")
+    assert not (tmp_path / "model").exists()
+
+
 def test_transformers_loads_it_as_well(parts: Parts, tmp_path: Path):
     save_model(*parts, tmp_path)
     for kind in (HierarchicalModel, AutoModel):
@@ -243,6 +267,9 @@ def test_a_damaged_word_list_is_named(parts: Parts, tmp_path: Path):
     save_model(*parts, tmp_path)
     (tmp_path / "words.json").write_text('{"vocabulary": []}')
     with pytest.raises(ModelError, match=r"words\.json: damaged \(KeyError\('buckets'\)\)"):
+        load_model(tmp_path)
+    (tmp_path / "words.json").write_text('{"vocabulary": ["a"], "buckets": 9, "sizes": [2]}')
+    with pytest.raises(ModelError, match=r"damaged \(ValueError\('the vocabulary holds other"):
         load_model(tmp_path)
     (tmp_path / "words.json").unlink()
     with pytest.raises(ModelError, match=r"there is no words\.json"):

@@ -103,7 +103,8 @@ CASES = [
     ({"corpora.sample": "ewt"}, "corpora.sample is 'ewt', but {format: ..., ...} is needed"),
     (
         {"corpora.sample.format": "conllux"},
-        "corpora.sample.format is 'conllux', but allowed are conllu, columns, dataset and sample",
+        "corpora.sample.format is 'conllux', but allowed are conllu, columns, dataset, docbin, "
+        "jsonl and sample",
     ),
     ({"corpora.sample.format": "conllu"}, "corpora.sample.train is missing; a value is needed"),
     (

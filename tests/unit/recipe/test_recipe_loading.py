@@ -24,6 +24,7 @@ from hiermtl.recipe.tables import CrfHead, TaggingHead
 from hiermtl.recipe.training import TrainingOptions
 
 SHIPPED = [
+    "en_small",
     "hard/ewt",
     "hard/ewt_bilstm",
     "hard/sample",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hiermtl.errors import DataError, RecipeError
-from hiermtl.text.pairs import read_pairs, read_sick, read_table
+from hiermtl.text.tables import read_pairs, read_sick, read_table
 
 CSV = 'text,category\nWhere is my card?,card\n"Hello, ""you""\nthere",greeting\n'
 

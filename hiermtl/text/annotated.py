@@ -1,0 +1,186 @@
+"""JSON lines with annotation: what `annotate` writes, or lists of labels under keys one names."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
+
+from hiermtl.errors import DataError, listing
+from hiermtl.text.hub import ColumnMap, tags_of
+from hiermtl.text.jsonl import JsonLine, read_jsonl
+from hiermtl.text.plain import word_offsets
+from hiermtl.text.sentence import Layer, Sentence, Tree
+
+_Arcs: TypeAlias = tuple[list[int | None], list[Any] | None]
+"""Heads of an object's words, and their relations."""
+
+
+def read_annotated(path: str | Path, columns: ColumnMap | None = None) -> Iterator[Sentence]:
+    """Sentences of a `.jsonl` or `.jsonl.gz` file with their layers, one at a time.
+
+    Each object has `words` and, where these are several sentences, `sentences` (`[start, end]` of
+    each, half open). Layers lie under the keys of `columns`, where `tags.ner` is `ner` in `tags`;
+    without it, all of `tags` (layer to labels) and `trees` (layer to `heads` and `relations`) are
+    read, as `Document.to_dict` gives them. Null is "not annotated", and so is a key that is absent.
+    Heads count the object's words from 1, and 0 is the root; or, if any is -1, from 0, and -1 is
+    the root. `sent_id` or `id` names the sentence, or the document if there are several.
+
+    Raises:
+        DataError: With file and line: the file is missing, a line is malformed or has no `words`,
+            its values do not fit its words, or no line has any of `columns`.
+    """
+    found = False
+    for line in read_jsonl(path):
+        if line.words is None:
+            _refuse("it has no `words`; labels belong to words, so every object lists them", line)
+        if not line.words:
+            continue
+        values = _values(line, line.words, _own(line) if columns is None else columns)
+        found = found or bool(values)
+        yield from _sentences(line, line.words, values)
+    if columns and not found:
+        raise DataError(f"no object has the keys of {listing(columns)}; name others", path)
+
+
+def _sentences(
+    line: JsonLine, words: tuple[str, ...], values: Mapping[str, list[Any] | _Arcs]
+) -> Iterator[Sentence]:
+    data, bounds = line.data, _bounds(line, len(words))
+    text, places = _text(line, words)
+    name = next((str(data[key]) for key in ("sent_id", "id") if data.get(key) is not None), None)
+    several = len(bounds) > 2
+    document = data.get("doc_id", name if several else None)
+    for start, end in pairwise(bounds):
+        layers: dict[str, Layer] = {}
+        for layer, of_line in values.items():
+            own = (
+                tags_of(of_line[start:end])
+                if isinstance(of_line, list)
+                else _tree(of_line, start, end, line)
+            )
+            if own is not None:
+                layers[layer] = own
+        yield Sentence(
+            words[start:end],
+            layers,
+            sent_id=None if several else name,
+            doc_id=None if document is None else str(document),
+            text=text[places[start][0] : places[end - 1][1]] if places else None,
+            space_after=tuple(text[at : at + 1].isspace() for _, at in places[start:end])
+            if places
+            else None,
+            origin=line.origin,
+        )
+
+
+def _values(
+    line: JsonLine, words: Sequence[str], columns: ColumnMap
+) -> dict[str, list[Any] | _Arcs]:
+    """For each layer the object has, one value per word."""
+    found: dict[str, list[Any] | _Arcs] = {}
+    for layer, column in columns.items():
+        if isinstance(column, str):
+            tags = _list(line, column, len(words))
+            if tags is not None:
+                found[layer] = tags
+            continue
+        heads = _list(line, column["heads"], len(words))
+        if heads is not None:
+            relations = _list(line, column["relations"], len(words))
+            found[layer] = _from_zero(heads, column["heads"], line), relations
+    return found
+
+
+def _own(line: JsonLine) -> ColumnMap:
+    """The keys under which `Document.to_dict` puts layers."""
+    tags, trees = (line.data.get(key) or {} for key in ("tags", "trees"))
+    for key, value in (("tags", tags), ("trees", trees)):
+        if not isinstance(value, dict):
+            _refuse(f"`{key}` is {value!r:.60}; allowed is an object, a key per layer", line)
+    return {
+        **{layer: f"tags.{layer}" for layer in tags},
+        **{
+            layer: {"heads": f"trees.{layer}.heads", "relations": f"trees.{layer}.relations"}
+            for layer in trees
+        },
+    }
+
+
+def _list(line: JsonLine, key: str, count: int) -> list[Any] | None:
+    """What lies under a key, or under keys with dots between; `None` where nothing does."""
+    found: Any = line.data
+    for part in (key,) if key in line.data else key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    if found is None:
+        return None
+    if not isinstance(found, list) or len(found) != count:
+        said = f"{len(found)} values" if isinstance(found, list) else repr(found)[:60]
+        _refuse(f"{key!r} holds {said} for {count} words; allowed is a list, a value each", line)
+    for value in found:
+        if isinstance(value, list | dict | float):
+            _refuse(f"{key!r} holds {value!r:.60}; allowed are labels, numbers and null", line)
+    return found
+
+
+def _from_zero(heads: list[Any], key: str, line: JsonLine) -> list[int | None]:
+    """Places of the heads among the object's words from 0; -1 for roots."""
+    for head in heads:
+        if head is not None and (isinstance(head, bool) or not isinstance(head, int)):
+            _refuse(f"{key!r} holds {head!r:.60}; heads are whole numbers", line)
+    return heads if -1 in heads else [None if head is None else head - 1 for head in heads]
+
+
+def _tree(arcs: _Arcs, start: int, end: int, line: JsonLine) -> Tree | None:
+    """The tree of words `start` to `end`."""
+    heads, relations = arcs
+    own: list[int | None] = []
+    for place in range(start, end):
+        head = heads[place]
+        if head is not None and head != -1 and not start <= head < end:
+            _refuse(
+                f"the head of word {place} (counted from 0) is word {head}, but its sentence is "
+                f"words {start} to {end - 1}",
+                line,
+            )
+        own.append(None if head is None else 0 if head == -1 else head - start + 1)
+    labels = tags_of(relations[start:end]) if relations is not None else None
+    if labels is None and all(head is None for head in own):
+        return None
+    return Tree(tuple(own), labels or (None,) * len(own))
+
+
+def _bounds(line: JsonLine, count: int) -> list[int]:
+    """Where the sentences begin, and the number of words."""
+    given = line.data.get("sentences")
+    if given is None:
+        return [0, count]
+    at = 0
+    for pair in given if isinstance(given, list) else [given]:
+        match pair:
+            case [int(start), int(end)] if start == at < end <= count:
+                at = end
+            case _:
+                at = -1
+                break
+    if at != count:
+        _refuse(
+            f"`sentences` is {given!r:.60}; allowed are [start, end] of each, half open, which "
+            f"follow each other from 0 to the last of {count} words",
+            line,
+        )
+    return [0, *(end for _, end in given)]
+
+
+def _text(line: JsonLine, words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+    """The text and where the words stand in it; nothing if it is not given or is another's."""
+    text = line.data.get("text")
+    if not isinstance(text, str):
+        return "", []
+    try:
+        return text, word_offsets(text, words)
+    except DataError:
+        return "", []
+
+
+def _refuse(message: str, line: JsonLine) -> NoReturn:
+    raise DataError(message, line.origin.path, line=line.origin.line)
