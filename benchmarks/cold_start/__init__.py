@@ -1,0 +1,1 @@
+"""Learning curves of a new task: on a trained hierarchy, and from scratch."""

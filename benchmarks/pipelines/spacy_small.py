@@ -1,0 +1,76 @@
+"""A pipeline of spaCy of the size of its small models, for the same tasks; weights untrained.
+
+The architecture is that of spaCy's small English pipelines: a convolutional network (width 96,
+depth 4, window 1) over hashed features, which all components share, as its quickstart configs do
+for a CPU; one transition-based parser, one for entities; taggers; lemmas by edit trees.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from hiermtl.document import Document
+from hiermtl.text.sentence import Sentence
+
+_LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96}
+_TOK2VEC = {
+    "@architectures": "spacy.Tok2Vec.v2",
+    "embed": {
+        "@architectures": "spacy.MultiHashEmbed.v2",
+        "width": 96,
+        "attrs": ["NORM", "PREFIX", "SUFFIX", "SHAPE"],
+        "rows": [5000, 1000, 2500, 2500],
+        "include_static_vectors": False,
+    },
+    "encode": {
+        "@architectures": "spacy.MaxoutWindowEncoder.v2",
+        "width": 96,
+        "depth": 4,
+        "window_size": 1,
+        "maxout_pieces": 3,
+    },
+}
+_LAYERS = {"upos": "tags", "xpos": "tags", "feats": "tags", "lemma": "tags", "ner": "tags"}
+
+
+def spacy_small(train: Sequence[Sentence]) -> Language:
+    """The pipeline, its labels those of these sentences."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tok2vec", config={"model": _TOK2VEC})
+    for name in ("tagger", "morphologizer"):
+        nlp.add_pipe(name, config={"model": _tagger()})
+    nlp.add_pipe("trainable_lemmatizer", config={"model": _tagger()})
+    nlp.add_pipe("parser", config={"model": _parser("parser", hidden=64, pieces=2)})
+    nlp.add_pipe("ner", config={"model": _parser("ner", hidden=64, pieces=2)})
+    examples = list(_examples(nlp, train))
+    nlp.initialize(lambda: examples)
+    return nlp
+
+
+def _tagger() -> dict[str, Any]:
+    return {"@architectures": "spacy.Tagger.v2", "tok2vec": _LISTENER}
+
+
+def _parser(kind: str, *, hidden: int, pieces: int) -> dict[str, Any]:
+    return {
+        "@architectures": "spacy.TransitionBasedParser.v2",
+        "tok2vec": _LISTENER,
+        "state_type": kind,
+        "extra_state_tokens": False,
+        "hidden_width": hidden,
+        "maxout_pieces": pieces,
+        "use_upper": True,
+    }
+
+
+def _examples(nlp: Language, sentences: Sequence[Sentence]) -> Iterator[Example]:
+    levels = {**_LAYERS, "dep": "tree"}
+    for sentence in sentences:
+        if set(levels) <= set(sentence.layers):
+            gold = Document([sentence], [sentence.layers], levels=levels, known=levels)
+            reference = gold.to_spacy(nlp)
+            yield Example(Doc(nlp.vocab, words=list(sentence.words)), reference)
