@@ -49,7 +49,8 @@ class Layout:
     (words,) unit of each word's first piece; piece_units, piece_words (pieces,) each piece's unit
     and word; scatter_units, scatter_words: the same for every copy of a word, copies in overlapping
     windows included. Rows of a sentence are neighbours and in the order of its text. `padded` is
-    the common row length, or 0 when rows lie end to end.
+    the common row length, or 0 when rows lie end to end; then `units` is `recurring` and those
+    behind the last row belong to none.
     """
 
     word_counts: np.ndarray
@@ -142,6 +143,8 @@ class Layout:
         word_kept = np.repeat(chosen, self.word_counts)
         stride = np.full(self.rows, self.padded) if self.padded else self.row_lengths
         unit_kept = np.repeat(row_kept, stride)
+        units = int(unit_kept.sum())
+        whole = units if self.padded else recurring(units)
         new_unit, new_word = np.cumsum(unit_kept) - 1, np.cumsum(word_kept) - 1
         piece_kept, copy_kept = word_kept[self.piece_words], word_kept[self.scatter_words]
         row_starts = new_unit[self.row_starts[row_kept]] if row_kept.any() else self.row_starts[:0]
@@ -150,7 +153,7 @@ class Layout:
             row_sentences=(np.cumsum(chosen) - 1)[self.row_sentences[row_kept]],
             row_lengths=self.row_lengths[row_kept],
             row_starts=row_starts,
-            units=int(unit_kept.sum()),
+            units=whole,
             padded=self.padded,
             word_units=new_unit[self.word_units[word_kept]],
             piece_units=new_unit[self.piece_units[piece_kept]],
@@ -162,8 +165,10 @@ class Layout:
         prefix = bool(sentences.size == 0 or sentences[-1] == sentences.size - 1)
         if prefix:
             return Selection(layout, sentences, slice(0, layout.units), slice(0, layout.words))
-        units, words = (self._move(np.flatnonzero(kept)) for kept in (unit_kept, word_kept))
-        return Selection(layout, sentences, units, words)
+        taken = np.pad(np.flatnonzero(unit_kept), (0, whole - units))
+        return Selection(
+            layout, sentences, self._move(taken), self._move(np.flatnonzero(word_kept))
+        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -185,6 +190,16 @@ class Selection:
     def take_words(self, values: Tensor) -> Tensor:
         """(words of the wider layout, ...) to (words of this one, ...)."""
         return take(values, self.words)
+
+
+def recurring(count: int) -> int:
+    """A count of rows of a matrix, rounded up by at most a sixteenth, or to a multiple of 8.
+
+    For a size they have not met yet, matrix libraries write code, which takes longer than many a
+    product; of rounded sizes few occur.
+    """
+    grain = max(8, 1 << max(0, (count - 1).bit_length() - 5))
+    return -(-count // grain) * grain
 
 
 def take(values: Tensor, index: slice | Tensor | None) -> Tensor:

@@ -20,7 +20,8 @@ def over_rows(layout: Layout, tensors: Sequence[Tensor], compute: Compute) -> Te
     """Lets `compute` see units as rows.
 
     Shapes: tensors (units, ...); returns (units, ...). Units lying end to end are passed run by run
-    of neighbouring rows of equal length; padded rows are passed at once, with what is real.
+    of neighbouring rows of equal length, and those of no row give 0; padded rows are passed at
+    once, with what is real.
     """
     if layout.padded:
         shape = (layout.rows, layout.padded)
@@ -29,11 +30,15 @@ def over_rows(layout: Layout, tensors: Sequence[Tensor], compute: Compute) -> Te
         return out.reshape(-1, *out.shape[2:])
     runs = layout.cached("runs", lambda: _runs(layout))
     # Splitting at once, not slicing run by run: the backward of a slice fills a whole tensor.
-    parts = zip(*(x.split([rows * length for rows, length in runs]) for x in tensors), strict=True)
+    sizes = [rows * length for rows, length in runs]
+    rest = layout.units - sum(sizes)
+    parts = zip(*(x.split([*sizes, rest]) for x in tensors), strict=True)
     outs = []
-    for (rows, length), part in zip(runs, parts, strict=True):
+    for (rows, length), part in zip(runs, parts, strict=False):
         out = compute([x.view(rows, length, *x.shape[1:]) for x in part], None)
         outs.append(out.reshape(rows * length, *out.shape[2:]))
+    if rest:
+        outs.append(outs[0].new_zeros(rest, *outs[0].shape[1:]))
     return outs[0] if len(outs) == 1 else torch.cat(outs)
 
 
@@ -51,42 +56,41 @@ def attend(
     Shapes: query, key, value (units, width); returns (units, width). `bias` gives for a row length
     what is added to the scores, (heads or 1, length, length); -inf where nothing may be read.
     """
+    attention = F.scaled_dot_product_attention
+    if query.device.type == "cpu" and torch.is_grad_enabled() and not layout.padded:
+        attention = attention_by_products
 
     def compute(parts: Sequence[Tensor], real: Tensor | None) -> Tensor:
         rows, length, width = parts[0].shape
         q, k, v = (x.view(rows, length, heads, -1).transpose(1, 2) for x in parts)
-        added = None if bias is None else bias(length).to(q.dtype)
-        out = scaled_attention(q, k, v, added=added, real=real, dropout=dropout)
+        mask = None if bias is None else bias(length).to(q.dtype)
+        if real is not None:
+            allowed = real[:, None, None, :]
+            mask = allowed if mask is None else mask.masked_fill(~allowed, float("-inf"))
+        out = attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return out.transpose(1, 2).reshape(rows, length, width)
 
-    return over_rows(layout, [query, key, value], compute)
+    given = [query, key, value]
+    if attention is not attention_by_products:
+        return over_rows(layout, given, compute)
+    # Rows have many lengths: in bf16 nearly each product would be the first of its size.
+    with torch.autocast("cpu", enabled=False):
+        wide = [x.float() if x.dtype == torch.bfloat16 else x for x in given]
+        return over_rows(layout, wide, compute).to(query.dtype)
 
 
-def scaled_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    added: Tensor | None,
-    real: Tensor | None,
-    dropout: float,
+def attention_by_products(
+    query: Tensor, key: Tensor, value: Tensor, *, attn_mask: Tensor | None, dropout_p: float
 ) -> Tensor:
-    """(rows, heads, length, width of a head) each, to the same.
+    """`F.scaled_dot_product_attention` of plain products; a mask is added.
 
     The fused kernel for processors is quick forwards and several times slower than plain products
     backwards on rows as short as sentences; so training on a processor takes the products.
     """
-    mask = added
-    if real is not None:
-        allowed = real[:, None, None, :]
-        mask = allowed if added is None else added.masked_fill(~allowed, float("-inf"))
-    if real is not None or query.device.type != "cpu" or not torch.is_grad_enabled():
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
     scores = query @ (key * key.shape[-1] ** -0.5).transpose(-1, -2)
-    if mask is not None:
-        scores = scores + mask
-    weights = dropped(scores.softmax(-1).to(value.dtype), dropout, training=True)
-    return weights @ value
+    if attn_mask is not None:
+        scores = scores + attn_mask
+    return dropped(scores.softmax(-1), dropout_p, training=True) @ value
 
 
 def _real(layout: Layout) -> Tensor:

@@ -145,7 +145,7 @@ class TimeSteps:
     Shapes: units, reversed_units (length * rows,): the unit each row reads at each step, from its
     first or from its last; behind a row's end its edge unit is read again and nothing takes the
     result. places, reversed_places (units,): where a unit's state stands; padding units take step 0
-    of their row.
+    of their row, and units of no row that of the first.
     """
 
     length: int
@@ -163,7 +163,8 @@ class TimeSteps:
         within = np.minimum(step, lengths - 1)
         stride = np.full(layout.rows, layout.padded) if layout.padded else lengths
         row = np.repeat(np.arange(layout.rows), stride)
-        place = np.arange(layout.units) - np.repeat(np.cumsum(stride) - stride, stride)
+        place = np.arange(len(row)) - np.repeat(np.cumsum(stride) - stride, stride)
+        row, place = (np.pad(array, (0, layout.units - len(row))) for array in (row, place))
         place = np.where(place < lengths[row], place, 0)
         edges = (
             np.maximum(lengths, 1) - 1

@@ -9,6 +9,7 @@ import copy
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.encoders.attention import attend
@@ -69,7 +70,8 @@ class ModernBertBlock(TransformerBlock):
             places = torch.arange(stride, device=like.device).repeat(layout.rows)
         else:
             starts = layout.tensor("row_starts").repeat_interleave(lengths)
-            places = torch.arange(layout.units, device=like.device) - starts
+            places = torch.arange(len(starts), device=like.device) - starts
+            places = F.pad(places, (0, layout.units - len(starts)))
         if not self._rotary:
             self._rotary.append(_rotary(self._config))
         cos, sin = self._rotary[0](like, places[None], self.kind)

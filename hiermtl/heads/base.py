@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.records import HeadOutput, Tap
+from hiermtl.records import HeadOutput, Tap, recurring
 
 
 class Head(nn.Module, ABC):
@@ -73,6 +74,11 @@ class Head(nn.Module, ABC):
         def __call__(self, tap: Tap) -> dict[str, Tensor]:
             """As `forward`."""
             ...
+
+
+def evened(values: Tensor) -> Tensor:
+    """Zero rows appended, up to a size of which few occur; see `hiermtl.records.recurring`."""
+    return F.pad(values, (0, 0, 0, recurring(len(values)) - len(values)))
 
 
 def taken(probabilities: Tensor, chosen: np.ndarray) -> Tensor:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, split_by_sentence, taken
+from hiermtl.heads.base import Head, evened, split_by_sentence, taken
 from hiermtl.heads.crf import pad_words
 from hiermtl.heads.tagging import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap
@@ -68,7 +68,8 @@ class BiaffineHead(Head):
         `arc_dep`, `arc_head`, `label_dep`, `label_head`.
         """
         states = torch.cat([tap.values, self.root.to(tap.values.dtype)])
-        projected = self.dropout(F.leaky_relu(self.projection(states), 0.1))
+        projected = self.projection(evened(states))[: len(states)]
+        projected = self.dropout(F.leaky_relu(projected, 0.1))
         parts = dict(zip(PARTS, projected.split(self._sizes, dim=-1), strict=True))
         root = {f"root_{name}": part[-1:] for name, part in parts.items()}
         return {name: part[:-1] for name, part in parts.items()} | root
@@ -91,9 +92,9 @@ class BiaffineHead(Head):
         """
         head_states = torch.cat([output.scores["root_label_head"], output.scores["label_head"]])
         head_states = with_one(head_states.index_select(0, heads))
-        dependents = with_one(output.scores["label_dep"])
+        dependents = evened(with_one(output.scores["label_dep"]))
         size, labels, _ = self.label.shape
-        mixed = (dependents @ self.label.view(size, -1)).view(-1, labels, size)
+        mixed = (dependents @ self.label.view(size, -1))[: len(heads)].view(-1, labels, size)
         return full_precision((mixed @ head_states.unsqueeze(-1)).squeeze(-1))
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, split_by_sentence, taken
+from hiermtl.heads.base import Head, evened, split_by_sentence, taken
 from hiermtl.heads.tagging import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap
 from hiermtl.structures.constraints import bio_transitions
@@ -47,7 +47,7 @@ class CrfHead(Head):
 
     def forward(self, tap: Tap) -> dict[str, Tensor]:
         """`labels`: (words, labels) emissions."""
-        return {"labels": self.output(self.dropout(tap.values))}
+        return {"labels": self.output(evened(self.dropout(tap.values)))[: len(tap.values)]}
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """Negative log-likelihood of the labelled words, summed over sentences."""

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, split_by_sentence
+from hiermtl.heads.base import Head, evened, split_by_sentence
 from hiermtl.records import MISSING, HeadOutput, Tap
 
 
@@ -45,7 +45,7 @@ class TaggingHead(Head):
 
     def forward(self, tap: Tap) -> dict[str, Tensor]:
         """`labels`: (words, labels) unnormalised."""
-        return {"labels": self.output(self.dropout(tap.values))}
+        return {"labels": self.output(evened(self.dropout(tap.values)))[: len(tap.values)]}
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy, summed over labelled words."""

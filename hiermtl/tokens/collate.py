@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import torch
 
-from hiermtl.records import MISSING, Batch, Example, Layout
+from hiermtl.records import MISSING, Batch, Example, Layout, recurring
 from hiermtl.tokens.base import Rows, Tokenizer
 
 
@@ -110,7 +110,7 @@ class Collator:
             starts=starts,
             first=ranges[0],
             last=ranges[1],
-            units=int(stride.sum()),
+            units=recurring(int(stride.sum())) if self.flat else int(stride.sum()),
             pieces=np.concatenate([e.pieces for e in examples]),
             unit_of_copy=np.repeat(starts + before, counts) + within,
             piece_of_copy=piece,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hiermtl.records import Batch
+from hiermtl.records import Batch, recurring
 from hiermtl.sharing import SHARING
 from tests.worlds import (
     ALL,
@@ -111,7 +111,7 @@ def units_of(batch: Batch, tasks: set[str], world: World) -> int:
     lengths = batch.layout.row_lengths
     if batch.layout.padded:
         return int(kept.sum()) * batch.layout.padded
-    return int(lengths[kept].sum())
+    return recurring(int(lengths[kept].sum()))
 
 
 @everywhere
@@ -120,7 +120,7 @@ def test_a_sentence_leaves_at_the_deepest_depth_one_of_its_tasks_needs(
     family: str, flat: bool
 ) -> None:
     world = make_world(family)
-    batch = world.batch(world.examples(), flat=flat)
+    batch = world.batch(8 * world.examples(), flat=flat)
     with Calls(world.model) as calls:
         world.model(batch)
     expected = {}

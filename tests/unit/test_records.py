@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hiermtl.records import HeadOutput, Layout, Stream, take
+from hiermtl.records import HeadOutput, Layout, Stream, recurring, take
 from hiermtl.tokens import Collator
 from tests.worlds import ALL, FAMILIES, SENTENCES, World, assert_same, make_world
 
@@ -214,3 +214,37 @@ def test_a_collator_without_a_limit_makes_one_row_a_sentence() -> None:
     world = world_of(family="bilstm")
     batch = Collator(world.tokenizer, {"upos": 1})(world.examples())
     assert batch.layout.rows == batch.layout.sentences
+
+
+def test_sizes_grow_by_a_sixteenth_at_most_and_few_occur() -> None:
+    counts = range(1, 5000)
+    sizes = [recurring(count) for count in counts]
+    assert sizes == sorted(sizes)
+    for count, size in zip(counts, sizes, strict=True):
+        assert size % 8 == 0
+        assert count <= size < max(count + 8, count * 17 / 16 + 1)
+        assert recurring(size) == size
+    assert recurring(0) == 0
+    assert len({size for count, size in zip(counts, sizes, strict=True) if count > 512}) < 64
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_units_of_no_row_reach_no_word_and_get_no_gradient(family: str) -> None:
+    world = world_of(family=family)
+    batch = world.batch(world.examples())
+    real = int(batch.layout.row_lengths.sum())
+    assert real < batch.layout.units == recurring(real)
+    values = world.model.stack.embedding("shared")(batch.inputs, batch.layout).detach()
+    found = []
+    for rest in (0.0, 1e3):
+        given = values.clone()
+        given[real:] = rest
+        given.requires_grad_()
+        out = world.model.stack.block(1, "shared")(given, batch.layout)
+        words = batch.layout.gather(out, "first")
+        words.pow(2).sum().backward()
+        assert given.grad is not None
+        assert not given.grad[real:].any()
+        found.append((words, given.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])

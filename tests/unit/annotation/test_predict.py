@@ -101,7 +101,9 @@ def test_no_batch_exceeds_the_budget_but_one_long_sentence(bert: Parts, sentence
     sizes: list[tuple[int, int]] = []
     model, _ = bert
     model.register_forward_pre_hook(
-        lambda _, given: sizes.append((given[0].layout.units, given[0].layout.sentences))
+        lambda _, given: sizes.append(
+            (given[0].layout.row_lengths.sum(), given[0].layout.sentences)
+        )
     )
     for flat in (True, False):
         list(predict(*bert, sentences, tokens_per_batch=60, flat=flat))
