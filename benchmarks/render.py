@@ -12,9 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed import report
+from benchmarks.cold_start import report as cold_start
+from benchmarks.pipelines import report as pipelines
+from benchmarks.speed import report as speed
 
-TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {"speed": report.markdown}
+TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "cold_start": cold_start.markdown,
+    "pipelines": pipelines.markdown,
+    "speed": speed.markdown,
+}
 """A benchmark's name, as its results and the pages say it, to what renders one result."""
 
 _PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- table: end -->)", re.DOTALL)

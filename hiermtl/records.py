@@ -1,8 +1,8 @@
 """The records that flow from sentences to labels: Example, Layout, Batch, Stream, HeadOutput.
 
 Axes: *sentences* of a batch; *rows*, the encoder's sequences (a sentence longer than the encoder
-has several, its windows); *units*, all positions of all rows one after the other; *words* of all
-sentences one after the other.
+has several, its windows); *units*, all positions of all rows one after the other, and behind them
+some of no row (`recurring`); *words* of all sentences one after the other.
 
 Encoder states are always (units, width). How units form rows is the `Layout`'s business alone: rows
 may be padded to one length or lie end to end without padding ("flat"). Heads see words only,

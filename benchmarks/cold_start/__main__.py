@@ -7,10 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cold_start.curves import curves
+import torch
+
+from benchmarks.cold_start.curves import SETTINGS, curves
 from benchmarks.cold_start.report import markdown
 from benchmarks.speed import facts
-from hiermtl.pretrained import load_model
+from hiermtl.pretrained import find_model, load_model
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "benchmark": "cold_start",
         "commit": facts.commit(),
         "model": Path(given.model).name,
-        "tasks": list(load_model(given.model)[0].hierarchy.names),
+        "tasks": list(load_model(find_model(given.model))[0].hierarchy.names),
+        "machine": facts.machine(torch.device("cpu")),
+        "settings": SETTINGS,
         "depth": given.depth,
         "steps": given.steps,
         "seeds": given.seeds,

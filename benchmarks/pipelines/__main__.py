@@ -15,7 +15,7 @@ import torch
 from spacy.tokens import Doc
 
 from benchmarks.pipelines.report import text
-from benchmarks.pipelines.spacy_small import spacy_small
+from benchmarks.pipelines.spacy_small import TASKS, spacy_small
 from benchmarks.speed import facts
 from benchmarks.speed.timing import Variant, interleave, ratios
 from hiermtl import load
@@ -49,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure(model: str, data: Path, *, rounds: int) -> dict[str, Any]:
     """Both annotate EWT's dev sentences, from words and from text, in turn."""
     nlp = load(model)
+    if set(nlp.tasks) != set(TASKS):
+        raise SystemExit(
+            f"{model} has the tasks {', '.join(nlp.tasks)}; spaCy's pipeline has "
+            f"{', '.join(TASKS)}: name a model with the same"
+        )
     train = islice(read_conllu(data / TREEBANK.format("train")), 2000)
     entities = read_columns(data / ENTITIES, {"ner": 2}, words=1)
     other = spacy_small(list(join_layers(train, entities, layers=["ner"])))

@@ -1,8 +1,8 @@
 """A pipeline of spaCy of the size of its small models, for the same tasks; weights untrained.
 
-The architecture is that of spaCy's small English pipelines: a convolutional network (width 96,
-depth 4, window 1) over hashed features, which all components share, as its quickstart configs do
-for a CPU; one transition-based parser, one for entities; taggers; lemmas by edit trees.
+The architecture follows the configs of spaCy's quickstart for a CPU: a convolutional network (width
+96, depth 4, window 1) over hashed features, which all components share; one transition-based
+parser, one for entities; taggers; lemmas by edit trees.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,6 +34,7 @@ _TOK2VEC = {
         "maxout_pieces": 3,
     },
 }
+TASKS = ("upos", "xpos", "feats", "lemma", "ner", "dep")
 _LAYERS = {"upos": "tags", "xpos": "tags", "feats": "tags", "lemma": "tags", "ner": "tags"}
 
 
@@ -44,8 +45,8 @@ def spacy_small(train: Sequence[Sentence]) -> Language:
     for name in ("tagger", "morphologizer"):
         nlp.add_pipe(name, config={"model": _tagger()})
     nlp.add_pipe("trainable_lemmatizer", config={"model": _tagger()})
-    nlp.add_pipe("parser", config={"model": _parser("parser", hidden=64, pieces=2)})
-    nlp.add_pipe("ner", config={"model": _parser("ner", hidden=64, pieces=2)})
+    nlp.add_pipe("parser", config={"model": _parser("parser")})
+    nlp.add_pipe("ner", config={"model": _parser("ner")})
     examples = list(_examples(nlp, train))
     nlp.initialize(lambda: examples)
     return nlp
@@ -55,14 +56,14 @@ def _tagger() -> dict[str, Any]:
     return {"@architectures": "spacy.Tagger.v2", "tok2vec": _LISTENER}
 
 
-def _parser(kind: str, *, hidden: int, pieces: int) -> dict[str, Any]:
+def _parser(kind: str) -> dict[str, Any]:
     return {
         "@architectures": "spacy.TransitionBasedParser.v2",
         "tok2vec": _LISTENER,
         "state_type": kind,
         "extra_state_tokens": False,
-        "hidden_width": hidden,
-        "maxout_pieces": pieces,
+        "hidden_width": 64,
+        "maxout_pieces": 2,
         "use_upper": True,
     }
 

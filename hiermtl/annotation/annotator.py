@@ -14,6 +14,7 @@ from hiermtl.annotation.predict import (
     TOKENS_PER_BATCH,
     WINDOW,
     Prediction,
+    check_sizes,
     check_tasks,
     predict_scored,
 )
@@ -69,7 +70,7 @@ class Annotator:
             tokenizer: Words to pieces.
             precision: Default: what the model's config names, where the processor has bf16
                 arithmetic, else `fp32`.
-            tokens_per_batch: Pieces in a batch.
+            tokens_per_batch: Pieces in a batch, what it is rounded up by not counted.
             flat: Whether rows lie end to end instead of being padded: faster, the same labels.
             card: The model's README, kept by `save_pretrained`.
 
@@ -139,15 +140,17 @@ class Annotator:
             with_scores: Whether documents also get `scores`.
             tokens_per_batch: Pieces in a batch. Default: the annotator's.
             window: Sentences that are read ahead; 1 gives each document as soon as it is read.
+                Workers read two windows each ahead, of at most 512 sentences.
             workers: Processes that predict, each with a copy of the model; they take some
                 seconds to start, so they pay for big inputs, most with small models. 0 is this
                 process. A program that uses them must be importable (`if __name__ ==
                 "__main__":`).
 
         Raises:
-            ModelError: At once, for a task the model does not have, or workers without a use.
+            ModelError: At once, for a task the model does not have, a number below 1, or workers
+                without a use.
             DataError: A text is none of the three kinds, or a word is blank.
-            RunError: A worker died.
+            RunError: A worker died, or there is no room for its copy of the model.
         """
         names = check_tasks(self.model, tasks)
         if isinstance(texts, str | bytes):
@@ -157,8 +160,9 @@ class Annotator:
             )
         waiting: deque[_Source] = deque()
         words = _words(texts, waiting, self.language)
-        size = tokens_per_batch or self.tokens_per_batch
+        size = self.tokens_per_batch if tokens_per_batch is None else tokens_per_batch
         if workers:
+            check_sizes(tokens_per_batch=size, window=window)
             found = predict_in_workers(
                 self,
                 words,
@@ -219,7 +223,9 @@ class Annotator:
             self.tokenizer,
             sentences,
             tasks=tasks,
-            tokens_per_batch=tokens_per_batch or self.tokens_per_batch,
+            tokens_per_batch=self.tokens_per_batch
+            if tokens_per_batch is None
+            else tokens_per_batch,
             flat=self.flat,
             window=window,
             with_scores=with_scores,

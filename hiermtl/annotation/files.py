@@ -77,7 +77,7 @@ def annotate_files(
         tasks: Default: all that the output format has a place for.
         format: `conllu`, `jsonl` or `docbin`. Default: by the output's ending, else like the input.
         source_format: `txt`, `conllu` or `jsonl`. Default: by the input's ending, `txt` for `-`.
-        workers: Processes that predict; see `Annotator.pipe`.
+        workers: Processes that predict; see `Annotator.pipe`, also for what can go wrong.
 
     Raises:
         DataError: The input is missing or malformed.

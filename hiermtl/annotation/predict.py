@@ -57,8 +57,8 @@ def predict(
         tokenizer: The one the model was trained with.
         sentences: Words; a sentence without words gets empty layers.
         tasks: Default: all of the model's. Only the blocks these need are run.
-        tokens_per_batch: Units (pieces, special ones included) in a batch; a longer sentence is a
-            batch of its own.
+        tokens_per_batch: Units (pieces, special ones included) in a batch, what it is rounded up by
+            not counted; a longer sentence is a batch of its own.
         flat: Whether rows lie end to end instead of being padded. The labels are the same.
         device: Where batches are put. Default: where the model is.
         window: Sentences that are read ahead and sorted.
@@ -94,9 +94,7 @@ def predict_scored(
 ) -> Iterator[Prediction]:
     """Like `predict`, with the probabilities of what was chosen."""
     names = check_tasks(model, tasks)
-    for name, value in (("tokens_per_batch", tokens_per_batch), ("window", window)):
-        if value < 1:
-            raise ModelError(f"{name} is {value}; allowed is 1 or more")
+    check_sizes(tokens_per_batch=tokens_per_batch, window=window)
     place = model.device if device is None else torch.device(device)
     collator = Collator(tokenizer, model.routes.depths(), flat=flat, device=place)
     labels = {task: np.array(model.head(task).labels, dtype=object) for task in names}
@@ -106,6 +104,13 @@ def predict_scored(
         for given in windows_of(sentences, window)
         for prediction in predictor.predict(given)
     )
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raises ModelError for a size below 1, by its name."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise ModelError(f"{name} is {value}; allowed is 1 or more")
 
 
 def check_tasks(model: HierarchicalModel, tasks: Iterable[str] | None) -> tuple[str, ...]:

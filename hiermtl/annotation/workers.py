@@ -2,12 +2,13 @@
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -39,14 +40,15 @@ def predict_in_workers(
 ) -> Iterator[Prediction]:
     """Like `predict_scored`, by `workers` processes that share the processor's cores.
 
-    Sentences are drawn in this process. The processes start with the first and end with the last.
+    Sentences are drawn in this process, two windows of at most `WINDOW` for each worker ahead. The
+    processes start with the first and end with the last, or with this process.
 
     Raises:
         ModelError: At once, when `workers` is below 1 or the model is not on the processor.
-        RunError: A process died.
+        RunError: A process died, or the model cannot be written for them.
     """
     if workers < 1:
-        raise ModelError(f"workers is {workers}; allowed is 1 or more")
+        raise ModelError(f"workers is {workers}; allowed are 0, which is this process, and more")
     if nlp.model.device.type != "cpu":
         raise ModelError(
             f"the model is on {nlp.model.device}, and workers are processes that compute on the "
@@ -71,10 +73,16 @@ def _predictions(
     with_scores: bool,
     tokens_per_batch: int,
 ) -> Iterator[Prediction]:
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, torch.get_num_threads() // workers)
     waiting: deque[Future[list[Prediction]]] = deque()
     with TemporaryDirectory(prefix="hiermtl-") as folder:
-        nlp.save_pretrained(Path(folder) / "model")
+        try:
+            nlp.save_pretrained(Path(folder) / "model")
+        except RunError as error:
+            raise RunError(
+                f"workers read the model from a temporary folder, which failed ({error}); set "
+                "TMPDIR to a folder with room, or leave workers out"
+            ) from error
         pool = ProcessPoolExecutor(
             workers, get_context("spawn"), initializer=_start, initargs=(threads,)
         )
@@ -98,16 +106,26 @@ def _predictions(
                 yield from waiting.popleft().result()
         except BrokenProcessPool as error:
             raise RunError(
-                f"one of {workers} workers died, perhaps for want of memory; use fewer"
+                f"one of {workers} workers died: for want of memory, or because the program that "
+                'called has no `if __name__ == "__main__":` around it; use fewer, or leave workers '
+                "out"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def _start(threads: int) -> None:
-    """In a worker: an interruption is for the process that waits for it."""
+    """In a worker: an interruption is for the process that waits for it, whose end is the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @lru_cache(maxsize=1)

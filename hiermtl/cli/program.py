@@ -1,9 +1,10 @@
 """The program: its commands, its version, and how errors become messages and exit codes.
 
-Exit codes: 0 done, 1 failed in running, 2 the user's input, 130 interrupted.
+Exit codes: 0 done, 1 failed in running, 2 the user's input, 130 interrupted, 143 terminated.
 """
 
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -74,4 +75,6 @@ catalogue.add_to(app)
 
 def main() -> None:
     """Entry point of the `hiermtl` script."""
+    # A request to end unwinds like an error, so that nothing temporary stays behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     app(prog_name="hiermtl")

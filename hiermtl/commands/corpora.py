@@ -155,7 +155,7 @@ def _file_source(options: CorpusOptions, file: Path) -> Source:
     if isinstance(options, ConlluCorpus):
         return conllu_source(file, bio=options.bio)
     if isinstance(options, JsonlCorpus):
-        return jsonl_source(file, options.columns, bio=options.bio)
+        return jsonl_source(file, options.columns, heads_from=options.heads_from, bio=options.bio)
     if isinstance(options, DocBinCorpus):
         return docbin_source(file)
     assert isinstance(options, ColumnsCorpus), options

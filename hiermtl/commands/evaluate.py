@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.annotation.predict import check_tasks
+from hiermtl.annotation.writing import FORMAT_OF
 from hiermtl.commands.corpora import layers_of, open_corpora
 from hiermtl.corpus.build import Corpus
 from hiermtl.errors import DataError, ModelError, RecipeError, listing
@@ -70,17 +71,18 @@ def evaluate(
 def _gold(path: Path) -> Iterable[Sentence]:
     """The sentences of a file as `annotate` writes it, by its ending."""
     readers: dict[str, Callable[[Path], Iterable[Sentence]]] = {
-        ".conllu": read_conllu,
-        ".jsonl": read_annotated,
-        ".spacy": read_docbin,
-        ".docbin": read_docbin,
+        "conllu": read_conllu,
+        "jsonl": read_annotated,
+        "docbin": read_docbin,
     }
-    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if suffix not in readers:
+    packed = path.suffix.lower() == ".gz"
+    format = FORMAT_OF.get(Path(path.stem if packed else path.name).suffix.lower())
+    if format is None or (packed and format == "docbin"):
         raise DataError(
-            f"{path} ends in {suffix or 'nothing'!r}; files with gold end in {listing(readers)}"
+            f"the name {path.name!r} does not say how it is read; files with gold end in .conllu, "
+            ".jsonl (both also packed, .gz) or .spacy: rename or convert it"
         )
-    return readers[suffix](path)
+    return readers[format](path)
 
 
 def trained_on(nlp: Annotator) -> Recipe:

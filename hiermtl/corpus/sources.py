@@ -12,8 +12,9 @@ from hiermtl.text.bio import Bio, with_legal_spans
 from hiermtl.text.columns import read_columns
 from hiermtl.text.conllu import MISC_KEYS, read_conllu
 from hiermtl.text.docbin import read_docbin
-from hiermtl.text.hub import ColumnMap, dataset_fingerprint, read_dataset
+from hiermtl.text.hub import dataset_fingerprint, read_dataset
 from hiermtl.text.join import JoinReport, join_layers
+from hiermtl.text.listed import ColumnMap
 from hiermtl.text.sentence import Sentence
 
 
@@ -58,10 +59,14 @@ def columns_source(
     return Source((Path(path),), read, options, lambda: _repaired(repairs))
 
 
-def jsonl_source(path: str | Path, columns: ColumnMap, *, bio: Bio = "strict") -> Source:
+def jsonl_source(
+    path: str | Path, columns: ColumnMap, *, heads_from: int = 0, bio: Bio = "strict"
+) -> Source:
     """JSON lines with annotation; see `read_annotated`. Its report counts repaired tags."""
-    options = {"reader": "jsonl", "columns": dict(columns), "bio": bio}
-    source = Source((Path(path),), lambda: read_annotated(path, columns), options)
+    options = {"reader": "jsonl", "columns": dict(columns), "heads_from": heads_from, "bio": bio}
+    source = Source(
+        (Path(path),), lambda: read_annotated(path, columns, heads_from=heads_from), options
+    )
     return _held_to_iob2(source, bio, layers=None)
 
 

@@ -16,13 +16,22 @@ Compute = Callable[[Sequence[Tensor], Tensor | None], Tensor]
 length) or `None` for all, to (rows, length, ...)."""
 
 
-def over_rows(layout: Layout, tensors: Sequence[Tensor], compute: Compute) -> Tensor:
+def over_rows(
+    layout: Layout, tensors: Sequence[Tensor], compute: Compute, *, wide: bool = False
+) -> Tensor:
     """Lets `compute` see units as rows.
+
+    With `wide` it computes in fp32 what would be in bf16. Where products are made row length by
+    row length, nearly each is the first of its size, for which bf16 takes longer than for itself.
 
     Shapes: tensors (units, ...); returns (units, ...). Units lying end to end are passed run by run
     of neighbouring rows of equal length, and those of no row give 0; padded rows are passed at
     once, with what is real.
     """
+    if wide:
+        with torch.autocast(tensors[0].device.type, enabled=False):
+            given = [x.float() if x.dtype == torch.bfloat16 else x for x in tensors]
+            return over_rows(layout, given, compute).to(tensors[0].dtype)
     if layout.padded:
         shape = (layout.rows, layout.padded)
         real = layout.cached("real units", lambda: _real(layout))
@@ -57,7 +66,7 @@ def attend(
     what is added to the scores, (heads or 1, length, length); -inf where nothing may be read.
     """
     attention = F.scaled_dot_product_attention
-    if query.device.type == "cpu" and torch.is_grad_enabled() and not layout.padded:
+    if by_products(query, layout):
         attention = attention_by_products
 
     def compute(parts: Sequence[Tensor], real: Tensor | None) -> Tensor:
@@ -70,23 +79,22 @@ def attend(
         out = attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return out.transpose(1, 2).reshape(rows, length, width)
 
-    given = [query, key, value]
-    if attention is not attention_by_products:
-        return over_rows(layout, given, compute)
-    # Rows have many lengths: in bf16 nearly each product would be the first of its size.
-    with torch.autocast("cpu", enabled=False):
-        wide = [x.float() if x.dtype == torch.bfloat16 else x for x in given]
-        return over_rows(layout, wide, compute).to(query.dtype)
+    return over_rows(layout, [query, key, value], compute, wide=by_products(query, layout))
+
+
+def by_products(values: Tensor, layout: Layout) -> bool:
+    """Whether attention is to be made of plain products, each over rows of one length.
+
+    The fused kernel for processors is quick forwards and several times slower than plain products
+    backwards on rows as short as sentences; so training on a processor takes the products.
+    """
+    return values.device.type == "cpu" and torch.is_grad_enabled() and not layout.padded
 
 
 def attention_by_products(
     query: Tensor, key: Tensor, value: Tensor, *, attn_mask: Tensor | None, dropout_p: float
 ) -> Tensor:
-    """`F.scaled_dot_product_attention` of plain products; a mask is added.
-
-    The fused kernel for processors is quick forwards and several times slower than plain products
-    backwards on rows as short as sentences; so training on a processor takes the products.
-    """
+    """`F.scaled_dot_product_attention` of plain products; a mask is added."""
     scores = query @ (key * key.shape[-1] ** -0.5).transpose(-1, -2)
     if attn_mask is not None:
         scores = scores + attn_mask

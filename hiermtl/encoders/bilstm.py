@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from hiermtl.dropout import Dropout
 from hiermtl.encoders.base import Block, Embedding, Encoder
 from hiermtl.records import Layout
+from hiermtl.seeding import untouched
 
 DEFAULTS: dict[str, Any] = {
     "layers": 3,
@@ -112,7 +113,7 @@ def _read(lstm: nn.LSTM, values: Tensor) -> Tensor:
 @cache
 def autocasts() -> bool:
     """Whether LSTMs run in bf16 autocast on this processor; those with AVX2 alone refuse."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with untouched(), torch.autocast("cpu", torch.bfloat16):
         try:
             nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
         except RuntimeError:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hiermtl.dropout import dropout
-from hiermtl.encoders.attention import over_rows
+from hiermtl.encoders.attention import by_products, over_rows
 from hiermtl.encoders.pretrained import (
     PostNormBlock,
     PretrainedEncoder,
@@ -81,7 +81,7 @@ class DebertaBlock(PostNormBlock):
             )
             return (weights @ v).transpose(1, 2).reshape(rows, length, width)
 
-        return over_rows(layout, [query, key, value], compute)
+        return over_rows(layout, [query, key, value], compute, wide=by_products(query, layout))
 
     def _table(self) -> Tensor:
         """(twice the span, width) vectors of relative positions."""

@@ -78,7 +78,8 @@ class Head(nn.Module, ABC):
 
 def evened(values: Tensor) -> Tensor:
     """Zero rows appended, up to a size of which few occur; see `hiermtl.records.recurring`."""
-    return F.pad(values, (0, 0, 0, recurring(len(values)) - len(values)))
+    missing = recurring(len(values)) - len(values)
+    return F.pad(values, (0, 0, 0, missing)) if missing else values
 
 
 def taken(probabilities: Tensor, chosen: np.ndarray) -> Tensor:

@@ -79,11 +79,12 @@ class BiaffineHead(Head):
 
         Score of each candidate head (0: the root) of each word; no mask.
         """
-        dependents, _ = pad_words(with_one(output.scores["arc_dep"]), output.layout)
+        weighed = evened(with_one(output.scores["arc_dep"])) @ self.arc
+        dependents, _ = pad_words(weighed[: output.layout.words], output.layout)
         heads, _ = pad_words(output.scores["arc_head"], output.layout)
         root = output.scores["root_arc_head"].expand(output.layout.sentences, 1, -1)
         heads = torch.cat([root, heads], dim=1)
-        return full_precision(dependents @ self.arc @ heads.transpose(1, 2))
+        return full_precision(dependents @ heads.transpose(1, 2))
 
     def label_scores(self, output: HeadOutput, heads: Tensor) -> Tensor:
         """(words, labels) given each word's head.

@@ -43,7 +43,8 @@ def save_model(
             a file has half the size and weights about three digits; loading makes fp32 of it.
 
     Raises:
-        ModelError: `folder` is a file, or there is no such number format.
+        ModelError: `folder` is a file, there is no such number format, or a weight is too large for
+            it.
         RunError: It cannot be written, for lack of space or of permission. An earlier model in it
             is then still whole, unless the failure fell between two replacements.
     """
@@ -58,8 +59,7 @@ def save_model(
         parent.mkdir(parents=True, exist_ok=True)
         beside.mkdir()
         if weights is not None and model.dtype != WEIGHT_FORMATS[weights]:
-            model = copy.deepcopy(model)
-            model.to(WEIGHT_FORMATS[weights])  # pyright: ignore[reportArgumentType] - wrapped
+            model = _converted(model, weights)
         _write(model, tokenizer, beside, card=card)
         _put(beside, target)
     except Exception as error:
@@ -67,6 +67,20 @@ def save_model(
         raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _converted(model: HierarchicalModel, weights: str) -> HierarchicalModel:
+    """A copy of the model in another number format."""
+    changed = copy.deepcopy(model)
+    changed.to(WEIGHT_FORMATS[weights])  # pyright: ignore[reportArgumentType] - wrapped
+    before = model.state_dict()
+    for name, tensor in changed.state_dict().items():
+        if tensor.isinf().any() and not before[name].isinf().any():
+            raise ModelError(
+                f"{name} holds {float(before[name].abs().max()):g}, more than {weights} can: at "
+                f"most {torch.finfo(WEIGHT_FORMATS[weights]).max:g}; save with weights='fp32'"
+            )
+    return changed
 
 
 def read_card(folder: str | Path) -> str | None:

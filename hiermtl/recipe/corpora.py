@@ -186,6 +186,10 @@ class JsonlCorpus(FileCorpus):
     """Layer -> key that holds its labels, with dots into inner objects (`tags.ner`); for trees
     {heads: key, relations: key}."""
 
+    heads_from: Literal[0, 1] = 0
+    """What the first word is counted as in heads; the root is one less. Default: as `annotate`
+    writes them."""
+
     bio: Literal["strict", "repair", "off"] = "strict"
     """What an IOB2 violation is: an error, mended (I- without a beginning becomes B-), or left as
     it is (`off`). Default: the safest."""

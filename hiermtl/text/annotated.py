@@ -5,40 +5,50 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from hiermtl.errors import DataError, listing
-from hiermtl.text.hub import ColumnMap, tags_of
+from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.text.jsonl import JsonLine, read_jsonl
+from hiermtl.text.listed import ColumnMap, tags_of, tree_of
 from hiermtl.text.plain import word_offsets
 from hiermtl.text.sentence import Layer, Sentence, Tree
 
-_Arcs: TypeAlias = tuple[list[int | None], list[Any] | None]
-"""Heads of an object's words, and their relations."""
+HEADS_FROM = (0, 1)
+"""What the first word may be counted as in heads; the root is one less."""
+
+_Arcs: TypeAlias = tuple[str, list[int | None], list[Any] | None]
+"""The key of a tree's heads, the heads of an object's words, and their relations."""
 
 
-def read_annotated(path: str | Path, columns: ColumnMap | None = None) -> Iterator[Sentence]:
+def read_annotated(
+    path: str | Path, columns: ColumnMap | None = None, *, heads_from: int = 0
+) -> Iterator[Sentence]:
     """Sentences of a `.jsonl` or `.jsonl.gz` file with their layers, one at a time.
 
     Each object has `words` and, where these are several sentences, `sentences` (`[start, end]` of
     each, half open). Layers lie under the keys of `columns`, where `tags.ner` is `ner` in `tags`;
     without it, all of `tags` (layer to labels) and `trees` (layer to `heads` and `relations`) are
-    read, as `Document.to_dict` gives them. Null is "not annotated", and so is a key that is absent.
-    Heads count the object's words from 1, and 0 is the root; or, if any is -1, from 0, and -1 is
-    the root. `sent_id` or `id` names the sentence, or the document if there are several.
+    read, as `Document.to_dict` gives them. Null is "not annotated", and so are a key that is absent
+    and a label that is a number below 0. Heads count the object's words from `heads_from`, 0 (as
+    `to_dict` does) or 1, and the root is one less. `sent_id` or `id` names the sentence, or the
+    document if there are several.
 
     Raises:
         DataError: With file and line: the file is missing, a line is malformed or has no `words`,
-            its values do not fit its words, or no line has any of `columns`.
+            its values do not fit its words or are no tree, or no line has any of `columns`.
+        RecipeError: `heads_from` is neither.
     """
-    found = False
+    if heads_from not in HEADS_FROM:
+        raise RecipeError(f"heads_from is {heads_from!r}; allowed are {listing(HEADS_FROM)}")
+    read = found = False
     for line in read_jsonl(path):
+        read = True
         if line.words is None:
             _refuse("it has no `words`; labels belong to words, so every object lists them", line)
         if not line.words:
             continue
-        values = _values(line, line.words, _own(line) if columns is None else columns)
+        values = _values(line, line.words, _own(line) if columns is None else columns, heads_from)
         found = found or bool(values)
         yield from _sentences(line, line.words, values)
-    if columns and not found:
+    if columns and read and not found:
         raise DataError(f"no object has the keys of {listing(columns)}; name others", path)
 
 
@@ -74,7 +84,7 @@ def _sentences(
 
 
 def _values(
-    line: JsonLine, words: Sequence[str], columns: ColumnMap
+    line: JsonLine, words: Sequence[str], columns: ColumnMap, heads_from: int
 ) -> dict[str, list[Any] | _Arcs]:
     """For each layer the object has, one value per word."""
     found: dict[str, list[Any] | _Arcs] = {}
@@ -84,16 +94,18 @@ def _values(
             if tags is not None:
                 found[layer] = tags
             continue
-        heads = _list(line, column["heads"], len(words))
+        heads, relations = (_list(line, column[key], len(words)) for key in ("heads", "relations"))
         if heads is not None:
-            relations = _list(line, column["relations"], len(words))
-            found[layer] = _from_zero(heads, column["heads"], line), relations
+            places = _from_zero(heads, column["heads"], line, heads_from)
+            found[layer] = column["heads"], places, relations
+        elif relations is not None:
+            _refuse(f"it has {column['relations']!r} without {column['heads']!r}; name both", line)
     return found
 
 
 def _own(line: JsonLine) -> ColumnMap:
     """The keys under which `Document.to_dict` puts layers."""
-    tags, trees = (line.data.get(key) or {} for key in ("tags", "trees"))
+    tags, trees = ({} if line.data.get(k) is None else line.data[k] for k in ("tags", "trees"))
     for key, value in (("tags", tags), ("trees", trees)):
         if not isinstance(value, dict):
             _refuse(f"`{key}` is {value!r:.60}; allowed is an object, a key per layer", line)
@@ -122,17 +134,24 @@ def _list(line: JsonLine, key: str, count: int) -> list[Any] | None:
     return found
 
 
-def _from_zero(heads: list[Any], key: str, line: JsonLine) -> list[int | None]:
+def _from_zero(heads: list[Any], key: str, line: JsonLine, heads_from: int) -> list[int | None]:
     """Places of the heads among the object's words from 0; -1 for roots."""
+    least, most = heads_from - 1, heads_from + len(heads) - 1
     for head in heads:
-        if head is not None and (isinstance(head, bool) or not isinstance(head, int)):
-            _refuse(f"{key!r} holds {head!r:.60}; heads are whole numbers", line)
-    return heads if -1 in heads else [None if head is None else head - 1 for head in heads]
+        if head is None:
+            continue
+        if isinstance(head, bool) or not isinstance(head, int) or not least <= head <= most:
+            _refuse(
+                f"{key!r} holds {head!r:.60}; heads are {least} for the root, {heads_from} to "
+                f"{most} for the object's words, and null where the arc is not annotated",
+                line,
+            )
+    return [None if head is None else head - heads_from for head in heads]
 
 
 def _tree(arcs: _Arcs, start: int, end: int, line: JsonLine) -> Tree | None:
     """The tree of words `start` to `end`."""
-    heads, relations = arcs
+    column, heads, relations = arcs
     own: list[int | None] = []
     for place in range(start, end):
         head = heads[place]
@@ -144,9 +163,7 @@ def _tree(arcs: _Arcs, start: int, end: int, line: JsonLine) -> Tree | None:
             )
         own.append(None if head is None else 0 if head == -1 else head - start + 1)
     labels = tags_of(relations[start:end]) if relations is not None else None
-    if labels is None and all(head is None for head in own):
-        return None
-    return Tree(tuple(own), labels or (None,) * len(own))
+    return tree_of(own, labels, column=column, origin=line.origin)
 
 
 def _bounds(line: JsonLine, count: int) -> list[int]:

@@ -6,16 +6,14 @@ dataset needs.
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from hiermtl.errors import DataError, RecipeError, listing, nearest
-from hiermtl.text.sentence import Layer, Origin, Sentence, Tags, Tree
+from hiermtl.text.listed import ColumnMap, tags_of, tree_of
+from hiermtl.text.sentence import Layer, Origin, Sentence, Tree
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
-
-ColumnMap: TypeAlias = Mapping[str, str | Mapping[str, str]]
-"""Layer -> column of its tags, or -> `{"heads": column, "relations": column}` of a tree."""
 
 _FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv", ".tsv": "csv"}
 _ROWS = 1000
@@ -179,24 +177,6 @@ def _class_names(feature: Any) -> tuple[str, ...] | None:
     return None if feature is None else tuple(feature.names)
 
 
-def tags_of(values: Any, names: tuple[str, ...] | None = None) -> Tags | None:
-    """One tag per value, `None` for null and negative ids; `None` in all where nothing is said.
-
-    `names` are those of class ids; without them a value is its own name.
-    """
-    if values is None:
-        return None
-    tags: Tags
-    if names is None:
-        tags = tuple(
-            None if value is None or (isinstance(value, int) and value < 0) else str(value)
-            for value in values
-        )
-    else:
-        tags = tuple(None if value is None or value < 0 else names[value] for value in values)
-    return tags if any(tag is not None for tag in tags) or not tags else None
-
-
 def _tree(
     heads: Any, relations: tuple[str | None, ...] | None, *, column: str, origin: Origin
 ) -> Tree | None:
@@ -212,19 +192,8 @@ def _tree(
             origin.path,
             line=origin.line,
         ) from None
-    count = len(found)
-    if any(head is not None and head > count for head in found):
-        raise DataError(
-            f"column {column!r} holds {max(h for h in found if h is not None)} in a sentence of "
-            f"{count} words; heads are 0 "
-            "for the root, else the word counted from 1",
-            origin.path,
-            line=origin.line,
-        )
-    known = tuple(None if head is None or head < 0 else head for head in found)
-    if all(head is None for head in known) and relations is None:
-        return None
-    return Tree(known, relations if relations is not None else (None,) * count)
+    known = [None if head is None or head < 0 else head for head in found]
+    return tree_of(known, relations, column=column, origin=origin)
 
 
 def _text(value: Any) -> str | None:

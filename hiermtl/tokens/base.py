@@ -13,8 +13,9 @@ class Rows:
     """Rows cut from the pieces of several sentences laid end to end.
 
     Shapes: lengths, starts, first, last (rows,): units in the row, its first unit, and the range
-    `first:last` of pieces it holds; units: all of them; pieces (pieces,): piece ids; unit_of_copy,
-    piece_of_copy (copies,): where each piece of each row stands.
+    `first:last` of pieces it holds; units: all of them, with those behind the last row that belong
+    to none; pieces (pieces,): piece ids; unit_of_copy, piece_of_copy (copies,): where each piece of
+    each row stands.
     """
 
     lengths: np.ndarray

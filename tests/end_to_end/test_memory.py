@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -43,18 +44,21 @@ def test_a_million_words_need_no_more_memory_than_a_hundred_thousand(
 
 
 def write(path: Path, data_folder: Path, words: int) -> None:
-    """Real sentences, once more from the start when they are used up."""
+    """Real sentences, once more from the start, with other words, when they are used up."""
     texts = [
         line.removeprefix("# text = ")
         for treebank in ("ud_english_gum/en_gum-ud-train", "ud_english_ewt/en_ewt-ud-train")
         for line in (data_folder / f"{treebank}.conllu").read_text(encoding="utf-8").splitlines()
         if line.startswith("# text = ")
     ]
+    assert texts
     left = words
     with path.open("w", encoding="utf-8") as file:
-        while left > 0:
+        for round in count():
             for text in texts:
-                file.write(f"{text}\n")
+                # Words of a further round are new words, as further text would have.
+                own = text if not round else " ".join(f"{word}{round}" for word in text.split())
+                file.write(f"{own}\n")
                 left -= len(text.split())
                 if left <= 0:
-                    break
+                    return

@@ -48,9 +48,11 @@ def test_an_unknown_split_is_refused(run: Run, split: str) -> None:
 def test_a_file_of_another_format_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Ada slept\n")
     with pytest.raises(
-        DataError, match=r"a\.txt ends in '\.txt'; files with gold end in \.conllu, \.jsonl"
+        DataError, match=r"'a\.txt' does not say how it is read; files with gold end in \.conllu"
     ):
         evaluate(run.folder, tmp_path / "a.txt")
+    with pytest.raises(DataError, match=r"'a\.spacy\.gz' does not say how it is read"):
+        evaluate(run.folder, tmp_path / "a.spacy.gz")
 
 
 @pytest.mark.parametrize("name", ["out.conllu", "out.jsonl", "out.jsonl.gz", "out.spacy"])

@@ -11,6 +11,7 @@ from transformers import BertModel
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands import Run, evaluate, extend, train
 from hiermtl.errors import ModelError, RecipeError
+from hiermtl.recipe import load_recipe
 from hiermtl.records import Example
 from hiermtl.tokens import Collator
 from hiermtl.training import loop
@@ -255,3 +256,18 @@ def test_a_model_of_single_tasks_has_no_encoder_for_a_new_one(tmp_path: Path) ->
         extend(base.folder, given, output=tmp_path / "new", quiet=True)
     extend(base.folder, drop=["ner"], output=tmp_path / "less")
     assert load(tmp_path / "less").tasks == ("upos",)
+
+
+def test_a_loaded_recipe_finds_the_corpora_that_lie_beside_it(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    conllu(place / "own.conllu", TRAIN)
+    (place / "more.yaml").write_text(
+        "tasks: {xpos: {depth: 2, column: upos, head: tagging}}\n"
+        "corpora: {own: {format: conllu, train: own.conllu, dev: own.conllu}}\n"
+        "training: {epochs: 1, tokens_per_batch: 50, precision: fp32}\n"
+    )
+    loaded = load_recipe(place / "more.yaml")
+    found = extend(run.folder, loaded, output=tmp_path / "new", quiet=True)
+    assert "xpos" in found.load().tasks
+    assert evaluate(tmp_path / "new", tasks=["xpos"]).main("xpos").items

@@ -273,6 +273,9 @@ def test_where_autocast_refuses_lstms_they_compute_in_fp32(monkeypatch: pytest.M
 
     monkeypatch.setattr(nn.LSTM, "forward", refuse)
     autocasts.cache_clear()
+    state = torch.get_rng_state()
+    assert not autocasts()
+    assert torch.equal(torch.get_rng_state(), state), "looking must not shift what training draws"
     try:
         with torch.autocast("cpu", torch.bfloat16):
             assert torch.equal(block(values, layout), exact)

@@ -25,8 +25,9 @@ def test_the_encoder_has_the_pretrained_weights(encoder_folder: Path):
     for depth in range(1, encoder.blocks + 1):
         states = encoder.block(depth).eval()(states, batch.layout)
     with torch.no_grad():
-        expected = reference(batch.inputs["ids"][None]).last_hidden_state[0]
-    torch.testing.assert_close(states, expected)
+        length = int(batch.layout.row_lengths[0])
+        expected = reference(batch.inputs["ids"][None, :length]).last_hidden_state[0]
+    torch.testing.assert_close(states[:length], expected)
     assert tokenizer.limit == 22
 
 

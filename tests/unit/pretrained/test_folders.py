@@ -1,5 +1,6 @@
 """Model folders: what is saved is loaded, bit for bit, and damage is named."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,16 @@ def test_weights_are_stored_in_half_the_size(parts: Parts, tmp_path: Path):
     assert any(not torch.equal(after[name], before[name]) for name in before)
     save_model(model, tokenizer, tmp_path / "again")
     assert_same(scores(*load_model(tmp_path / "again")), scores(model, tokenizer))
+
+
+def test_a_weight_too_large_for_fp16_is_named(parts: Parts, tmp_path: Path):
+    model = copy.deepcopy(parts[0])
+    name, weight = next(iter(model.named_parameters()))
+    with torch.no_grad():
+        weight.view(-1)[0] = 1e5
+    with pytest.raises(ModelError, match=f"{name} holds 100000, more than fp16 can: at most 65504"):
+        save_model(model, parts[1], tmp_path / "model", weights="fp16")
+    assert not (tmp_path / "model").exists()
 
 
 def test_an_unknown_number_format_is_named(parts: Parts, tmp_path: Path):

@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 
-from hiermtl.errors import DataError
+from hiermtl.errors import DataError, RecipeError
 from hiermtl.text.annotated import read_annotated
-from hiermtl.text.hub import ColumnMap
+from hiermtl.text.listed import ColumnMap
 from hiermtl.text.sentence import Sentence, Tree
 
 TREE = {"dep": {"heads": "heads", "relations": "relations"}}
 
 
-def read(tmp_path: Path, *lines: Any, columns: ColumnMap | None = None) -> list[Sentence]:
+def read(
+    tmp_path: Path, *lines: Any, columns: ColumnMap | None = None, heads_from: int = 0
+) -> list[Sentence]:
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return list(read_annotated(path, columns))
+    return list(read_annotated(path, columns, heads_from=heads_from))
 
 
 def test_layers_lie_where_annotate_puts_them(tmp_path: Path) -> None:
@@ -52,7 +54,7 @@ def test_layers_lie_where_the_columns_say(tmp_path: Path) -> None:
         {"words": ["a", "b"], "gold": {"ner": [None, None]}, "heads": [None, None]},
         {"words": []},
     ]
-    first, second, third = read(tmp_path, *lines, columns=columns)
+    first, second, third = read(tmp_path, *lines, columns=columns, heads_from=1)
     assert dict(first.layers) == {"ner": ("O", "B-X"), "pos": ("0", None)}
     assert (first.sent_id, first.doc_id, first.text) == ("7", None, None)
     assert dict(second.layers) == {"dep": Tree((2, 0), (None, None))}
@@ -68,7 +70,8 @@ def test_a_text_of_other_words_is_not_the_sentences(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ({"text": "a b"}, "a.jsonl:1: .*no `words`"),
-        ({"words": ["a"], "tags": []}, None),
+        ({"words": ["a"], "tags": []}, r"`tags` is \[\]; allowed is an object"),
+        ({"words": ["a"], "tags": 0}, "`tags` is 0; allowed is an object"),
         ({"words": ["a"], "tags": ["O"]}, r"`tags` is \['O'\]; allowed is an object"),
         ({"words": ["a"], "tags": {"x": ["b", "c"]}}, "'tags.x' holds 2 values for 1 words"),
         ({"words": ["a"], "tags": {"x": "b"}}, "'tags.x' holds 'b' for 1 words"),
@@ -77,9 +80,24 @@ def test_a_text_of_other_words_is_not_the_sentences(tmp_path: Path) -> None:
         ({"words": ["a"], "sentences": []}, r"`sentences` is \[\]"),
         ({"words": ["a"], "sentences": [[0, 0], [0, 1]]}, "`sentences` is"),
         ({"words": ["a"], "sentences": 1}, "`sentences` is 1"),
-        ({"words": ["a"], "trees": {"dep": {"heads": ["0"]}}}, "holds '0'; heads are whole"),
-        ({"words": ["a"], "trees": {"dep": {"heads": [True]}}}, "holds True; heads are whole"),
-        ({"words": ["a"], "trees": {"dep": {"heads": [2]}}}, "head of word 0 .* is word 1, but"),
+        ({"words": ["a"], "trees": {"dep": {"heads": ["0"]}}}, "holds '0'; heads are -1 for"),
+        ({"words": ["a"], "trees": {"dep": {"heads": [True]}}}, "holds True; heads are -1 for"),
+        (
+            {"words": ["a"], "trees": {"dep": {"heads": [1]}}},
+            "holds 1; heads are -1 for the root, 0 to 0 for the object's words, and null",
+        ),
+        (
+            {"words": ["a"], "trees": {"dep": {"relations": ["x"]}}},
+            "has 'trees.dep.relations' without 'trees.dep.heads'; name both",
+        ),
+        *(
+            ({"words": list("abc"), "trees": {"dep": {"heads": heads}}}, message)
+            for heads, message in (
+                ([-1, 1, 0], "leads from word 2 back to it"),
+                ([1, 0, -1], "leads from word 1 back to it"),
+                ([-1, -1, 0], "has 2 roots, words 1 and 2"),
+            )
+        ),
         (
             {
                 "words": ["a", "b"],
@@ -91,11 +109,8 @@ def test_a_text_of_other_words_is_not_the_sentences(tmp_path: Path) -> None:
     ],
 )
 def test_a_line_that_does_not_fit_its_words_is_refused(
-    tmp_path: Path, line: Any, message: str | None
+    tmp_path: Path, line: Any, message: str
 ) -> None:
-    if message is None:
-        assert [dict(sentence.layers) for sentence in read(tmp_path, line)] == [{}]
-        return
     with pytest.raises(DataError, match=message):
         read(tmp_path, line)
 
@@ -103,3 +118,16 @@ def test_a_line_that_does_not_fit_its_words_is_refused(
 def test_keys_that_no_line_has_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no object has the keys of ner"):
         read(tmp_path, {"words": ["a"], "tags": {"ner": ["O"]}}, columns={"ner": "ner"})
+    assert read(tmp_path, columns={"ner": "ner"}) == []
+
+
+def test_heads_are_counted_as_one_says(tmp_path: Path) -> None:
+    line = {"words": ["a", "b", "c"], "heads": [2, 0, None]}
+    (found,) = read(tmp_path, line, columns=TREE, heads_from=1)
+    assert found.layers["dep"] == Tree((2, 0, None), (None,) * 3)
+    with pytest.raises(DataError, match="leads from word 1 back to it"):
+        read(tmp_path, {**line, "heads": [2, 0, 1]}, columns=TREE)
+    with pytest.raises(DataError, match="holds -1; heads are 0 for the root, 1 to 3"):
+        read(tmp_path, {**line, "heads": [2, 0, -1]}, columns=TREE, heads_from=1)
+    with pytest.raises(RecipeError, match="heads_from is 2; allowed are 0 and 1"):
+        read(tmp_path, line, columns=TREE, heads_from=2)

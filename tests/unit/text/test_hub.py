@@ -81,3 +81,17 @@ def test_local_files_folders_and_saved_datasets_are_read(tmp_path: Path) -> None
 def test_without_network_the_local_ways_are_named() -> None:
     with pytest.raises(DataError, match=r"nobody/nothing: cannot be loaded .*HF_HUB_OFFLINE=1"):
         next(read_dataset("nobody/nothing", COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("heads", "message"),
+    [
+        ([2, 1], "leads from word 1 back"),
+        ([0, 0], "has 2 roots"),
+        ([0, 2], "leads from word 2 back"),
+    ],
+)
+def test_heads_that_are_no_tree_are_refused(heads: list[int], message: str) -> None:
+    data = datasets.Dataset.from_dict({"tokens": [["a", "b"]], "h": [heads], "r": [["x", "y"]]})
+    with pytest.raises(DataError, match=f"dataset:1: column 'h' {message}"):
+        next(read_dataset(data, {"dep": {"heads": "h", "relations": "r"}}))
