@@ -18,7 +18,9 @@ from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.pretrained import encoder_source
 from hiermtl.recipe import Recipe, resolve_depths
 from hiermtl.recipe.encoder import BilstmEncoder, PretrainedEncoder
+from hiermtl.recipe.tables import EditsHead
 from hiermtl.recipe.tasks import TaskOptions
+from hiermtl.text.edits import inserted
 from hiermtl.tokens import Tokenizer, WordTokenizer
 from hiermtl.training import Settings
 from hiermtl.training.examples import ChainedExamples
@@ -219,7 +221,11 @@ def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[s
             f"{column!r} holds {' and '.join(sorted(kinds))}; choose another head or column"
         )
     least = _least(recipe.tasks[task])
-    return tuple(sorted(label for label, count in found.items() if count >= least))
+    known = {label for label, count in found.items() if count >= least}
+    options = recipe.tasks[task].head
+    if isinstance(options, EditsHead):
+        known = {script for script in known if inserted(script) <= options.most_inserted}
+    return tuple(sorted(known))
 
 
 def _least(options: TaskOptions) -> int:
@@ -230,7 +236,7 @@ def _least(options: TaskOptions) -> int:
 def _head_options(
     recipe: Recipe, corpora: Mapping[str, Corpus], task: str, *, labels: Sequence[str]
 ) -> dict[str, Any]:
-    options = recipe.tasks[task].head.model_dump(exclude={"name", "min_count"})
+    options = recipe.tasks[task].head.model_dump(exclude={"name", "min_count", "most_inserted"})
     if recipe.training.dropout is not None:
         options["dropout"] = recipe.training.dropout
     weights = recipe.tasks[task].class_weights

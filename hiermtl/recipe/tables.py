@@ -79,6 +79,10 @@ class EditsHead(HeadOptions):
     min_count: int = Field(default=2, ge=1)
     """Scripts on fewer training words are left out: most of them fit one word. Default: ours."""
 
+    most_inserted: int = Field(default=5, ge=1)
+    """Scripts that insert more characters are left out: they spell words, and a model is to hold
+    none. Default: ours, which keeps `Sept` to `September`."""
+
 
 class BiaffineHead(HeadOptions):
     """Dependency trees by biaffine attention (Dozat and Manning, 2017)."""

@@ -18,6 +18,7 @@ from hiermtl.errors import DataError, RecipeError
 from hiermtl.recipe import load_recipe, tables
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.training import TrainingOptions
+from hiermtl.text.edits import edit_script, inserted
 from hiermtl.tokens import PieceTokenizer, WordTokenizer
 from hiermtl.tokens.words import word_code
 from hiermtl.training import Settings
@@ -232,10 +233,32 @@ def test_recipes_and_what_they_build_have_the_same_defaults() -> None:
     for kind, head in heads.HEADS.items():
         arguments = inspect.signature(head).parameters
         for name, value in tables.HEADS[kind].model_construct().model_dump().items():
-            if name not in ("name", "min_count"):
+            if name not in ("name", "min_count", "most_inserted"):
                 assert arguments[name].default == value, (kind, name)
     encoder = BilstmEncoder().model_dump()
     shared = DEFAULTS.keys() & encoder.keys()
     assert {"layers", "hidden", "word_dropout"} <= shared
     for name in shared:
         assert DEFAULTS[name] == encoder[name], name
+
+
+def test_scripts_that_spell_words_are_not_learnt(tmp_path: Path) -> None:
+    forms = [("cats", "cat"), ("dogs", "dog"), ("SMTH", "something else"), ("Sept", "September")]
+    rows = "".join(
+        f"{at}\t{form}\t{lemma}\tNOUN\t_\t_\t{at - 1}\tdep\t_\t_\n"
+        for at, (form, lemma) in enumerate(forms, 1)
+    )
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.conllu").write_text(f"{rows}\n{rows}\n")
+    files = {split: str(tmp_path / f"{split}.conllu") for split in ("train", "dev")}
+
+    def scripts(**head: int) -> set[str]:
+        tasks = {"lemma": {"depth": 1, "head": {"name": "edits", **head}}}
+        given = recipe(tasks=tasks, corpora={"own": {"format": "conllu", **files}})
+        return set(built(given)[0].model.config.tasks["lemma"]["labels"])
+
+    few, all_ = scripts(), scripts(most_inserted=20)
+    assert few < all_
+    assert all(inserted(script) <= 5 for script in few)
+    assert edit_script("Sept", "September") in few
+    assert edit_script("SMTH", "something else") in all_ - few

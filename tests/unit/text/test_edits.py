@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hiermtl.text.edits import apply_edits, edit_script
+from hiermtl.text.edits import apply_edits, edit_script, inserted
 
 TEXT = st.text(st.sampled_from("abcABC|+-\u2192\u00df\u0130\u4f60"), max_size=8) | st.text(
     max_size=8
@@ -51,3 +51,10 @@ def test_scripts_carry_over() -> None:
 
 def test_a_word_too_short_only_has_its_case_changed() -> None:
     assert apply_edits("A", edit_script("studies", "study")) == "a"
+
+
+def test_what_a_script_inserts_is_counted_bars_and_pluses_too() -> None:
+    assert inserted(edit_script("dogs", "dog")) == 0
+    assert inserted(edit_script("Sept", "September")) == 5
+    assert inserted(edit_script("a", "a+|")) == 2
+    assert inserted(edit_script("x", "elsewhere")) == len("elsewhere")
