@@ -90,7 +90,7 @@ def _ratios(result: Mapping[str, Any]) -> Iterable[Sequence[str]]:
             row["variant"],
             row["reference"],
             *(f"{value:.2f}" for value in (median, min(rounds), max(rounds))),
-            "" if goal is None else f"{goal:.1f}",
+            "" if goal is None else f"{goal:.3g}",
             "" if goal is None else _met(median <= goal),
         )
 
