@@ -15,6 +15,7 @@ from accelerate.state import AcceleratorState
 
 from hiermtl.encoders import Encoder
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.precision import resolve_precision
 from hiermtl.pretrained.encoders import encoder_source, find_encoder
 from hiermtl.pretrained.loading import load_model, load_tokenizer
 from hiermtl.records import MISSING, Batch, Example
@@ -23,7 +24,7 @@ from hiermtl.text.conllu import read_conllu
 from hiermtl.text.join import join_layers
 from hiermtl.text.sentence import Layer, Sentence, Tree
 from hiermtl.tokens import Tokenizer
-from hiermtl.training import MemoryExamples, Settings, resolve_precision, train_model
+from hiermtl.training import MemoryExamples, Settings, train_model
 from hiermtl.training.progress import Progress
 
 TREEBANK = "ud_english_ewt/en_ewt-ud-{}.conllu"
