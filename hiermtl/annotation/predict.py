@@ -156,18 +156,21 @@ class _Predictor:
             Example(pieces[i], counts[i], {name: arrays[name][i] for name in others})
             for i in range(len(filled))
         ]
+        edits = [task for task in self.tasks if self.model.head(task).layer == "edits"]
         with evaluating(self.model), torch.inference_mode():
             for chosen in self._batches(examples):
                 found = self._batch([examples[i] for i in chosen])
                 for i, prediction in zip(chosen, found, strict=True):
-                    results[filled[i]] = self._edited(prediction, sentences[filled[i]])
+                    results[filled[i]] = (
+                        self._edited(prediction, sentences[filled[i]], edits)
+                        if edits
+                        else prediction
+                    )
         return results
 
-    def _edited(self, prediction: Prediction, words: Sequence[str]) -> Prediction:
-        """With scripts applied to the words."""
-        edits = [task for task in self.tasks if self.model.head(task).layer == "edits"]
-        if not edits:
-            return prediction
+    @staticmethod
+    def _edited(prediction: Prediction, words: Sequence[str], edits: Sequence[str]) -> Prediction:
+        """With the scripts of these tasks applied to the words."""
         made: dict[str, Layer] = {}
         for task in edits:
             scripts = prediction.layers[task]

@@ -22,14 +22,14 @@ def test_heads_multiply_by_sizes_that_recur(kind: str) -> None:
             module.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
     found = head(Tap(torch.randn(layout.words, 5), layout))
     assert seen
-    assert seen == [recurring(size) for size in seen]
+    assert seen == [recurring(size, steps=4) for size in seen]
     assert {len(scores) for name, scores in found.items() if not name.startswith("root_")} == {37}
 
 
 def test_rows_are_appended_only_where_some_are_missing() -> None:
     values = torch.randn(37, 2)
     found = evened(values)
-    assert len(found) == recurring(37) == 40
+    assert len(found) == recurring(37, steps=4) == 40
     assert torch.equal(found[:37], values)
     assert not found[37:].any()
     assert evened(found) is found
