@@ -39,7 +39,8 @@ def test_a_million_words_need_no_more_memory_than_a_hundred_thousand(
         command = [sys.executable, "-c", PROGRAM, *map(str, (model, source, target))]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found.append(int(done.stdout))
-        assert sum(line[:1].isdigit() for line in target.open(encoding="utf-8")) >= words
+        with target.open(encoding="utf-8") as lines:
+            assert sum(line[:1].isdigit() for line in lines) >= words
     assert found[1] < 1.1 * found[0], found
 
 
