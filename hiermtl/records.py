@@ -192,13 +192,13 @@ class Selection:
         return take(values, self.words)
 
 
-def recurring(count: int, steps: int = 16) -> int:
-    """A count of rows of a matrix, rounded up: by the share 1 / `steps` at most, to multiples of 8.
+def recurring(count: int, steps: int = 16, grain: int = 8) -> int:
+    """A count of rows of a matrix, rounded up: by the share 1 / `steps`, or to the next `grain`.
 
-    For a size they have not met yet, matrix libraries write code, which takes longer than many a
-    product; of rounded sizes few occur.
+    For a size they have not met yet, matrix libraries write code and keep it, which takes longer
+    than many a product; of rounded sizes few occur.
     """
-    grain = max(8, (1 << max(0, (count - 1).bit_length() - 1)) // steps)
+    grain = max(grain, (1 << max(0, (count - 1).bit_length() - 1)) // steps)
     return -(-count // grain) * grain
 
 

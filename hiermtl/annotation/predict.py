@@ -192,11 +192,12 @@ class _Predictor:
             cut = [(0, length)] if limit is None or length <= limit else windows(length, limit)
             rows.append(len(cut))
             units.append(sum(row[1] - row[0] for row in cut) + special * len(cut))
+        end_to_end = self.collator.flat and not self.model.stack.side_by_side
         batch: list[int] = []
         used = longest = 0
         for place in np.argsort(-np.array(units), kind="stable").tolist():
             # The first sentence has the longest rows, to which the others would be padded.
-            size = units[place] if self.collator.flat or not batch else rows[place] * longest
+            size = units[place] if end_to_end or not batch else rows[place] * longest
             if batch and used + size > self.budget:
                 yield batch
                 batch, used, size = [], 0, units[place]

@@ -47,10 +47,12 @@ class Encoder(ABC):
     """A stack that can be built block by block, as often as a sharing scheme wants copies.
 
     `widths[k]` is the width of states at depth k; `limit` the most units a row may have (`None`: no
-    limit).
+    limit). `side_by_side` says that rows are computed side by side, each for as long as the longest
+    takes, even where they lie end to end.
     """
 
     family: ClassVar[str]
+    side_by_side: ClassVar[bool] = False
     widths: tuple[int, ...]
     limit: int | None = None
 

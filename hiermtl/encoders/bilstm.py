@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
 from hiermtl.encoders.base import Block, Embedding, Encoder
-from hiermtl.records import Layout
+from hiermtl.records import Layout, recurring
 from hiermtl.seeding import untouched
 
 DEFAULTS: dict[str, Any] = {
@@ -96,7 +96,7 @@ class BiLstmBlock(Block):
             (self.right_to_left, steps.reversed_units, steps.reversed_places),
         ):
             assert isinstance(lstm, nn.LSTM)
-            read = _read(lstm, values.index_select(0, units).view(steps.length, layout.rows, -1))
+            read = _read(lstm, values.index_select(0, units).view(steps.length, steps.rows, -1))
             out.append(read.reshape(-1, read.shape[-1]).index_select(0, places))
         return torch.cat(out, dim=-1)
 
@@ -143,13 +143,15 @@ def _lstm(width: int, hidden: int) -> nn.LSTM:
 class TimeSteps:
     """Rows set side by side, (length, rows) laid out step by step, and back.
 
-    Shapes: units, reversed_units (length * rows,): the unit each row reads at each step, from its
-    first or from its last; behind a row's end its edge unit is read again and nothing takes the
-    result. places, reversed_places (units,): where a unit's state stands; padding units take step 0
-    of their row, and units of no row that of the first.
+    Length and rows are `recurring`. Shapes: units, reversed_units (length * rows,): the unit each
+    row reads at each step, from its first or from its last; behind a row's end its edge unit is
+    read again, in rows behind the last one unit 0, and nothing takes the result. places,
+    reversed_places (units,): where a unit's state stands; padding units take step 0 of their row,
+    and units of no row that of the first.
     """
 
     length: int
+    rows: int
     units: Tensor
     reversed_units: Tensor
     places: Tensor
@@ -158,11 +160,15 @@ class TimeSteps:
     @classmethod
     def of(cls, layout: Layout) -> "TimeSteps":
         """The steps of a layout."""
-        lengths, starts = layout.row_lengths, layout.row_starts
-        length = int(lengths.max(initial=0))
+        length = recurring(int(layout.row_lengths.max(initial=0)), steps=8, grain=1)
+        rows = recurring(layout.rows, steps=4, grain=1)
+        lengths, starts = (
+            np.pad(array, (0, rows - layout.rows))
+            for array in (layout.row_lengths, layout.row_starts)
+        )
         step = np.arange(length)[:, None]
         within = np.minimum(step, lengths - 1)
-        stride = np.full(layout.rows, layout.padded) if layout.padded else lengths
+        stride = np.full(layout.rows, layout.padded) if layout.padded else layout.row_lengths
         row = np.repeat(np.arange(layout.rows), stride)
         place = np.arange(len(row)) - np.repeat(np.cumsum(stride) - stride, stride)
         row, place = (np.pad(array, (0, layout.units - len(row))) for array in (row, place))
@@ -171,9 +177,9 @@ class TimeSteps:
             np.maximum(lengths, 1) - 1
         )  # a row without units reads another row's and gives nothing
         units = (starts + np.maximum(within, 0), starts + edges - np.maximum(within, 0))
-        places = (place * layout.rows + row, (edges[row] - place) * layout.rows + row)
+        places = (place * rows + row, (edges[row] - place) * rows + row)
         arrays = (*(np.minimum(unit, layout.units - 1).ravel() for unit in units), *places)
-        return cls(length, *(torch.from_numpy(array).to(layout.device) for array in arrays))
+        return cls(length, rows, *(torch.from_numpy(array).to(layout.device) for array in arrays))
 
 
 class BiLstmEncoder(Encoder):
@@ -183,6 +189,7 @@ class BiLstmEncoder(Encoder):
     """
 
     family = "bilstm"
+    side_by_side = True
 
     def __init__(self, **options: Any) -> None:
         """Takes any of `DEFAULTS`; `vocabulary` and `buckets` must be the tokenizer's."""

@@ -20,7 +20,7 @@ from hiermtl.dropout import Dropout
 from hiermtl.heads.base import Head, evened, split_by_sentence, taken
 from hiermtl.heads.crf import pad_words
 from hiermtl.heads.tagging import full_precision
-from hiermtl.records import MISSING, HeadOutput, Layout, Tap
+from hiermtl.records import MISSING, HeadOutput, Layout, Tap, recurring
 from hiermtl.structures.tree import maximum_spanning_trees
 
 
@@ -84,7 +84,11 @@ class BiaffineHead(Head):
         heads, _ = pad_words(output.scores["arc_head"], output.layout)
         root = output.scores["root_arc_head"].expand(output.layout.sentences, 1, -1)
         heads = torch.cat([root, heads], dim=1)
-        return full_precision(dependents @ heads.transpose(1, 2))
+        sentences, longest = recurring(len(heads), 4, 1), recurring(heads.shape[1], 4, 1)
+        product = _filled(dependents, sentences, longest) @ _filled(
+            heads, sentences, longest
+        ).transpose(1, 2)
+        return full_precision(product[: len(heads), : heads.shape[1] - 1, : heads.shape[1]])
 
     def label_scores(self, output: HeadOutput, heads: Tensor) -> Tensor:
         """(words, labels) given each word's head.
@@ -92,11 +96,11 @@ class BiaffineHead(Head):
         Its place among all words counted from 1, or 0 for the root.
         """
         head_states = torch.cat([output.scores["root_label_head"], output.scores["label_head"]])
-        head_states = with_one(head_states.index_select(0, heads))
+        head_states = evened(with_one(head_states.index_select(0, heads)))
         dependents = evened(with_one(output.scores["label_dep"]))
         size, labels, _ = self.label.shape
-        mixed = (dependents @ self.label.view(size, -1))[: len(heads)].view(-1, labels, size)
-        return full_precision((mixed @ head_states.unsqueeze(-1)).squeeze(-1))
+        mixed = (dependents @ self.label.view(size, -1)).view(-1, labels, size)
+        return full_precision((mixed @ head_states.unsqueeze(-1)).squeeze(-1)[: len(heads)])
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy of the head, and of the relation given the gold head."""
@@ -164,6 +168,11 @@ PARTS = ("arc_dep", "arc_head", "label_dep", "label_head")
 def with_one(values: Tensor) -> Tensor:
     """Appends a 1 to each row, so that a product also holds the linear terms."""
     return F.pad(values, (0, 1), value=1.0)
+
+
+def _filled(values: Tensor, sentences: int, longest: int) -> Tensor:
+    """(sentences, words, width) with zeros up to these sizes."""
+    return F.pad(values, (0, 0, 0, longest - values.shape[1], 0, sentences - len(values)))
 
 
 def _sentence_starts(layout: Layout) -> Tensor:

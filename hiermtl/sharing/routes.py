@@ -72,7 +72,7 @@ def _follow(sharing: Sharing, task: str) -> Route:
 class Stack(nn.Module):
     """The copies of embedding and blocks a scheme asked for: one module per branch and depth.
 
-    Only blocks some task depends on exist.
+    Only blocks some task depends on exist. `side_by_side` is the encoder's.
     """
 
     def __init__(self, encoder: Encoder, sharing: Sharing, *, seed: int = 0) -> None:
@@ -81,6 +81,7 @@ class Stack(nn.Module):
         Each block draws from a seed of its own, so that how many are built changes none of them.
         """
         super().__init__()
+        self.side_by_side = encoder.side_by_side
         routes = [_follow(sharing, task.name) for task in sharing.hierarchy]
         needed = set().union(*(route.raw for route in routes))
         self.embeddings = nn.ModuleDict()

@@ -13,7 +13,7 @@ CASES = {"l": str.lower, "=": str, "c": str.capitalize, "u": str.upper}
 
 COPY, DELETE, INSERT, BAR = "→", "-", "+", "|"
 
-_CACHED = 200_000
+_CACHED = 8_000
 
 
 @lru_cache(maxsize=_CACHED)

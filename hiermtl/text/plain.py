@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 WINDOW = 200_000
 """Characters given to the tokenizer at once; spaCy refuses more than a million."""
 
+STRINGS = 10_000
+"""Strings a pipeline may have kept; spaCy keeps every word it has met."""
+
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -37,6 +40,9 @@ def split_text(text: str, language: str) -> list[Sentence]:
             installed.
     """
     pipeline = _pipeline(language)
+    if len(pipeline.vocab.strings) > STRINGS:
+        _pipeline.cache_clear()
+        pipeline = _pipeline(language)
     text = _SURROGATE.sub("\ufffd", text)
     sentences: list[Sentence] = []
     start = 0

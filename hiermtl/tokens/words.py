@@ -18,7 +18,7 @@ import numpy as np
 from hiermtl.tokens.base import Rows, Tokenizer
 
 FILE = "words.json"
-CACHED_WORDS = 500_000
+CACHED_WORDS = 8_000
 
 
 class WordTokenizer(Tokenizer):

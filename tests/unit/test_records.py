@@ -225,6 +225,7 @@ def test_sizes_grow_by_a_sixteenth_at_most_and_few_occur() -> None:
         assert count <= size < max(count + 8, count * 17 / 16 + 1)
         assert recurring(size) == size
         assert recurring(count, steps=4) < max(count + 8, count * 5 / 4 + 1)
+        assert count <= recurring(count, steps=8, grain=1) < count * 9 / 8 + 1
     assert recurring(0) == 0
     assert len({size for count, size in zip(counts, sizes, strict=True) if count > 512}) < 64
 

@@ -41,6 +41,25 @@ def test_batching_changes_no_label(parts: Parts, sentences, budget: int, flat: b
     assert found == one_by_one(parts, sentences)
 
 
+def test_rows_side_by_side_share_batches_with_rows_of_their_length(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, shapes = HierarchicalModel.forward, []
+
+    def watched(model, batch, *rest):
+        shapes.append(batch.layout.row_lengths)
+        return forward(model, batch, *rest)
+
+    monkeypatch.setattr(HierarchicalModel, "forward", watched)
+    sentences = [["a"] * length for length in (8, 1, 8, 2, 1, 8, 1)]
+    for alike in (True, False):
+        monkeypatch.setattr(parts[0].stack, "side_by_side", alike)
+        shapes.clear()
+        list(predict(*parts, sentences, tokens_per_batch=37))
+        padded = [len(lengths) * lengths.max() for lengths in shapes]
+        assert (max(padded) <= 37) == alike
+
+
 @pytest.mark.parametrize("window", [1, 2, 5, 1000])
 def test_the_window_changes_no_label(parts: Parts, sentences: list[list[str]], window: int):
     assert list(predict(*parts, sentences, window=window)) == one_by_one(parts, sentences)

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 from hiermtl.encoders import BiLstmEncoder, encoder_from_config
 from hiermtl.encoders.bilstm import BiLstmBlock, TimeSteps, WordEmbedding, autocasts
-from hiermtl.records import Batch, Example, Layout
+from hiermtl.records import Batch, Example, Layout, recurring
 from hiermtl.tokens import Collator, WordTokenizer
 from hiermtl.tokens.words import word_code
 from tests.worlds import make_encoder, make_world, randomise
@@ -61,12 +61,25 @@ def test_every_layer_equals_torchs_packed_bidirectional_one(flat: bool) -> None:
             torch.testing.assert_close(own, expected, rtol=0, atol=1e-10)
 
 
+def test_steps_and_rows_are_rounded_to_sizes_of_which_few_occur() -> None:
+    shapes = {
+        (steps.length, steps.rows)
+        for rows in range(20, 60)
+        for length in range(20, 60)
+        for steps in [TimeSteps.of(layout_of([length] * rows))]
+    }
+    assert len(shapes) < 150
+    for length, rows in shapes:
+        assert recurring(length, steps=8, grain=1) == length
+        assert recurring(rows, steps=4, grain=1) == rows
+
+
 class ReReversed(BiLstmBlock):
     """What must not be: the backward states stay in reading order, as in a known implementation."""
 
     def forward(self, values: Tensor, layout: Layout, extra: Tensor | None = None) -> Tensor:
         steps = TimeSteps.of(layout)
-        shape = (steps.length, layout.rows, -1)
+        shape = (steps.length, steps.rows, -1)
         forward, _ = self.left_to_right(values.index_select(0, steps.units).view(shape))
         backward, _ = self.right_to_left(values.index_select(0, steps.reversed_units).view(shape))
         out = [

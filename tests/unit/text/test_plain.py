@@ -123,3 +123,14 @@ def test_words_that_are_given_stay_as_they_are() -> None:
 def test_words_that_do_not_belong_to_the_text_are_refused() -> None:
     with pytest.raises(DataError, match="word 1, 'c', does not follow in the text at character 1"):
         word_offsets("a b c", ["a", "c"])
+
+
+def test_a_pipeline_that_has_met_many_words_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Ada wrote to Babbage. He didn't answer!"
+    expected = split_text(text, "en")
+    first = plain._pipeline("en")
+    assert split_text(text, "en") == expected
+    assert plain._pipeline("en") is first
+    monkeypatch.setattr(plain, "STRINGS", len(first.vocab.strings) - 1)
+    assert split_text(text, "en") == expected
+    assert plain._pipeline("en") is not first
