@@ -1,6 +1,6 @@
 """Pairs of sentences with their relatedness and entailment, read off the change of meaning."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hiermtl.sample.derivation import Derivation
@@ -28,6 +28,9 @@ class SentencePair:
     label: str
     change: str
 
+
+# So far on that the two come from different documents, but in the smallest corpora.
+_APART = 17
 
 Change = Callable[[Clause, Lexicon, Draws], Clause | None]
 
@@ -246,3 +249,16 @@ def sample_pair(
                 return SentencePair(first, second, value, label, name)
     second = realise(_plain(other.meaning))
     return SentencePair(first, second, round(1.3 + noise, 1), NEUTRAL, "unrelated")
+
+
+def sample_pairs(
+    sentences: Sequence[Derivation], *, lexicon: Lexicon, draws: Draws
+) -> list[SentencePair]:
+    """Make one pair from every usable sentence; the usable one `_APART` on is the unrelated one."""
+    sources = [sentence for sentence in sentences if usable(sentence)]
+    return [
+        sample_pair(
+            sentence, sources[(place + _APART) % len(sources)], lexicon=lexicon, draws=draws
+        )
+        for place, sentence in enumerate(sources)
+    ]

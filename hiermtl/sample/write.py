@@ -1,4 +1,4 @@
-"""Writes the sample corpora: CoNLL-U, entity and chunk columns, raw text."""
+"""Writes the sample corpora: CoNLL-U, entity and chunk columns, pairs, raw text."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,9 @@ from pathlib import Path
 from hiermtl.atomic import write_whole
 from hiermtl.sample.derivation import Derivation, SampleDocument
 from hiermtl.sample.documents import sample_documents
+from hiermtl.sample.draws import Draws
 from hiermtl.sample.lexicon import build_lexicon
+from hiermtl.sample.pairs import SentencePair, sample_pairs
 
 SPLITS = ("train", "dev", "test")
 # The share of open-class draws that come from the words kept out of training.
@@ -28,7 +30,8 @@ The text is generated. Scores on it show that a program runs and learns; they me
 outside this folder and cannot be compared with scores on any real corpus.
 
 Files of each split: `.conllu` (Universal Dependencies), `.ner.iob2` (flat entities),
-`.chunk.tsv` (chunks) and `.txt` (raw text). Sentence ids join them.
+`.chunk.tsv` (chunks) and `.txt` (raw text), which sentence ids join; `.pairs.tsv` (pairs of
+sentences with relatedness and entailment).
 """
 
 
@@ -123,20 +126,23 @@ def write_sample(
     corpus = sample_corpus(seed, train, dev=dev, test=test)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
+    lexicon = build_lexicon(seed)
     reports: dict[str, SplitReport] = {}
     files: list[str] = []
     for split in SPLITS:
         documents = corpus.documents(split)
+        sentences = [sentence for document in documents for sentence in document.sentences]
+        pairs = sample_pairs(sentences, lexicon=lexicon, draws=Draws(f"{seed}:{split}:pairs"))
         texts = {
             f"{split}.conllu": conllu(documents),
             f"{split}.ner.iob2": entity_columns(documents),
             f"{split}.chunk.tsv": chunk_columns(documents),
+            f"{split}.pairs.tsv": pair_rows(pairs, split),
             f"{split}.txt": raw_text(documents),
         }
         for name, text in texts.items():
             write_whole(target / name, text)
             files.append(name)
-        sentences = [sentence for document in documents for sentence in document.sentences]
         words = sum(len(sentence.words) for sentence in sentences)
         reports[split] = SplitReport(len(documents), len(sentences), words)
     rows = "\n".join(
@@ -254,6 +260,15 @@ def chunk_columns(documents: Iterable[SampleDocument]) -> str:
             for index, (word, xpos, tag) in enumerate(rows, start=1):
                 lines.append(f"{index}\t{word}\t{xpos}\t{tag}")
             lines.append("")
+    return "".join(line + "\n" for line in lines)
+
+
+def pair_rows(pairs: Iterable[SentencePair], split: str) -> str:
+    """Return a table of the pairs: id, both texts, relatedness from 1 to 5, entailment."""
+    lines = [_row(("pair_id", "first", "second", "relatedness", "entailment"))]
+    for number, pair in enumerate(pairs, start=1):
+        texts = (pair.first.text, pair.second.text)
+        lines.append(_row((f"{split}-{number:04d}", *texts, f"{pair.relatedness:.1f}", pair.label)))
     return "".join(line + "\n" for line in lines)
 
 

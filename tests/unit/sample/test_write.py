@@ -6,6 +6,7 @@ import pytest
 
 from hiermtl.sample import sample_corpus, write_sample
 from hiermtl.sample.write import conllu
+from hiermtl.text.tables import read_pairs
 
 SIZES = {"train": 120, "dev": 20, "test": 20}
 
@@ -43,6 +44,29 @@ def test_report_counts_what_was_written(tmp_path: Path) -> None:
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "Seed: 1" in readme
     assert "nothing" in readme
+
+
+def test_pairs_of_each_split_are_a_table(tmp_path: Path) -> None:
+    write_sample(tmp_path, **SIZES)
+    texts = (tmp_path / "train.conllu").read_text(encoding="utf-8")
+    found = list(
+        read_pairs(
+            tmp_path / "train.pairs.tsv",
+            first="first",
+            second="second",
+            labels={"entailment": "entailment"},
+            numbers={"relatedness": "relatedness"},
+        )
+    )
+    assert len(found) > SIZES["train"] / 2
+    assert {pair.labels["entailment"] for pair in found} == {
+        "ENTAILMENT",
+        "NEUTRAL",
+        "CONTRADICTION",
+    }
+    assert all(1 <= float(pair.labels["relatedness"]) <= 5 for pair in found)
+    same = [f"# text = {pair.sentences[0].text}\n" in texts for pair in found]
+    assert sum(same) > len(found) / 4
 
 
 def test_sentence_ids_join_the_files(tmp_path: Path) -> None:
