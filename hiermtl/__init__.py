@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hiermtl._version import __version__
 
 if TYPE_CHECKING:
-    from hiermtl.annotation import Annotator, load
+    from hiermtl.annotation import Annotator, Pair, load
     from hiermtl.commands import annotate, check, evaluate, extend, train
     from hiermtl.document import Document
     from hiermtl.errors import DataError, HiermtlError, ModelError, RecipeError, RunError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hiermtl.recipe import load_recipe
 
 _HOMES = {
-    "hiermtl.annotation": ("Annotator", "load"),
+    "hiermtl.annotation": ("Annotator", "Pair", "load"),
     "hiermtl.commands": ("annotate", "check", "evaluate", "extend", "train"),
     "hiermtl.document": ("Document",),
     "hiermtl.errors": ("DataError", "HiermtlError", "ModelError", "RecipeError", "RunError"),
@@ -37,6 +37,7 @@ __all__ = [
     "Hierarchy",
     "HiermtlError",
     "ModelError",
+    "Pair",
     "RecipeError",
     "RunError",
     "Task",

@@ -25,6 +25,9 @@ from hiermtl.sharing import SHARING, Routes, Sharing, Stack
 FORMAT_VERSION = 1
 """Of model folders; a folder with a higher one is refused."""
 
+GROUP_SIZES = {"text": 1, "pair": 2}
+"""How many sentences a head of that unit judges as one."""
+
 
 class HierarchicalConfig(PreTrainedConfig):
     """All that is needed to build the model again: encoder, tasks with depths and labels, sharing.
@@ -130,7 +133,13 @@ class HierarchicalModel(PreTrainedModel):
         with seeded(seed, "sharing"):
             self.sharing: Sharing = scheme(self.hierarchy, encoder.widths, labels=labels, **options)
         self.stack = Stack(encoder, self.sharing, seed=seed)
-        self.routes = Routes(self.sharing)
+        self.routes = Routes(self.sharing, self.lower)
+
+    @property
+    def lower(self) -> dict[str, tuple[str, ...]]:
+        """The tasks whose predictions each task's head reads."""
+        tasks = self.config.tasks.items()
+        return {name: tuple(given.get("options", {}).get("reads", ())) for name, given in tasks}
 
     def _init_weights(self, module: torch.nn.Module) -> None:
         """Nothing: each module draws its own start when it is made."""
@@ -143,7 +152,7 @@ class HierarchicalModel(PreTrainedModel):
 
     def restructured(self) -> None:
         """Follows a change of the scheme's structure; to be called after each `Edit`."""
-        self.routes = Routes(self.sharing)
+        self.routes = Routes(self.sharing, self.lower)
         self.config.sharing = {"name": self.sharing.name, **self.sharing.structure()}
 
     def rebuild(self, sharing: Mapping[str, Any]) -> None:
@@ -157,11 +166,13 @@ class HierarchicalModel(PreTrainedModel):
         for part in (self.sharing, self.stack):
             part.to(old.device, old.dtype)
 
-    def forward(self, batch: Batch, tasks: Iterable[str] | None = None) -> dict[str, HeadOutput]:
+    def forward(
+        self, batch: Batch, tasks: Iterable[str] | Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, HeadOutput]:
         """Scores of the tasks asked for, and of those they depend on.
 
-        With `tasks`, each is asked of all sentences; without, each of the sentences that carry its
-        gold.
+        With `tasks`, each is asked of all sentences, or of those of its mask, (sentences,) bool;
+        without, each of the sentences that carry its gold, or belong to a group that does.
         """
         wanted = self._wanted(batch, tasks)
         raw, mixed = self._demand(wanted)
@@ -207,45 +218,54 @@ class HierarchicalModel(PreTrainedModel):
             )
             for task, sentences in wanted.items():
                 if last[task] == depth:
-                    outputs[task] = self._read(task, kept, sentences=sentences)
+                    outputs[task] = self._read(
+                        task, kept, batch, sentences=sentences, outputs=outputs
+                    )
         return outputs
 
     def losses(self, batch: Batch, outputs: Mapping[str, HeadOutput]) -> dict[str, Tensor]:
         """Each task's loss, for tasks with gold: summed over items, in nats, fp32."""
         losses: dict[str, Tensor] = {}
         for task, output in outputs.items():
+            head = self.head(task)
+            if output.groups is not None:
+                if task in batch.group_gold:
+                    places = torch.from_numpy(output.groups).to(batch.layout.device)
+                    values = batch.group_gold[task].index_select(0, places)
+                    name = "numbers" if head.layer == "number" else "labels"
+                    losses[task] = head.loss(output, {name: values})
+                continue
             if task not in batch.gold:
                 continue
             chosen = batch.layout.select(output.sentences)
             gold = {name: chosen.take_words(values) for name, values in batch.gold[task].items()}
-            losses[task] = self.head(task).loss(output, gold)
+            losses[task] = head.loss(output, gold)
         return losses
 
     def decode(
         self, outputs: Mapping[str, HeadOutput], tasks: Iterable[str]
     ) -> dict[str, list[Any]]:
-        """For each task, one annotation per sentence the head ran on (`Head.decode`)."""
+        """For each task, one annotation per sentence or group the head ran on (`Head.decode`)."""
         return {task: self.head(task).decode(outputs[task]) for task in tasks}
 
-    def _wanted(self, batch: Batch, tasks: Iterable[str] | None) -> dict[str, np.ndarray]:
+    def _wanted(
+        self, batch: Batch, tasks: Iterable[str] | Mapping[str, np.ndarray] | None
+    ) -> dict[str, np.ndarray]:
         """Task to the sentences it must run on, with tasks others depend on, lowest first."""
         sentences = batch.layout.sentences
         masks: dict[str, np.ndarray] = {}
-        asked = (
-            {
-                task: batch.annotated[task]
-                for task in self.hierarchy.names
-                if task in batch.annotated
-            }
-            if tasks is None
-            else dict.fromkeys(self._known(tasks), np.ones(sentences, dtype=bool))
-        )
+        if tasks is None:
+            known = [task for task in self.hierarchy.names if task in batch.annotated]
+            asked = {task: batch.annotated[task] for task in known}
+        elif isinstance(tasks, Mapping):
+            asked = {task: tasks[task] for task in self._known(tasks)}
+        else:
+            asked = dict.fromkeys(self._known(tasks), np.ones(sentences, dtype=bool))
         for task, mask in asked.items():
             for needed in self.routes[task].tasks:
                 masks[needed] = masks[needed] | mask if needed in masks else mask
-        chosen = {
-            task: np.flatnonzero(masks[task]) for task in self.hierarchy.names if task in masks
-        }
+        names = sorted(self.hierarchy.names, key=lambda task: len(self.routes[task].tasks))
+        chosen = {task: np.flatnonzero(masks[task]) for task in names if task in masks}
         return {task: who for task, who in chosen.items() if len(who)}
 
     def _known(self, tasks: Iterable[str]) -> list[str]:
@@ -278,7 +298,13 @@ class HierarchicalModel(PreTrainedModel):
         return chosen.take_words(self.head(task).probabilities(output))
 
     def _read(
-        self, task: str, kept: Mapping[tuple[int, str], Stream], *, sentences: np.ndarray
+        self,
+        task: str,
+        kept: Mapping[tuple[int, str], Stream],
+        batch: Batch,
+        *,
+        sentences: np.ndarray,
+        outputs: Mapping[str, HeadOutput],
     ) -> HeadOutput:
         values = []
         layout = None
@@ -291,8 +317,16 @@ class HierarchicalModel(PreTrainedModel):
                 words = self.taps[task](words)
             values.append(chosen.take_words(words))
         assert layout is not None, f"the scheme reads nothing for task {task!r}"
-        scores = self.head(task)(Tap(self.sharing.read(task, values), layout))
-        return HeadOutput(scores, layout, sentences)
+        head, read = self.head(task), self.sharing.read(task, values)
+        if head.unit == "word":
+            return HeadOutput(head(Tap(read, layout)), layout, sentences)
+        places = batch.groups.inside(sentences, GROUP_SIZES[head.unit])
+        lower = {
+            name: self.head(name).probabilities(outputs[name])[outputs[name].rows_of(places)]
+            for name in self.lower[task]
+        }
+        tap = Tap(read, layout, batch.groups.at(places).within(sentences), lower)
+        return HeadOutput(head(tap), layout, sentences, places)
 
 
 def _union(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """The records that flow from sentences to labels: Example, Layout, Batch, Stream, HeadOutput.
 
-Axes: *sentences* of a batch; *rows*, the encoder's sequences (a sentence longer than the encoder
-has several, its windows); *units*, all positions of all rows one after the other, and behind them
-some of no row (`recurring`); *words* of all sentences one after the other.
+Axes: *sentences* of a batch; *groups* of sentences that are judged as one, a text or the two of a
+pair; *rows*, the encoder's sequences (a sentence longer than the encoder has several, its windows);
+*units*, all positions of all rows one after the other, and behind them some of no row
+(`recurring`); *words* of all sentences one after the other.
 
 Encoder states are always (units, width). How units form rows is the `Layout`'s business alone: rows
 may be padded to one length or lie end to end without padding ("flat"). Heads see words only,
@@ -39,6 +40,50 @@ class Example:
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     gold: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Sentences that are judged as one: a text, or the two of a pair, in their order.
+
+    `gold`: task -> a label's id or a number. Their own tasks the sentences carry themselves.
+    """
+
+    examples: tuple[Example, ...]
+    gold: Mapping[str, int | float] = field(default_factory=dict)
+    index: int = 0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Groups:
+    """Which sentences are judged together.
+
+    Shapes: members (members of all groups,) places of sentences, group after group; sizes
+    (groups,).
+    """
+
+    members: np.ndarray
+    sizes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def inside(self, sentences: np.ndarray, size: int) -> np.ndarray:
+        """Places of the groups of this size whose sentences are all among these (ascending)."""
+        there = np.isin(self.members, sentences)
+        starts = np.cumsum(self.sizes) - self.sizes
+        missing = np.add.reduceat(~there, starts) if len(starts) else np.zeros(0, dtype=np.int64)
+        return np.flatnonzero((missing == 0) & (self.sizes == size))
+
+    def at(self, places: np.ndarray) -> "Groups":
+        """The groups at these places (ascending)."""
+        chosen = np.zeros(len(self), dtype=bool)
+        chosen[places] = True
+        return Groups(self.members[np.repeat(chosen, self.sizes)], self.sizes[places])
+
+    def within(self, sentences: np.ndarray) -> "Groups":
+        """The same groups, their sentences counted among these (ascending)."""
+        return Groups(np.searchsorted(sentences, self.members), self.sizes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,8 +260,10 @@ class Batch:
 
     Shapes: inputs: what the encoder's embedding reads, by name (`ids` and `positions` are
     (units,)); gold: task -> name -> (words,) with `MISSING`; annotated: task -> (sentences,) bool,
-    whether the sentence has gold for the task. `order` gives for each sentence its place in the
-    list the batch was made from.
+    whether the sentence has gold for the task, its own or that of a group it belongs to. `order`
+    gives for each sentence its place in the list the batch was made from, counted over the
+    sentences of all its entries. `groups` are the entries that are groups, in their order, and
+    `group_gold` maps tasks that judge groups to (groups,) ids with `MISSING`, or numbers with NaN.
     """
 
     layout: Layout
@@ -224,6 +271,8 @@ class Batch:
     gold: Mapping[str, Mapping[str, Tensor]]
     annotated: Mapping[str, np.ndarray]
     order: np.ndarray
+    groups: Groups
+    group_gold: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -251,22 +300,35 @@ class Stream:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tap:
-    """What a head reads: word states (words, width) of some sentences, and their layout."""
+    """What a head reads: word states (words, width) of some sentences, and their layout.
+
+    A head that judges groups also reads which these are, and, of tasks it depends on, how probable
+    their labels are, (groups, labels).
+    """
 
     values: Tensor
     layout: Layout
+    groups: Groups | None = None
+    lower: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class HeadOutput:
     """A head's scores for the sentences it ran on.
 
-    `scores` are the head's own tensors, words first.
+    `scores` are the head's own tensors, words first; those of a head that judges groups have groups
+    first, and `groups` are their places in the batch.
     """
 
     scores: Mapping[str, Tensor]
     layout: Layout
     sentences: np.ndarray
+    groups: np.ndarray | None = None
+
+    def rows_of(self, groups: np.ndarray) -> Tensor:
+        """Where these groups of the batch (ascending) stand in this output, of a head of groups."""
+        assert self.groups is not None
+        return torch.from_numpy(np.searchsorted(self.groups, groups))
 
     def positions(self, sentences: Sequence[int] | np.ndarray) -> np.ndarray:
         """Where these sentences of the batch stand in this output."""

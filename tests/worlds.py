@@ -33,9 +33,14 @@ TASKS: dict[str, tuple[str, int]] = {
     "ner": ("crf", 2),
     "dep": ("biaffine", 3),
 }
-"""Name to kind of head and depth; each further row of the table of heads is a task at depth 2."""
+"""Name to kind of head and depth; each further row of the table of heads that judges words is a
+task at depth 2. Those that judge groups are tested in `tests/property/test_groups.py`."""
 TASKS.update(
-    {kind: (kind, 2) for kind in HEADS if kind not in {kind for kind, _ in TASKS.values()}}
+    {
+        kind: (kind, 2)
+        for kind, head in HEADS.items()
+        if kind not in {kind for kind, _ in TASKS.values()} and head.unit == "word"
+    }
 )
 
 LABELS: dict[str, tuple[str, ...]] = {

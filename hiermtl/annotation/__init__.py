@@ -2,5 +2,6 @@
 
 from hiermtl.annotation.annotator import Annotator, load
 from hiermtl.annotation.files import AnnotateReport, annotate_files
+from hiermtl.annotation.given import Pair
 
-__all__ = ["AnnotateReport", "Annotator", "annotate_files", "load"]
+__all__ = ["AnnotateReport", "Annotator", "Pair", "annotate_files", "load"]

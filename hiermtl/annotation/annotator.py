@@ -1,19 +1,20 @@
 """What a user holds: texts in, documents out."""
 
 import copy
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
 import torch
 
+from hiermtl.annotation.given import Given, Source, entries_of
 from hiermtl.annotation.predict import (
     TOKENS_PER_BATCH,
     WINDOW,
+    Entry,
     Prediction,
+    Together,
     check_sizes,
     check_tasks,
     predict_scored,
@@ -26,25 +27,11 @@ from hiermtl.hierarchy import Hierarchy
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import has_bf16
 from hiermtl.pretrained import find_model, load_model, read_card, save_model
-from hiermtl.text.plain import from_words, split_text
-from hiermtl.text.sentence import Layer, Sentence
+from hiermtl.text.sentence import Layer, Passage, Sentence
 from hiermtl.tokens import Tokenizer
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
-
-Given: TypeAlias = str | Sequence[str] | Sequence[Sentence]
-"""A text to be split, the words of one sentence, or sentences as the readers make them."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A document before annotation: its sentences, and its text if it was given as one."""
-
-    sentences: Sequence[Sentence]
-    text: str | None
 
 
 class Annotator:
@@ -158,8 +145,9 @@ class Annotator:
                 f"one text, {texts[:40]!r}, where several are expected; pass a list of texts, or "
                 "call the annotator itself"
             )
-        waiting: deque[_Source] = deque()
-        words = _words(texts, waiting, self.language)
+        waiting: deque[Source] = deque()
+        units = {self.model.head(task).unit for task in names}
+        words = entries_of(texts, waiting, self.language, units=units)
         size = self.tokens_per_batch if tokens_per_batch is None else tokens_per_batch
         if workers:
             check_sizes(tokens_per_batch=size, window=window)
@@ -181,25 +169,31 @@ class Annotator:
     def _documents(
         self,
         found: Iterator[Prediction],
-        waiting: deque[_Source],
+        waiting: deque[Source],
         names: Sequence[str],
         *,
         with_scores: bool,
     ) -> Iterator[Document]:
-        levels = {task: _kind(self.model.head(task).layer) for task in names}
+        words = [task for task in names if self.model.head(task).unit == "word"]
+        levels = {task: _kind(self.model.head(task).layer) for task in words}
         for first in found:
             source = waiting.popleft()
-            rest = (next(found) for _ in source.sentences[1:])
+            rest = [next(found) for _ in source.sentences[1:]]
             predictions = [first, *rest] if source.sentences else []
+            whole = next(found) if source.whole else first
+            scores = [prediction.scores for prediction in predictions]
+            if source.whole and scores:
+                scores[0] = {**scores[0], **whole.scores}
             yield Document(
                 source.sentences,
                 [prediction.layers for prediction in predictions],
                 levels=levels,
                 known=self.tasks,
-                scores=[prediction.scores for prediction in predictions] if with_scores else None,
+                scores=scores if with_scores else None,
                 text=source.text,
                 language=self.language,
                 columns=self.columns,
+                labels=whole.labels,
             )
 
     def predict_layers(
@@ -208,9 +202,26 @@ class Annotator:
         """The bare layers of sentences given as words, in their order; faster than documents."""
         return (prediction.layers for prediction in self.predictions(sentences, tasks))
 
+    def predict_labels(
+        self, passages: Iterable[Passage], tasks: Iterable[str] | None = None
+    ) -> Iterator[Mapping[str, str | float]]:
+        """What is said of each passage as a whole, in their order: task to label or number."""
+        sizes: deque[int] = deque()
+
+        def entries() -> Iterator[Entry]:
+            for passage in passages:
+                sizes.append(len(passage.sentences))
+                yield Together(tuple(s.words for s in passage.sentences), words=False)
+
+        found = self.predictions(entries(), tasks)
+        for first in found:
+            for _ in range(sizes.popleft() - 1):
+                next(found)
+            yield first.labels
+
     def predictions(
         self,
-        sentences: Iterable[Sequence[str]],
+        sentences: Iterable[Entry],
         tasks: Iterable[str] | None = None,
         *,
         with_scores: bool = False,
@@ -304,39 +315,3 @@ def choose_precision(model: HierarchicalModel, precision: str | None) -> Precisi
 def _kind(layer: str) -> str:
     """What a document holds of a layer: a tree, or a tag per word."""
     return "tree" if layer == "tree" else "tags"
-
-
-def _words(
-    texts: Iterable[Given], waiting: deque[_Source], language: str
-) -> Iterator[Sequence[str]]:
-    """The words of each sentence; the documents they belong to are put in line in `waiting`."""
-    for text in texts:
-        source = _source(text, language)
-        waiting.append(source)
-        if not source.sentences:
-            yield ()  # keeps the document's place in the line
-        for sentence in source.sentences:
-            yield sentence.words
-
-
-def _source(given: Given, language: str) -> _Source:
-    if isinstance(given, str):
-        text = _SURROGATE.sub("\ufffd", given)
-        return _Source(split_text(text, language), text)
-    if not isinstance(given, Sequence) or isinstance(given, bytes):
-        raise DataError(
-            f"{given!r:.60} ({type(given).__name__}) is no text; pass a string, a list of words, "
-            "or a list of Sentence"
-        )
-    if given and all(isinstance(item, Sentence) for item in given):
-        return _Source([_clean(item) for item in given if isinstance(item, Sentence)], None)
-    words = cast("Sequence[str]", given)
-    return _Source([_clean(from_words(words))] if words else [], None)
-
-
-def _clean(sentence: Sentence) -> Sentence:
-    """The sentence without half surrogates."""
-    if not _SURROGATE.search("".join(sentence.words)):
-        return sentence
-    words = tuple(_SURROGATE.sub("\ufffd", word) for word in sentence.words)
-    return Sentence(words, sent_id=sentence.sent_id, doc_id=sentence.doc_id, origin=sentence.origin)

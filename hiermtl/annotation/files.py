@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from hiermtl.annotation.annotator import Annotator, Given
+from hiermtl.annotation.annotator import Annotator
+from hiermtl.annotation.given import Given
 from hiermtl.annotation.predict import check_tasks
 from hiermtl.annotation.reading import STANDARD, Record, files_in, format_of, read_records
 from hiermtl.annotation.writing import FORMAT_OF, SUFFIXES, WRITERS, Writer, opened
@@ -71,7 +72,8 @@ def annotate_files(
     Args:
         nlp: The annotator.
         source: `.txt` (a paragraph per line, blank lines between documents), `.conllu` or `.jsonl`
-            (`words` or `text`), each also with `.gz`; a folder of these; or `-`.
+            (`text`, `words`, or `first` and `second`), each also with `.gz`; a folder of these; or
+            `-`.
         output: A file, `-` for standard output, or, where `source` is a folder, a folder, which is
             made if need be.
         tasks: Default: all that the output format has a place for.

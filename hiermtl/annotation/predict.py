@@ -7,16 +7,16 @@ the order in which the sentences came. Nothing but the current window is held in
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
 from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.model import HierarchicalModel
-from hiermtl.records import Example, HeadOutput
+from hiermtl.records import Example, Group, HeadOutput
 from hiermtl.text.edits import apply_edits
 from hiermtl.text.sentence import Layer, Tree
 from hiermtl.tokens import Collator, Tokenizer
@@ -32,11 +32,28 @@ class Prediction:
     """What a model says about one sentence.
 
     `scores` has for each task the probability (0 to 1) of each word's label, or of its arc; it is
-    empty unless asked for, and lacks tasks whose head has no probabilities.
+    empty unless asked for, and lacks tasks whose head has no probabilities. `labels` are what is
+    said of the text or pair whose first sentence this is: a label or a number.
     """
 
     layers: Mapping[str, Layer]
     scores: Mapping[str, tuple[float, ...]]
+    labels: Mapping[str, str | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Sentences that are judged as one, a text's one or a pair's two, none of them empty.
+
+    With `words` they are asked the tasks of words as well.
+    """
+
+    sentences: tuple[Sequence[str], ...]
+    words: bool = True
+
+
+Entry: TypeAlias = Sequence[str] | Together
+"""The words of a sentence, or sentences that are judged as one."""
 
 
 def predict(
@@ -83,7 +100,7 @@ def predict(
 def predict_scored(
     model: HierarchicalModel,
     tokenizer: Tokenizer,
-    sentences: Iterable[Sequence[str]],
+    sentences: Iterable[Entry],
     *,
     tasks: Iterable[str] | None = None,
     tokens_per_batch: int = TOKENS_PER_BATCH,
@@ -92,7 +109,10 @@ def predict_scored(
     window: int = WINDOW,
     with_scores: bool = True,
 ) -> Iterator[Prediction]:
-    """Like `predict`, with the probabilities of what was chosen."""
+    """Like `predict`, with the probabilities of what was chosen, one prediction per sentence.
+
+    Sentences may come together with others they are judged with.
+    """
     names = check_tasks(model, tasks)
     check_sizes(tokens_per_batch=tokens_per_batch, window=window)
     place = model.device if device is None else torch.device(device)
@@ -142,35 +162,45 @@ class _Predictor:
     budget: int
     with_scores: bool
 
-    def predict(self, sentences: Sequence[Sequence[str]]) -> list[Prediction]:
+    def predict(self, entries: Sequence[Entry]) -> list[Prediction]:
         """One prediction per sentence."""
-        nothing = Prediction({task: self._empty(task) for task in self.tasks}, {})
+        sentences: list[Sequence[str]] = []
+        parts: list[list[int]] = []
+        for entry in entries:
+            own = entry.sentences if isinstance(entry, Together) else (entry,)
+            parts.append([len(sentences) + place for place, words in enumerate(own) if len(words)])
+            sentences += own
+        nothing = Prediction({task: self._empty(task) for task in self._words}, {})
         results = [nothing] * len(sentences)
-        filled = [index for index, words in enumerate(sentences) if len(words)]
+        filled = [place for of_entry in parts for place in of_entry]
         if not filled or not self.tasks:
             return results
-        arrays = self.collator.tokenizer.encode([sentences[index] for index in filled])
+        arrays = self.collator.tokenizer.encode([sentences[place] for place in filled])
         pieces, counts = arrays["pieces"], arrays["piece_counts"]
         others = [name for name in arrays if name not in ("pieces", "piece_counts")]
-        examples = [
-            Example(pieces[i], counts[i], {name: arrays[name][i] for name in others})
-            for i in range(len(filled))
-        ]
-        edits = [task for task in self.tasks if self.model.head(task).layer == "edits"]
+        examples = {
+            place: Example(pieces[i], counts[i], {name: arrays[name][i] for name in others})
+            for i, place in enumerate(filled)
+        }
         with evaluating(self.model), torch.inference_mode():
-            for chosen in self._batches(examples):
-                found = self._batch([examples[i] for i in chosen])
-                for i, prediction in zip(chosen, found, strict=True):
-                    results[filled[i]] = (
-                        self._edited(prediction, sentences[filled[i]], edits)
-                        if edits
-                        else prediction
-                    )
+            chosen = [i for i, of_entry in enumerate(parts) if of_entry]
+            for batch in self._batches([[examples[p] for p in parts[i]] for i in chosen]):
+                own = [chosen[i] for i in batch]
+                found = self._batch([entries[i] for i in own], [parts[i] for i in own], examples)
+                for place, prediction in found.items():
+                    results[place] = self._edited(prediction, sentences[place])
         return results
 
-    @staticmethod
-    def _edited(prediction: Prediction, words: Sequence[str], edits: Sequence[str]) -> Prediction:
-        """With the scripts of these tasks applied to the words."""
+    @property
+    def _words(self) -> list[str]:
+        """The tasks that judge words."""
+        return [task for task in self.tasks if self.model.head(task).unit == "word"]
+
+    def _edited(self, prediction: Prediction, words: Sequence[str]) -> Prediction:
+        """With scripts applied to the words."""
+        edits = [t for t in prediction.layers if self.model.head(t).layer == "edits"]
+        if not edits:
+            return prediction
         made: dict[str, Layer] = {}
         for task in edits:
             scripts = prediction.layers[task]
@@ -180,16 +210,22 @@ class _Predictor:
                 apply_edits(word, script or "") or word
                 for word, script in zip(words, scripts, strict=True)
             )
-        return Prediction({**prediction.layers, **made}, prediction.scores)
+        return replace(prediction, layers={**prediction.layers, **made})
 
-    def _batches(self, examples: Sequence[Example]) -> Iterator[list[int]]:
-        """Places of the examples of each batch, longest first; equal lengths in their order."""
+    def _batches(self, entries: Sequence[Sequence[Example]]) -> Iterator[list[int]]:
+        """Places of the entries of each batch, longest first; equal lengths in their order."""
         tokenizer = self.collator.tokenizer
         special, limit = len(tokenizer.prefix) + len(tokenizer.suffix), tokenizer.limit
         rows, units = [], []
-        for example in examples:
-            length = len(example.pieces)
-            cut = [(0, length)] if limit is None or length <= limit else windows(length, limit)
+        for examples in entries:
+            lengths = [len(example.pieces) for example in examples]
+            cut = [
+                part
+                for length in lengths
+                for part in (
+                    [(0, length)] if limit is None or length <= limit else windows(length, limit)
+                )
+            ]
             rows.append(len(cut))
             units.append(sum(row[1] - row[0] for row in cut) + special * len(cut))
         end_to_end = self.collator.flat and not self.model.stack.side_by_side
@@ -208,28 +244,66 @@ class _Predictor:
         if batch:
             yield batch
 
-    def _batch(self, examples: Sequence[Example]) -> list[Prediction]:
-        """The predictions of these examples, in their order."""
-        batch = self.collator(examples, self.tasks)
-        outputs = self.model(batch, self.tasks)
-        decoded = self.model.decode(outputs, self.tasks)
-        back = np.argsort(batch.order).tolist()
-        layers: dict[str, list[Layer]] = {}
-        scores: dict[str, list[tuple[float, ...]]] = {}
-        for task in self.tasks:
-            found = self._layers(task, decoded[task])
-            layers[task] = [found[i] for i in back]
-            if self.with_scores:
-                values = self._scores(task, outputs[task], decoded[task])
-                if values is not None:
-                    scores[task] = [values[i] for i in back]
-        return [
-            Prediction(
-                {task: found[i] for task, found in layers.items()},
-                {task: values[i] for task, values in scores.items()},
-            )
-            for i in range(len(examples))
-        ]
+    def _batch(
+        self,
+        entries: Sequence[Entry],
+        parts: Sequence[Sequence[int]],
+        examples: Mapping[int, Example],
+    ) -> dict[int, Prediction]:
+        """The predictions of the sentences of these entries, by their places."""
+        batch = self.collator(
+            [
+                Group(tuple(examples[place] for place in own))
+                if isinstance(entry, Together)
+                else examples[own[0]]
+                for entry, own in zip(entries, parts, strict=True)
+            ],
+            self.tasks,
+        )
+        places = [place for own in parts for place in own]
+        places = [places[i] for i in batch.order.tolist()]
+        asked = self._asked(entries, parts, places)
+        outputs = self.model(batch, asked)
+        decoded = self.model.decode(outputs, asked)
+        first = [own[0] for e, own in zip(entries, parts, strict=True) if isinstance(e, Together)]
+        layers: dict[int, dict[str, Layer]] = {place: {} for place in places}
+        scores: dict[int, dict[str, tuple[float, ...]]] = {place: {} for place in places}
+        labels: dict[int, dict[str, str | float]] = {place: {} for place in first}
+        for task in asked:
+            output = outputs[task]
+            values = self._scores(task, output, decoded[task]) if self.with_scores else None
+            if output.groups is None:
+                where = [places[i] for i in output.sentences.tolist()]
+                for place, layer in zip(where, self._layers(task, decoded[task]), strict=True):
+                    layers[place][task] = layer
+            else:
+                where = [first[i] for i in output.groups.tolist()]
+                head = self.model.head(task)
+                for place, found in zip(where, decoded[task], strict=True):
+                    labels[place][task] = head.labels[found] if head.layer == "label" else found
+            for place, value in zip(where, values or (), strict=False):
+                scores[place][task] = value
+        return {
+            place: Prediction(found, scores[place], labels.get(place, {}))
+            for place, found in layers.items()
+        }
+
+    def _asked(
+        self, entries: Sequence[Entry], parts: Sequence[Sequence[int]], places: Sequence[int]
+    ) -> dict[str, np.ndarray]:
+        """Task -> which of the sentences at these places it is asked of."""
+        units: dict[str, set[int]] = {"word": set(), "text": set(), "pair": set()}
+        for entry, own in zip(entries, parts, strict=True):
+            if not isinstance(entry, Together) or entry.words:
+                units["word"].update(own)
+            if isinstance(entry, Together):
+                units["text" if len(own) == 1 else "pair"].update(own)
+        masks = {
+            unit: np.array([place in of_unit for place in places])
+            for unit, of_unit in units.items()
+        }
+        asked = {task: masks[self.model.head(task).unit] for task in self.tasks}
+        return {task: mask for task, mask in asked.items() if mask.any()}
 
     def _layers(self, task: str, decoded: Sequence[Any]) -> list[Layer]:
         """Label ids of each sentence to labels, by one look-up for the batch."""
@@ -252,6 +326,8 @@ class _Predictor:
         if values is None:
             return None
         flat = values.tolist()
+        if output.groups is not None:
+            return [(value,) for value in flat]
         starts = output.layout.word_starts.tolist()
         return [tuple(flat[a:b]) for a, b in pairwise(starts)]
 
@@ -267,13 +343,14 @@ def _ranges(arrays: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
         start += len(array)
 
 
-def windows_of(sentences: Iterable[Sequence[str]], size: int) -> Iterator[list[Sequence[str]]]:
-    """Lists of at most `size` sentences, fewer where they are long."""
-    window: list[Sequence[str]] = []
+def windows_of(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
+    """Lists of at most `size` entries, fewer where they are long."""
+    window: list[Entry] = []
     words = 0
-    for sentence in sentences:
-        window.append(sentence)
-        words += len(sentence)
+    for entry in entries:
+        window.append(entry)
+        own = entry.sentences if isinstance(entry, Together) else (entry,)
+        words += sum(map(len, own))
         if len(window) >= size or words >= _WORDS_PER_WINDOW:
             yield window
             window, words = [], 0

@@ -1,16 +1,16 @@
 """Files to the texts that are annotated: a paragraph, a sentence or a line of JSON at a time."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hiermtl.annotation.given import Given, Pair
 from hiermtl.errors import DataError, RecipeError, listing, nearest
 from hiermtl.text.conllu import parse_conllu
 from hiermtl.text.jsonl import parse_jsonl
 from hiermtl.text.lines import MARK, decode, read_lines
-from hiermtl.text.sentence import Sentence
 
 SOURCE_FORMATS = ("txt", "conllu", "jsonl")
 STANDARD = "-"
@@ -20,11 +20,12 @@ STANDARD = "-"
 class Record:
     """What becomes one `Document`.
 
-    `given` is a text, the words of a sentence, or sentences. `data` are further keys for JSON
-    lines. `doc_id` names the document the record belongs to, `opens` says whether it is its first.
+    `given` is a text, the words of a sentence, sentences, or a pair. `data` are further keys for
+    JSON lines. `doc_id` names the document the record belongs to, `opens` says whether it is its
+    first.
     """
 
-    given: str | Sequence[str] | Sequence[Sentence]
+    given: Given
     data: Mapping[str, Any] = field(default_factory=dict)
     doc_id: str | None = None
     opens: bool = False
@@ -42,7 +43,8 @@ def read_records(source: str | Path, format: str) -> Iterator[Record]:
 
     - `txt`: a paragraph per line; blank lines lie between documents, `doc-1`, `doc-2` and so on.
     - `conllu`: sentence by sentence, with its own words.
-    - `jsonl`: a line each, its `words` or else its `text`; blank lines are passed over.
+    - `jsonl`: a line each, `first` and `second`, or `words`, or `text`; blank lines are passed
+      over.
 
     Raises:
         DataError: With file and line, when the file is missing or malformed.
@@ -110,8 +112,12 @@ def _sentences(lines: Iterable[bytes], name: str) -> Iterator[Record]:
 
 
 def _objects(lines: Iterable[bytes], name: str) -> Iterator[Record]:
-    for line in parse_jsonl(lines, name):
+    for line in parse_jsonl(lines, name, pairs=True):
         own = line.data.get("id")
         doc_id = str(own) if isinstance(own, str | int) else f"line-{line.origin.line}"
-        given = line.words if line.words is not None else line.text or ""
+        given: Given
+        if line.pair is not None:
+            given = Pair(*line.pair)
+        else:
+            given = line.words if line.words is not None else line.text or ""
         yield Record(given, line.data, doc_id, True)

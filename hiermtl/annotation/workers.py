@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hiermtl.annotation.predict import Prediction, windows_of
+from hiermtl.annotation.predict import Entry, Prediction, windows_of
 from hiermtl.errors import ModelError, RunError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _AHEAD = 2
 
 def predict_in_workers(
     nlp: "Annotator",
-    sentences: Iterable[Sequence[str]],
+    sentences: Iterable[Entry],
     *,
     tasks: Sequence[str],
     workers: int,
@@ -66,7 +66,7 @@ def predict_in_workers(
 
 def _predictions(
     nlp: "Annotator",
-    windows: Iterator[list[Sequence[str]]],
+    windows: Iterator[list[Entry]],
     tasks: tuple[str, ...],
     *,
     workers: int,
@@ -140,7 +140,7 @@ def _predict(
     folder: Path,
     precision: str,
     flat: bool,
-    window: list[Sequence[str]],
+    window: list[Entry],
     tasks: tuple[str, ...],
     with_scores: bool,
     tokens_per_batch: int,

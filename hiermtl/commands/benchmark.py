@@ -11,7 +11,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from hiermtl.annotation import Annotator, load
-from hiermtl.annotation.annotator import Given
+from hiermtl.annotation.given import Given, Pair
 from hiermtl.annotation.predict import check_tasks
 from hiermtl.annotation.reading import format_of, read_records
 from hiermtl.errors import DataError, RecipeError
@@ -197,7 +197,10 @@ def _text(data: str | Path | None, language: str) -> tuple[list[tuple[str, ...]]
 
 def _words(given: Given, language: str) -> Iterator[tuple[str, ...]]:
     """The words of each sentence of a record."""
-    if isinstance(given, str):
+    if isinstance(given, Pair):
+        for side in (given.first, given.second):
+            yield from _words(side, language)
+    elif isinstance(given, str):
         yield from (sentence.words for sentence in split_text(given, language))
     elif all(isinstance(item, str) for item in given):
         yield tuple(str(word) for word in given)

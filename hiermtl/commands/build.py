@@ -1,5 +1,6 @@
 """From a recipe to a tokenizer, an encoder, a model and examples to train on."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ import numpy as np
 
 from hiermtl.commands.corpora import layers_of, main_tasks
 from hiermtl.corpus.build import Corpus
-from hiermtl.corpus.examples import Examples, Wanted
+from hiermtl.corpus.examples import Examples, PassageExamples, Wanted
+from hiermtl.corpus.names import OF_PASSAGES
 from hiermtl.encoders import Encoder
 from hiermtl.encoders.bilstm import BiLstmEncoder
 from hiermtl.errors import DataError, RecipeError
@@ -24,6 +26,9 @@ from hiermtl.text.edits import inserted
 from hiermtl.tokens import Tokenizer, WordTokenizer
 from hiermtl.training import Settings
 from hiermtl.training.examples import ChainedExamples
+
+MOST_STEPS = 100
+"""How far apart the lowest and the highest number of a task may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,9 @@ def task_configs(
 ) -> dict[str, dict[str, Any]]:
     """What a model's config says of each task, with labels as the training data has them."""
     found = {}
+    every = {task: _labels(recipe, corpora, task) for task in recipe.tasks}
     for task, options in recipe.tasks.items():
-        labels = _labels(recipe, corpora, task)
+        labels = every[task]
         found[task] = {
             "depth": depths[task],
             "weight": options.weight,
@@ -81,7 +87,7 @@ def task_configs(
             "head": options.head.name,
             "column": options.column,
             "labels": list(labels),
-            "options": _head_options(recipe, corpora, task, labels=labels),
+            "options": _head_options(recipe, corpora, task, labels=every),
         }
     return found
 
@@ -172,7 +178,12 @@ def make_examples(
             task: Wanted(layer, corpus.layers[layer], tuple(labels[task]))
             for task, layer in tasks.items()
         }
-        parts.append(Examples(corpus.split("train"), encoded.dataset, tasks=wanted))
+        of_words = {task: gold for task, gold in wanted.items() if gold.kind not in OF_PASSAGES}
+        part = Examples(corpus.split("train"), encoded.dataset, tasks=of_words)
+        if "train" in corpus.passages:
+            others = {task: gold for task, gold in wanted.items() if task not in of_words}
+            part = PassageExamples(part, corpus.passages["train"], tasks=others)
+        parts.append(part)
         lines += corpus.lines()
         if encoded.dropped:
             lines.append(
@@ -183,8 +194,8 @@ def make_examples(
     for task, options in recipe.tasks.items():
         if not examples.items[task].sum():
             raise DataError(
-                f"no training word carries a label for task {task!r}; check tasks.{task}.corpus, "
-                f"tasks.{task}.column and training.max_examples"
+                f"nothing in training carries a label for task {task!r}; check "
+                f"tasks.{task}.corpus, tasks.{task}.column and training.max_examples"
                 + (f", or lower tasks.{task}.head.min_count" if _least(options) > 1 else "")
             )
     return examples, lines
@@ -220,6 +231,8 @@ def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[s
             f"tasks.{task}.head is {head.kind!r}, which learns from {head.layer}, but layer "
             f"{column!r} holds {' and '.join(sorted(kinds))}; choose another head or column"
         )
+    if head.layer == "number":
+        return _scale(recipe, corpora, task)
     least = _least(recipe.tasks[task])
     known = {label for label, count in found.items() if count >= least}
     options = recipe.tasks[task].head
@@ -228,29 +241,60 @@ def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[s
     return tuple(sorted(known))
 
 
+def _scale(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[str, ...]:
+    """The whole numbers from the lowest to the highest in the training data of a task.
+
+    Raises:
+        DataError: There are more than `MOST_STEPS` of them, or all numbers are one.
+    """
+    column = recipe.tasks[task].column
+    values = [
+        float(value)
+        for name, tasks in layers_of(recipe).items()
+        if task in tasks
+        for value in corpora[name].gold("train", column)
+        if isinstance(value, float)
+    ]
+    low, high = math.floor(min(values, default=0)), math.ceil(max(values, default=0))
+    if not low < high <= low + MOST_STEPS:
+        raise DataError(
+            f"the numbers of {column!r} lie between {low} and {high}; tasks.{task} needs a scale "
+            f"that spans 1 to {MOST_STEPS}: bring them to one"
+        )
+    return tuple(str(number) for number in range(low, high + 1))
+
+
 def _least(options: TaskOptions) -> int:
     """On how many training words a label must stand to be learnt."""
     return getattr(options.head, "min_count", 1)
 
 
 def _head_options(
-    recipe: Recipe, corpora: Mapping[str, Corpus], task: str, *, labels: Sequence[str]
+    recipe: Recipe,
+    corpora: Mapping[str, Corpus],
+    task: str,
+    *,
+    labels: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
+    """`labels` are those of all tasks."""
+    own = labels[task]
     options = recipe.tasks[task].head.model_dump(exclude={"name", "min_count", "most_inserted"})
+    if "reads" in options:
+        options["reads"] = {lower: len(labels[lower]) for lower in options["reads"]}
     if recipe.training.dropout is not None:
         options["dropout"] = recipe.training.dropout
     weights = recipe.tasks[task].class_weights
     if weights == "balanced":
-        options["class_weights"] = _balanced(recipe, corpora, task, labels=labels)
+        options["class_weights"] = _balanced(recipe, corpora, task, labels=own)
     elif weights != "none":
         assert isinstance(weights, Mapping)
-        unknown = sorted(set(weights) - set(labels))
+        unknown = sorted(set(weights) - set(own))
         if unknown:
             raise RecipeError(
                 f"tasks.{task}.class_weights names {unknown[0]!r}, which is no label of the task; "
-                f"its labels are {', '.join(labels)}"
+                f"its labels are {', '.join(own)}"
             )
-        options["class_weights"] = [float(weights.get(label, 1.0)) for label in labels]
+        options["class_weights"] = [float(weights.get(label, 1.0)) for label in own]
     return options
 
 

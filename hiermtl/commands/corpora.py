@@ -1,7 +1,7 @@
 """From a recipe's `corpora` section to stored corpora."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from hiermtl.corpus.sources import (
     docbin_source,
     joined_source,
     jsonl_source,
+    sick_source,
+    table_source,
 )
 from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.heads import HEADS
 from hiermtl.recipe import Recipe, corpora_of, data_file, resolved
 from hiermtl.recipe.corpora import (
     CORPORA,
+    PAIR_LAYERS,
     ColumnsCorpus,
     ColumnsJoin,
     ConlluCorpus,
@@ -32,12 +35,17 @@ from hiermtl.recipe.corpora import (
     DocBinCorpus,
     FileCorpus,
     JsonlCorpus,
+    PairsCorpus,
     SampleCorpus,
+    SickCorpus,
+    TableCorpus,
 )
 from hiermtl.recipe.data_files import VARIABLE
-from hiermtl.text.sentence import Sentence
+from hiermtl.text.sentence import Passage, Sentence
 
 SPLITS = ("train", "dev", "test")
+SICK = {"train": "TRAIN", "dev": "TRIAL", "test": "TEST"}
+"""Our names of splits, and SICK's."""
 
 
 def layers_of(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -71,11 +79,13 @@ def placed(recipe: Recipe, *, data_dir: str | Path | None = None) -> dict[str, A
         return next((str(path.absolute()) for path in found), file)
 
     for corpus in plain["corpora"].values():
+        if not issubclass(CORPORA[corpus["format"]], FileCorpus | SickCorpus):
+            continue
         for part in (corpus, *corpus.get("join", ())):
-            for split in SPLITS:
-                files = part.get(split)
-                if issubclass(CORPORA[corpus["format"]], FileCorpus) and files is not None:
-                    part[split] = (
+            for key in (*SPLITS, "file"):
+                files = part.get(key)
+                if files is not None:
+                    part[key] = (
                         place(files) if isinstance(files, str) else [place(file) for file in files]
                     )
     return plain
@@ -123,14 +133,17 @@ def corpus_sources(
     """The splits of a corpus as sources to read."""
     options = recipe.corpora[name]
     if isinstance(options, SampleCorpus):
-        return _sample_sources(options)
+        return _sample_sources(options, layers=set(layers_of(recipe).get(name, {}).values()))
     if isinstance(options, DatasetCorpus):
         return _dataset_sources(options)
+    if isinstance(options, SickCorpus):
+        file = _file(options.file, recipe, data_dir)
+        return {split: sick_source(file, name) for split, name in SICK.items()}
     sources = {}
     for split in SPLITS:
         files = _files(getattr(options, split), recipe, data_dir)
         if files:
-            base = _chained([_file_source(options, file) for file in files])
+            base = _chained([_file_source(options, file, recipe.language) for file in files])
             for join in getattr(options, "join", ()):
                 base = _with_join(base, join, split=split, recipe=recipe, data_dir=data_dir)
             sources[split] = base
@@ -151,13 +164,20 @@ def _file(name: str, recipe: Recipe, data_dir: str | Path | None) -> Path:
         raise DataError(f"{error}{known}") from None
 
 
-def _file_source(options: CorpusOptions, file: Path) -> Source:
+def _file_source(options: CorpusOptions, file: Path, language: str) -> Source:
     if isinstance(options, ConlluCorpus):
         return conllu_source(file, bio=options.bio)
     if isinstance(options, JsonlCorpus):
         return jsonl_source(file, options.columns, heads_from=options.heads_from, bio=options.bio)
     if isinstance(options, DocBinCorpus):
         return docbin_source(file)
+    if isinstance(options, TableCorpus | PairsCorpus):
+        texts = (
+            [options.text] if isinstance(options, TableCorpus) else [options.first, options.second]
+        )
+        return table_source(
+            file, texts, labels=options.labels, numbers=options.numbers, language=language
+        )
     assert isinstance(options, ColumnsCorpus), options
     return columns_source(file, options.columns, words=options.words, bio=options.bio)
 
@@ -181,7 +201,7 @@ def _chained(sources: Sequence[Source]) -> Source:
     if len(sources) == 1:
         return sources[0]
 
-    def read() -> Iterator[Sentence]:
+    def read() -> Iterator[Sentence | Passage]:
         return chain.from_iterable(source.read() for source in sources)
 
     return Source(
@@ -209,8 +229,11 @@ def _dataset_sources(options: DatasetCorpus) -> dict[str, Source]:
     }
 
 
-def _sample_sources(options: SampleCorpus) -> dict[str, Source]:
-    """Writes the sample corpora to the cache, under a key of the generator's own files."""
+def _sample_sources(options: SampleCorpus, *, layers: Set[str]) -> dict[str, Source]:
+    """Writes the sample corpora to the cache, under a key of the generator's own files.
+
+    Pairs are read where one of their layers is wanted.
+    """
     import hiermtl.sample
 
     made_by = sorted(Path(hiermtl.sample.__file__).parent.glob("*"))
@@ -230,5 +253,17 @@ def _sample_sources(options: SampleCorpus) -> dict[str, Source]:
         for layer, suffix, column in (("ner", "ner.iob2", 2), ("chunk", "chunk.tsv", 3)):
             other = columns_source(folder / f"{split}.{suffix}", {layer: column}, words=1)
             base = joined_source(base, other, layers=[layer])
+        if layers & PAIR_LAYERS:
+            base = _chained([base, _sample_pairs(folder / f"{split}.pairs.tsv")])
         sources[split] = base
     return sources
+
+
+def _sample_pairs(file: Path) -> Source:
+    return table_source(
+        file,
+        ["first", "second"],
+        labels={"entailment": "entailment"},
+        numbers={"relatedness": "relatedness"},
+        language="en",
+    )

@@ -10,7 +10,7 @@ from hiermtl.annotation.writing import FORMAT_OF
 from hiermtl.commands.corpora import layers_of, open_corpora
 from hiermtl.corpus.build import Corpus
 from hiermtl.errors import DataError, ModelError, RecipeError, listing
-from hiermtl.evaluation import Scores, evaluate_raw
+from hiermtl.evaluation import Scores, evaluate_passages, evaluate_raw
 from hiermtl.evaluation import evaluate as score
 from hiermtl.evaluation.raw import SEGMENT
 from hiermtl.recipe import Recipe, load_recipe
@@ -120,15 +120,25 @@ def score_corpora(
         if split not in corpora[name].splits:
             without.append(name)
             continue
-        sentences = list(corpora[name].sentences(split))
-        judge = evaluate_raw if raw else score
         seed = recipe.training.seed
-        # A task that was asked for must have gold; one that was not may lack it, with a note.
-        named = None if asked is None else wanted
-        scores = judge(nlp, sentences, tasks=named, data=name, split=split, seed=seed)
-        if asked is None:
-            scores = scores.filter(task=(*wanted, SEGMENT))
-        parts.append(_with_notes(scores, recipe, corpora=[name]))
+        of_words = [task for task in wanted if nlp.heads[task].unit == "word"]
+        found: list[Scores] = []
+        if of_words:
+            sentences = list(corpora[name].sentences(split))
+            judge = evaluate_raw if raw else score
+            # A task that was asked for must have gold; one that was not may lack it, with a note.
+            named = None if asked is None else of_words
+            scores = judge(nlp, sentences, tasks=named, data=name, split=split, seed=seed)
+            found.append(scores.filter(task=(*of_words, SEGMENT)) if asked is None else scores)
+        of_passages = [task for task in wanted if task not in of_words]
+        if of_passages and not raw:
+            passages = list(corpora[name].read_passages(split))
+            found.append(
+                evaluate_passages(
+                    nlp, passages, tasks=of_passages, data=name, split=split, seed=seed
+                )
+            )
+        parts += [_with_notes(scores, recipe, corpora=[name]) for scores in found]
     if not parts:
         raise DataError(
             f"no corpus has a split {split!r} for these tasks (without it: "

@@ -11,7 +11,8 @@ import numpy as np
 
 from hiermtl.corpus.cache import cache_folder, digest, file_digest, kept
 from hiermtl.corpus.encoded import EncodedSplit, WordEncoder, encode_split
-from hiermtl.corpus.names import Kind
+from hiermtl.corpus.names import OF_PASSAGES, Kind
+from hiermtl.corpus.passages import read_passages
 from hiermtl.corpus.store import (
     Draft,
     draft_split,
@@ -20,9 +21,9 @@ from hiermtl.corpus.store import (
     read_sentences,
 )
 from hiermtl.errors import DataError, RecipeError, listing, nearest
-from hiermtl.text.sentence import Layer, Sentence
+from hiermtl.text.sentence import Layer, Passage, Sentence
 
-FORMAT = 1
+FORMAT = 2
 """Version of the stored form and of what the readers give; a change makes every entry new."""
 
 
@@ -30,14 +31,14 @@ FORMAT = 1
 class Source:
     """A split to be read: `read` gives its sentences anew at each call.
 
-    `files` are all files it reads and `options` all else that decides what it yields (JSON types);
-    both make the key of the stored form, so that a change of either is noticed. `reports` is called
-    after reading and gives what the readers counted (joined sentences, repaired tags), to be kept
-    with the corpus.
+    Texts and pairs with labels of their own come as passages. `files` are all files it reads and
+    `options` all else that decides what it yields (JSON types); both make the key of the stored
+    form, so that a change of either is noticed. `reports` is called after reading and gives what
+    the readers counted (joined sentences, repaired tags), to be kept with the corpus.
     """
 
     files: tuple[Path, ...]
-    read: Callable[[], Iterable[Sentence]]
+    read: Callable[[], Iterable[Sentence | Passage]]
     options: Mapping[str, Any] = field(default_factory=dict)
     reports: Callable[[], Sequence[str]] = tuple
 
@@ -46,7 +47,8 @@ class Source:
 class Corpus:
     """Splits of one corpus, memory-mapped.
 
-    `layers` gives the kind of each layer; `names` its labels by id: those of train, sorted, then
+    `passages` are the texts and pairs with labels of their own, for splits that have any; `layers`
+    gives the kind of each layer; `names` its labels by id: those of train, sorted, then
     those seen only in other splits, sorted; `trained` how many are train's. `unseen` counts the
     items of the others: layer -> label -> split -> words. `reports` are lines its readers left, by
     split. `keys` changes whenever the content of a split does. `counts` has for each layer the
@@ -55,6 +57,7 @@ class Corpus:
 
     name: str
     splits: Mapping[str, datasets.Dataset]
+    passages: Mapping[str, datasets.Dataset]
     layers: Mapping[str, Kind]
     names: Mapping[str, tuple[str, ...]]
     trained: Mapping[str, int]
@@ -85,13 +88,25 @@ class Corpus:
         """
         return read_sentences(self.split(split), self.layers, names=self.names)
 
-    def gold(self, split: str, layer: str) -> list[Layer | None]:
-        """A layer of every sentence of a split, `None` where a sentence does not have it.
+    def read_passages(self, split: str) -> Iterator[Passage]:
+        """The passages of a split, without origin; none where it has only sentences.
+
+        Raises:
+            DataError: The corpus has no such split.
+        """
+        sentences = list(self.sentences(split)) if split in self.passages else []
+        if sentences:
+            yield from read_passages(self.passages[split], sentences, self.layers, names=self.names)
+
+    def gold(self, split: str, layer: str) -> Sequence[Layer | str | float | None]:
+        """A layer of every sentence (or passage) of a split, `None` where one does not have it.
 
         Raises:
             DataError: The corpus has no such split or layer.
         """
         self._check(layer)
+        if self.layers[layer] in OF_PASSAGES:
+            return [passage.labels.get(layer) for passage in self.read_passages(split)]
         lookup = np.array([*self.names[layer], None], dtype=object)
         batches = self.split(split).data.to_batches()
         kind = self.layers[layer]
@@ -123,7 +138,10 @@ class Corpus:
         """Sizes, reports and labels outside train, as lines to print."""
         out = []
         for split, data in self.splits.items():
-            out.append(f"{self.name} {split}: {len(data)} sentences, {self.words[split]} words")
+            size = f"{len(data)} sentences, {self.words[split]} words"
+            if split in self.passages:
+                size = f"{len(self.passages[split])} passages of {size}"
+            out.append(f"{self.name} {split}: {size}")
             out += [f"{self.name} {split}: {line}" for line in self.reports[split]]
         for layer, labels in self.unseen.items():
             items = sum(sum(counts.values()) for counts in labels.values())
@@ -191,6 +209,11 @@ def build_corpus(
     return Corpus(
         name=name,
         splits=splits,
+        passages={
+            split: datasets.Dataset.from_file(str(file), split=_named(split))
+            for split in sources
+            if (file := place / f"{split}.passages.arrow").exists()
+        },
         layers=meta["layers"],
         names={layer: tuple(labels) for layer, labels in meta["names"].items()},
         trained=meta["trained"],
@@ -234,6 +257,11 @@ def _make(
     names, trained, unseen = _inventories(drafts, kinds)
     for split, draft in drafts.items():
         finish_split(draft, folder / f"{split}.arrow", kinds=kinds, names=names)
+        if len(draft.passages):
+            own: dict[str, Kind] = {
+                layer: kind for layer, kind in kinds.items() if kind in OF_PASSAGES
+            }
+            draft.passages.write(folder / f"{split}.passages.arrow", kinds=own, names=names)
     return {
         "layers": kinds,
         "names": names,

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from hiermtl.corpus.names import Kind, heads_column, label_column
 from hiermtl.errors import DataError, listing
-from hiermtl.records import MISSING, Example
+from hiermtl.records import MISSING, Example, Group
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -181,6 +181,79 @@ class Examples:
             gold=gold,
             index=index,
         )
+
+
+class PassageExamples:
+    """Examples of a split whose sentences are parts of passages: a passage is one example.
+
+    Sentences that are part of none are examples too, behind the passages. Shapes: as `Examples`;
+    `items` of a task that judges passages are 1 where its label is there and known to the model.
+    """
+
+    def __init__(
+        self, sentences: Examples, passages: "Dataset", *, tasks: Mapping[str, Wanted]
+    ) -> None:
+        """Takes the examples of the sentences, and the tasks that judge passages."""
+        self.tasks = {**sentences.tasks, **tasks}
+        self._sentences, self._passages = sentences, passages
+        column = passages.data.column("sentences").combine_chunks()
+        self._rows = column.values.to_numpy()
+        self._starts = column.offsets.to_numpy()
+        self._lone = np.setdiff1d(np.arange(len(sentences)), self._rows)
+        self._gold: dict[str, np.ndarray] = {}
+        for task, wanted in tasks.items():
+            if wanted.layer not in passages.column_names:
+                continue
+            values = passages.data.column(wanted.layer)
+            if wanted.kind == "number":
+                self._gold[task] = values.to_numpy(zero_copy_only=False).astype(np.float64)
+                continue
+            place = {label: number for number, label in enumerate(wanted.labels)}
+            names = passages.features[wanted.layer].names
+            known = np.array([place.get(name, MISSING) for name in names] + [MISSING])
+            self._gold[task] = known[values.fill_null(-1).to_numpy()]
+        self.lengths = self._summed(sentences.lengths)
+        self.words = self._summed(sentences.words)
+
+    def __len__(self) -> int:
+        return len(self._passages) + len(self._lone)
+
+    @cached_property
+    def items(self) -> dict[str, np.ndarray]:
+        """Task -> (examples,) int32: labelled items."""
+        out = {task: self._summed(counts) for task, counts in self._sentences.items.items()}
+        for task, values in self._gold.items():
+            known = ~np.isnan(values) if values.dtype.kind == "f" else values != MISSING
+            out[task] = np.concatenate([known, np.zeros(len(self._lone), bool)]).astype(np.int32)
+        for task in self.tasks:
+            out.setdefault(task, np.zeros(len(self), dtype=np.int32))
+        return out
+
+    def fetch(self, indices: Sequence[int]) -> list[Example | Group]:
+        """The examples at these places, in this order; passages as groups.
+
+        Raises:
+            IndexError: An index is negative or not less than the number of examples.
+        """
+        return [self._example(int(index)) for index in indices]
+
+    def _example(self, index: int) -> Example | Group:
+        if not 0 <= index < len(self):
+            raise IndexError(f"example {index} of {len(self)}")
+        if index >= len(self._passages):
+            (found,) = self._sentences.fetch([self._lone[index - len(self._passages)]])
+            return found
+        rows = self._rows[self._starts[index] : self._starts[index + 1]]
+        gold: dict[str, int | float] = {}
+        for task, values in self._gold.items():
+            if self.items[task][index]:
+                gold[task] = values[index].item()
+        return Group(tuple(self._sentences.fetch(rows)), gold, index)
+
+    def _summed(self, of_sentences: np.ndarray) -> np.ndarray:
+        """(sentences,) to (examples,), added up over a passage's sentences."""
+        of_passages = np.add.reduceat(of_sentences[self._rows], self._starts[:-1])
+        return np.concatenate([of_passages, of_sentences[self._lone]]).astype(np.int32)
 
 
 def _there(row: np.ndarray | None) -> np.ndarray:

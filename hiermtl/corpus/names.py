@@ -2,8 +2,12 @@
 
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["tags", "edits", "tree"]
-"""What a layer holds: one label per word, an edit script per word, or a head and a relation."""
+Kind: TypeAlias = Literal["tags", "edits", "tree", "label", "number"]
+"""What a layer holds: one label per word, an edit script per word, or a head and a relation; or, of
+a whole passage, one label or a number."""
+
+OF_PASSAGES: frozenset[Kind] = frozenset({"label", "number"})
+"""Kinds of layers that passages have, not sentences."""
 
 
 def label_column(layer: str, kind: Kind) -> str:

@@ -15,7 +15,8 @@ from hiermtl.text.docbin import read_docbin
 from hiermtl.text.hub import dataset_fingerprint, read_dataset
 from hiermtl.text.join import JoinReport, join_layers
 from hiermtl.text.listed import ColumnMap
-from hiermtl.text.sentence import Sentence
+from hiermtl.text.sentence import Passage, Sentence
+from hiermtl.text.tables import read_pairs, read_sick, read_table
 
 
 def conllu_source(path: str | Path, *, bio: Bio = "strict") -> Source:
@@ -70,6 +71,31 @@ def jsonl_source(
     return _held_to_iob2(source, bio, layers=None)
 
 
+def table_source(
+    path: str | Path,
+    texts: Sequence[str | int],
+    *,
+    labels: Mapping[str, str | int],
+    numbers: Mapping[str, str | int],
+    language: str,
+) -> Source:
+    """A table with a text, or the two of a pair, per row; see `read_table` and `read_pairs`."""
+    said = {"labels": labels, "numbers": numbers, "language": language}
+
+    def read() -> Iterator[Passage]:
+        if len(texts) == 1:
+            return read_table(path, text=texts[0], **said)
+        return read_pairs(path, first=texts[0], second=texts[1], **said)
+
+    plain = {"labels": dict(labels), "numbers": dict(numbers), "language": language}
+    return Source((Path(path),), read, {"reader": "table", "texts": list(texts), **plain})
+
+
+def sick_source(path: str | Path, split: str) -> Source:
+    """A split of SICK; see `read_sick`."""
+    return Source((Path(path),), lambda: read_sick(path, split), {"reader": "sick", "split": split})
+
+
 def docbin_source(path: str | Path) -> Source:
     """A file of spaCy documents; see `read_docbin`."""
     return Source((Path(path),), lambda: read_docbin(path), {"reader": "docbin"})
@@ -81,9 +107,16 @@ def _held_to_iob2(source: Source, bio: Bio, *, layers: Sequence[str] | None) -> 
 
     def read() -> Iterator[Sentence]:
         repairs.clear()
-        return with_legal_spans(source.read(), bio=bio, repairs=repairs, layers=layers)
+        return with_legal_spans(sentences_of(source), bio=bio, repairs=repairs, layers=layers)
 
     return replace(source, read=read, reports=lambda: (*source.reports(), *_repaired(repairs)))
+
+
+def sentences_of(source: Source) -> Iterator[Sentence]:
+    """What a source of sentences gives; one of passages has no place where this is called."""
+    for record in source.read():
+        assert isinstance(record, Sentence)
+        yield record
 
 
 def _repaired(repairs: Counter[str]) -> tuple[str, ...]:
@@ -132,8 +165,8 @@ def joined_source(
     def read() -> Iterator[Sentence]:
         found.clear()
         return join_layers(
-            base.read(),
-            other.read(),
+            sentences_of(base),
+            sentences_of(other),
             layers=layers,
             key=key,
             mismatch=mismatch,
@@ -163,4 +196,6 @@ __all__ = [
     "docbin_source",
     "joined_source",
     "jsonl_source",
+    "sick_source",
+    "table_source",
 ]

@@ -17,10 +17,11 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from hiermtl.corpus.names import Kind, heads_column, label_column
+from hiermtl.corpus.names import OF_PASSAGES, Kind, heads_column, label_column
+from hiermtl.corpus.passages import PassageDraft
 from hiermtl.errors import DataError
 from hiermtl.text.edits import apply_edits, edit_script
-from hiermtl.text.sentence import Layer, Sentence, Tags, Tree
+from hiermtl.text.sentence import Layer, Passage, Sentence, Tags, Tree
 
 ROWS = 5_000
 """Sentences per Arrow record batch: what is in memory at once while writing."""
@@ -49,16 +50,20 @@ class Draft:
     kinds: dict[str, Kind] = field(default_factory=dict)
     ids: dict[str, dict[str, int]] = field(default_factory=dict)
     counts: dict[str, list[int]] = field(default_factory=dict)
+    passages: PassageDraft = field(default_factory=PassageDraft)
 
 
 def draft_split(
-    sentences: Iterable[Sentence],
+    records: Iterable[Sentence | Passage],
     path: Path,
     *,
     layers: Iterable[str] | None,
     edits: Iterable[str] = (),
 ) -> Draft:
     """Writes a split with provisional ids, one record batch of `ROWS` sentences after the other.
+
+    Sentences of passages are written once, however many passages they are part of, unless they
+    have layers of their own.
 
     `layers` are the layers to keep, `None` all, and `edits` those to keep as edit scripts. Each
     batch has the layers its sentences have.
@@ -70,13 +75,32 @@ def draft_split(
     wanted = None if layers is None else set(layers)
     with pa.OSFile(str(path), "wb") as file:
         rows: list[Sentence] = []
-        for sentence in sentences:
-            rows.append(sentence)
-            if len(rows) == ROWS:
+        count = 0
+        for record in records:
+            if isinstance(record, Sentence):
+                new = [record]
+            else:
+                new, places = [], []
+                for sentence in record.sentences:
+                    places.append(draft.passages.place(sentence, count + len(new)))
+                    if places[-1] == count + len(new):
+                        new.append(sentence)
+                draft.passages.add(places, record, wanted=wanted)
+            rows += new
+            count += len(new)
+            if len(rows) >= ROWS:
                 _write_draft(file, rows, draft, wanted=wanted)
                 rows = []
         if rows:
             _write_draft(file, rows, draft, wanted=wanted)
+    for name, kind in draft.passages.kinds.items():
+        if draft.kinds.setdefault(name, kind) != kind:
+            raise DataError(
+                f"layer {name!r} holds {draft.kinds[name]} of words and a {kind} of passages; "
+                "give them different names"
+            )
+        draft.ids[name] = draft.passages.ids.get(name, {})
+        draft.counts[name] = draft.passages.counts(name)
     return draft
 
 
@@ -169,6 +193,7 @@ def finish_split(
     `kinds` are the layers of the corpus and `names` their labels in the order of their ids; a layer
     this split lacks becomes a column of nulls.
     """
+    kinds = of_words(kinds)
     features = split_features(kinds, names)
     schema = features.arrow_schema
     lookups = {}
@@ -186,6 +211,11 @@ def finish_split(
                     arrays.append(_column(batch, heads_column(name), pa.list_(pa.int32())))
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
     draft.path.unlink()
+
+
+def of_words(kinds: Mapping[str, Kind]) -> dict[str, Kind]:
+    """The layers that sentences have."""
+    return {name: kind for name, kind in kinds.items() if kind not in OF_PASSAGES}
 
 
 def split_features(
@@ -234,6 +264,7 @@ def read_sentences(
     split: datasets.Dataset, kinds: Mapping[str, Kind], *, names: Mapping[str, tuple[str, ...]]
 ) -> Iterator[Sentence]:
     """The sentences of a split again, without origin and verbatim lines."""
+    kinds = of_words(kinds)
     lookups = {name: np.array([*names[name], None], dtype=object) for name in kinds}
     for batch in split.data.to_batches():
         plain = {name: batch.column(name).to_pylist() for name in _PLAIN}

@@ -42,6 +42,7 @@ class Document:
         text: str | None = None,
         language: str = "xx",
         columns: Mapping[str, str] | None = None,
+        labels: Mapping[str, str | float] | None = None,
     ) -> None:
         """Takes sentences and, for each, its predicted layers.
 
@@ -54,6 +55,8 @@ class Document:
             text: The text, verbatim. Default: made from the sentences.
             language: A code of spaCy's, `xx` for any other.
             columns: Task to the layer it is written as in CoNLL-U. Default: its own name.
+            labels: Task to what is said of the text, or of the pair its two sentences are: a label
+                or a number.
 
         Raises:
             DataError: A layer does not have one value per word of its sentence.
@@ -68,6 +71,7 @@ class Document:
         self.language = language
         self._known, self._given = tuple(known), text
         self._columns = dict(columns or {})
+        self._labels = dict(labels or {})
         self._scores = None if scores is None else tuple(scores)
         self._check()
 
@@ -106,7 +110,7 @@ class Document:
     @property
     def levels(self) -> tuple[str, ...]:
         """The tasks this document is annotated with, lowest level first."""
-        return tuple(self.kinds)
+        return (*self.kinds, *self._labels)
 
     @cached_property
     def text(self) -> str:
@@ -212,13 +216,24 @@ class Document:
         self._refuse("coref")
 
     @property
-    def labels(self) -> NoReturn:
-        """The classes of whole sentences or texts; no head predicts them yet."""
-        self._refuse("classification")
+    def labels(self) -> Mapping[str, str | float]:
+        """What is said of the whole: task to a label of the text or pair, or to a number.
+
+        Raises:
+            ModelError: Nothing is; the model judges only words, or only pairs.
+        """
+        if not self._labels:
+            raise ModelError(
+                "this document has no labels of the whole; annotate a text with a model that "
+                "classifies texts, or a hiermtl.Pair with one that compares them"
+            )
+        return self._labels
 
     @property
     def scores(self) -> Mapping[str, tuple[float, ...]]:
         """For each level that has them: how probable the model holds each word's label, 0 to 1.
+
+        Of a level of the whole it is one number.
 
         Raises:
             ModelError: The document was annotated without them.
@@ -227,6 +242,7 @@ class Document:
             raise ModelError("this document has no scores; annotate with with_scores=True")
         found = [scores for scores in self._scores if scores]
         levels = [task for task in self.kinds if all(task in scores for scores in found)]
+        levels += [task for task in self._labels if any(task in scores for scores in found)]
         return {
             task: tuple(chain.from_iterable(scores.get(task, ()) for scores in self._scores))
             for task in levels
@@ -237,7 +253,8 @@ class Document:
 
         Keys: `text`, `words`, `sentences` ([start, end] of each), `tags` (level to labels), and
         those of `entities` (start, end, label, text), `trees` (level to heads and relations, as in
-        `Arcs`) and `scores` (level to four decimals) that the document has.
+        `Arcs`), `labels` (level to label or number) and `scores` (level to four decimals) that the
+        document has.
         """
         of_kind = {kind: [t for t, k in self.kinds.items() if k == kind] for kind in _KINDS}
         data: dict[str, Any] = {
@@ -255,6 +272,8 @@ class Document:
                 task: {"heads": list(arcs.heads), "relations": list(arcs.relations)}
                 for task, arcs in trees.items()
             }
+        if self._labels:
+            data["labels"] = dict(self._labels)
         if self._scores is not None:
             data["scores"] = {t: [round(v, 4) for v in vs] for t, vs in self.scores.items()}
         return data
@@ -303,8 +322,8 @@ class Document:
             of_model = f"the model has {listing(self._known)}: " if more else ""
             way = f"{of_model}annotate with a model that has {task!r}"
         raise ModelError(
-            f"this document has no level {task!r}; it has {listing(self.kinds)}"
-            f"{nearest(task, self.kinds)}; {way}"
+            f"this document has no level {task!r}; it has {listing(self.levels)}"
+            f"{nearest(task, self.levels)}; {way}"
         )
 
     def __len__(self) -> int:
@@ -324,12 +343,15 @@ class Document:
     __hash__ = None  # type: ignore[assignment]
 
     def _identity(self) -> tuple[object, ...]:
-        return self.text, [s.words for s in self.source], self.levels, list(map(dict, self.layers))
+        words = [sentence.words for sentence in self.source]
+        return self.text, words, self.levels, list(map(dict, self.layers)), self._labels
 
     def __repr__(self) -> str:
         """The words with their annotation, one word a line, the first forty of them."""
         counts = f"{counted(len(self), 'word')}, {counted(len(self.source), 'sentence')}"
-        return "\n".join([f"Document of {counts}, levels: {listing(self.kinds)}", *table(self)])
+        whole = [f"{task}: {_shown(label)}" for task, label in self._labels.items()]
+        head = f"Document of {counts}, levels: {listing(self.levels)}"
+        return "\n".join([head, *whole, *table(self)])
 
 
 def conllu_columns(tasks: Mapping[str, str]) -> dict[str, str]:
@@ -342,6 +364,10 @@ def conllu_columns(tasks: Mapping[str, str]) -> dict[str, str]:
         if layer in WRITABLE and (layer not in owners or task == layer):
             owners[layer] = task
     return {task: layer for layer, task in owners.items()}
+
+
+def _shown(label: str | float) -> str:
+    return label if isinstance(label, str) else f"{label:.2f}"
 
 
 _KINDS = ("tags", "tree")

@@ -2,7 +2,8 @@
 
 from hiermtl.evaluation.best import main_score
 from hiermtl.evaluation.counts import Counts, load_counts
-from hiermtl.evaluation.predictor import HeadInfo, Predictor, RawPredictor
+from hiermtl.evaluation.passages import evaluate_passages
+from hiermtl.evaluation.predictor import HeadInfo, PassagePredictor, Predictor, RawPredictor
 from hiermtl.evaluation.raw import evaluate_raw
 from hiermtl.evaluation.score import score_layers
 from hiermtl.evaluation.scores import KEYS, ScoreRow, Scores
@@ -12,11 +13,13 @@ __all__ = [
     "KEYS",
     "Counts",
     "HeadInfo",
+    "PassagePredictor",
     "Predictor",
     "RawPredictor",
     "ScoreRow",
     "Scores",
     "evaluate",
+    "evaluate_passages",
     "evaluate_raw",
     "load_counts",
     "main_score",

@@ -11,12 +11,13 @@ from hiermtl.evaluation.predictor import HeadInfo
 from hiermtl.metrics.accuracy import Accuracy
 from hiermtl.metrics.attachment import Attachment, universal
 from hiermtl.metrics.base import Metric
+from hiermtl.metrics.correlation import Correlation
 from hiermtl.metrics.spans import SpanF1
 from hiermtl.text.edits import edit_script
 from hiermtl.text.sentence import Layer, Sentence, Tags, Tree
 
 _FAMILIES: dict[str, type[Metric]] = {
-    kind.name: kind for kind in (Accuracy, Attachment, ProjectedSpanF1, SpanF1)
+    kind.name: kind for kind in (Accuracy, Attachment, Correlation, ProjectedSpanF1, SpanF1)
 }
 _IOB2 = re.compile(r"O|[BI](-.*)?", re.DOTALL)
 
@@ -24,20 +25,23 @@ _IOB2 = re.compile(r"O|[BI](-.*)?", re.DOTALL)
 def metric_of(task: str, head: HeadInfo) -> Metric:
     """The metric of a task.
 
-    Trees: `Attachment`. Tags: `SpanF1` where all labels are IOB2, or where the head decodes IOB2
-    and has a label that begins a span; otherwise `Accuracy`.
+    Trees: `Attachment`. Numbers: `Correlation`. Labels of passages: `Accuracy`. Tags: `SpanF1`
+    where all labels are IOB2, or where the head decodes IOB2 and has a label that begins a span;
+    otherwise `Accuracy`.
 
     Raises:
         ModelError: The head predicts a kind of layer that nothing here scores.
     """
     if head.layer == "tree":
         return Attachment()
-    if head.layer == "edits":
+    if head.layer in ("edits", "label"):
         return Accuracy()
+    if head.layer == "number":
+        return Correlation()
     if head.layer != "tags":
         raise ModelError(
-            f"task {task!r} predicts a layer of kind {head.layer!r}; scored are tags, edits and "
-            "tree"
+            f"task {task!r} predicts a layer of kind {head.layer!r}; scored are tags, edits, "
+            "tree, label and number"
         )
     kept = [_IOB2.fullmatch(label) is not None for label in head.labels]
     begins = any(label.startswith("B-") for label in head.labels)
@@ -65,7 +69,7 @@ def gold_layer(sentence: Sentence, task: str, *, head: HeadInfo) -> Layer | None
         DataError: The layer is a tree where tags are needed, or the other way round.
     """
     layer = sentence.layers.get(head.column or task)
-    if layer is None:
+    if layer is None or head.unit != "word":
         return None
     if isinstance(layer, Tree) != (head.layer == "tree"):
         found = "a tree" if isinstance(layer, Tree) else "tags"

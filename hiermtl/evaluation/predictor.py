@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from hiermtl.hierarchy import Hierarchy
-from hiermtl.text.sentence import Layer, Sentence
+from hiermtl.text.sentence import Layer, Passage, Sentence
 
 if TYPE_CHECKING:
     from hiermtl.heads.base import Head
@@ -17,7 +17,8 @@ class HeadInfo:
 
     Attributes:
         kind: The head's row in the table of heads, such as `tagging`, `crf` or `biaffine`.
-        layer: `tags`, `edits` or `tree`.
+        layer: `tags`, `edits` or `tree`; `label` or `number` of a passage.
+        unit: What it judges: `word`, `text` or `pair`.
         labels: The inventory: all labels seen in training.
         bio: Whether the head decodes IOB2.
         column: The layer of the data that holds the gold; `None` if it is called as the task is.
@@ -28,11 +29,13 @@ class HeadInfo:
     labels: tuple[str, ...]
     bio: bool = False
     column: str | None = None
+    unit: str = "word"
 
     @classmethod
     def of(cls, head: "Head", column: str | None = None) -> "HeadInfo":
         """What is to be known of this head."""
-        return cls(head.kind, head.layer, tuple(head.labels), bio=head.bio, column=column)
+        labels = tuple(head.labels)
+        return cls(head.kind, head.layer, labels, bio=head.bio, column=column, unit=head.unit)
 
 
 class Predictor(Protocol):
@@ -57,6 +60,31 @@ class Predictor(Protocol):
         self, sentences: Iterable[Sequence[str]], tasks: Sequence[str]
     ) -> Iterator[Mapping[str, Layer]]:
         """The layers of each sentence by task, in the order of the sentences."""
+        ...
+
+
+class PassagePredictor(Protocol):
+    """A model that judges passages."""
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """The tasks and their depths."""
+        ...
+
+    @property
+    def heads(self) -> Mapping[str, HeadInfo]:
+        """The head of each task of the hierarchy."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """The number format the model computes in, `fp32` or `bf16`."""
+        ...
+
+    def predict_labels(
+        self, passages: Iterable[Passage], tasks: Sequence[str]
+    ) -> Iterator[Mapping[str, str | float]]:
+        """What is said of each passage by task, in the order of the passages."""
         ...
 
 

@@ -1,5 +1,6 @@
 """Gold sentences and predicted layers to scores."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -201,18 +202,25 @@ class RowMaker:
                 f"{task}: the gold of {self._origin['data']} has no {what}, so it is not scored"
             )
             return
+        found = metric.score_rows(rows)
+        undefined = [name for name, score in found.items() if not math.isfinite(score)]
+        if undefined:
+            self.notes.append(
+                f"{task}: {listing(undefined)} of {self._origin['data']} cannot be told, since all "
+                "predictions or all gold values are equal; 0 is written"
+            )
         self._rows += [
             ScoreRow(
                 level=self._hierarchy.level(task) if inside else 0,
                 depth=self._hierarchy[task].depth if inside else 0,
                 task=task,
                 metric=name,
-                score=float(score),
+                score=0.0 if name in undefined else float(score),
                 items=scored if items is None else items[name],
                 scorer=metric.scorer_of(name),
                 **self._origin,
             )
-            for name, score in metric.score_rows(rows).items()
+            for name, score in found.items()
         ]
 
     def scores(self) -> Scores:

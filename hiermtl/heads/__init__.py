@@ -4,10 +4,32 @@ from hiermtl.heads.base import Head
 from hiermtl.heads.biaffine import BiaffineHead
 from hiermtl.heads.crf import CrfHead
 from hiermtl.heads.edits import EditsHead
+from hiermtl.heads.pair_classification import PairClassificationHead
+from hiermtl.heads.pair_regression import PairRegressionHead
 from hiermtl.heads.tagging import TaggingHead
+from hiermtl.heads.text_classification import TextHead
 
 HEADS: dict[str, type[Head]] = {
-    kind.kind: kind for kind in (TaggingHead, CrfHead, EditsHead, BiaffineHead)
+    kind.kind: kind
+    for kind in (
+        TaggingHead,
+        CrfHead,
+        EditsHead,
+        BiaffineHead,
+        TextHead,
+        PairClassificationHead,
+        PairRegressionHead,
+    )
 }
 
-__all__ = ["HEADS", "BiaffineHead", "CrfHead", "EditsHead", "Head", "TaggingHead"]
+__all__ = [
+    "HEADS",
+    "BiaffineHead",
+    "CrfHead",
+    "EditsHead",
+    "Head",
+    "PairClassificationHead",
+    "PairRegressionHead",
+    "TaggingHead",
+    "TextHead",
+]

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,18 +17,20 @@ class Head(nn.Module, ABC):
 
     `kind` is the row in the table of heads; `layer` the kind of annotation it is trained on
     (`tags`: a label per word, `edits`: a script per word that makes its label, `tree`: a head and a
-    relation per word); `labels` its inventory, in
+    relation per word, `label` and `number`: one of the whole text or pair); `unit` what it judges;
+    `labels` its inventory, in
     the order of its scores; `bio` says whether decoding keeps to IOB2.
     """
 
     kind: ClassVar[str]
     layer: ClassVar[str]
+    unit: ClassVar[Literal["word", "text", "pair"]] = "word"
     labels: tuple[str, ...]
     bio: bool = False
 
     @abstractmethod
     def forward(self, tap: Tap) -> dict[str, Tensor]:
-        """Scores by name, each with the tap's words as first axis.
+        """Scores by name, each with the tap's words (or groups) as first axis.
 
         `root_...`, of no word, have one row.
         """
@@ -37,14 +39,16 @@ class Head(nn.Module, ABC):
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """The loss in nats, fp32, summed over labelled items.
 
-        Shapes: gold tensors (words,) of the output's sentences; words with `MISSING` add nothing.
+        Shapes: gold tensors (words,) of the output's sentences, or `labels` or `numbers` (groups,)
+        of its groups; items with `MISSING` or NaN add nothing.
         """
 
     @abstractmethod
     def decode(self, output: HeadOutput) -> list[Any]:
-        """One annotation per sentence.
+        """One annotation per sentence or group.
 
-        Label ids (words,) for tags, (heads, relation ids) for trees, numpy int64.
+        Label ids (words,) for tags, (heads, relation ids) for trees, numpy int64; a label's id or a
+        number for groups.
         """
 
     def probabilities(self, output: HeadOutput) -> Tensor:

@@ -18,9 +18,8 @@ class Correlation(Metric):
     precision when the mean is large against the spread; ``origin`` is subtracted first to avoid
     that.
 
-    Correlations are multiplied by 100 like rates and run from -100 to 100; they are NaN where
-    either side is constant or there are fewer than two items. ``mse`` is in squared units of the
-    numbers and NaN without items.
+    Correlations run from -1 to 1; they are NaN where either side is constant or there are fewer
+    than two items. ``mse`` is in squared units of the numbers and NaN without items.
 
     Args:
         origin: A number in the middle of the scale.
@@ -72,7 +71,7 @@ class Correlation(Metric):
         )
         spread = np.maximum(count * left2 - left * left, 0.0)
         spread = spread * np.maximum(count * right2 - right * right, 0.0)
-        pearson = _divide(100.0 * (count * product - left * right), np.sqrt(spread))
+        pearson = _divide(count * product - left * right, np.sqrt(spread))
         return {"pearson": pearson, "mse": _divide(error, count)}
 
     def score_rows(self, rows: NDArray[Any]) -> dict[str, Any]:
@@ -119,7 +118,7 @@ def _pearson(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
         return float("nan")
     left, right = left - left.mean(), right - right.mean()
     left, right = left / np.linalg.norm(left), right / np.linalg.norm(right)
-    return 100.0 * float(np.clip(left @ right, -1.0, 1.0))
+    return float(np.clip(left @ right, -1.0, 1.0))
 
 
 def _divide(part: NDArray[np.float64], whole: NDArray[np.float64]) -> Any:

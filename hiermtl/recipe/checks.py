@@ -9,7 +9,7 @@ from hiermtl.recipe.depths import depth_problems
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.messages import Problem
 from hiermtl.recipe.models import Recipe
-from hiermtl.recipe.tables import HEADS
+from hiermtl.recipe.tables import HEADS, PairHead
 
 
 def cross_checks(recipe: Recipe) -> list[Problem]:
@@ -19,6 +19,7 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
         *_frozen_depths(recipe, blocks),
         *depth_problems(recipe, blocks),
         *_class_weights(recipe),
+        *_heads_that_read(recipe),
         *_corpora_of_tasks(recipe),
         *_joined_splits(recipe),
         *_main_tasks(recipe),
@@ -54,6 +55,26 @@ def _class_weights(recipe: Recipe) -> Iterator[Problem]:
                 f"is {shown(options.class_weights)}, but head {options.head.name!r} does not "
                 f"weigh classes; leave it out or use head: {listing(able)}",
             )
+
+
+def _heads_that_read(recipe: Recipe) -> Iterator[Problem]:
+    """What heads read must be tasks of pairs, none above the reader, and no ring."""
+    reads = {task: getattr(o.head, "reads", ()) for task, o in recipe.tasks.items()}
+    pairs = [task for task, o in recipe.tasks.items() if isinstance(o.head, PairHead)]
+    for task, lower in reads.items():
+        others = [name for name in pairs if name != task]
+        for name in lower:
+            path = ("tasks", task, "head", "reads")
+            if name not in others:
+                yield Problem(
+                    path,
+                    f"is {name!r}; allowed are the other tasks of pairs, which are "
+                    f"{listing(others)}{nearest(name, others)}",
+                )
+            elif task in reads[name]:
+                yield Problem(
+                    path, f"is {name!r}, which reads {task!r} itself; take one of the two out"
+                )
 
 
 def _corpora_of_tasks(recipe: Recipe) -> Iterator[Problem]:

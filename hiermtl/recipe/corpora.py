@@ -202,11 +202,56 @@ class DocBinCorpus(FileCorpus):
     """Documents as spaCy's tools and many annotators store them."""
 
 
+class TableCorpus(FileCorpus):
+    """CSV and TSV tables with a text per row."""
+
+    format: str = row("table", required=True)
+    """A row per text; separated by commas in `.csv`, else by tabs."""
+
+    text: Column
+    """Column of the text: its name in the header line, or its number from 0 in a table without."""
+
+    labels: dict[str, Column] = Field(default_factory=dict)
+    """Layer -> column whose cells are labels."""
+
+    numbers: dict[str, Column] = Field(default_factory=dict)
+    """Layer -> column whose cells are numbers."""
+
+
+class PairsCorpus(FileCorpus):
+    """CSV and TSV tables with two texts per row."""
+
+    format: str = row("pairs", required=True)
+    """A row per pair; separated by commas in `.csv`, else by tabs."""
+
+    first: Column
+    """Column of the first text: its name in the header line, or its number from 0."""
+
+    second: Column
+    """Column of the second text, likewise."""
+
+    labels: dict[str, Column] = Field(default_factory=dict)
+    """Layer -> column whose cells are labels."""
+
+    numbers: dict[str, Column] = Field(default_factory=dict)
+    """Layer -> column whose cells are numbers."""
+
+
+class SickCorpus(CorpusOptions):
+    """SICK: pairs of sentences with relatedness and entailment, all splits in one file."""
+
+    format: str = row("sick", required=True)
+    """As SemEval-2014 task 1 gave it out."""
+
+    file: str = Field(default="sick/SICK.txt", min_length=1)
+    """The file. Default: where docs/data.md expects it."""
+
+
 class SampleCorpus(CorpusOptions):
     """Sentences generated from the package's grammar: no file, no download."""
 
     format: str = row("sample", required=True)
-    """Layers upos, xpos, feats, chunk, ner and dep."""
+    """Layers upos, xpos, feats, lemma, chunk, ner and dep; relatedness and entailment of pairs."""
 
     seed: int = Field(default=0, ge=0)
     """Which sentences are drawn. Default: ours."""
@@ -228,14 +273,18 @@ CORPORA: Table = MappingProxyType(
         "dataset": DatasetCorpus,
         "docbin": DocBinCorpus,
         "jsonl": JsonlCorpus,
+        "pairs": PairsCorpus,
         "sample": SampleCorpus,
+        "sick": SickCorpus,
+        "table": TableCorpus,
     }
 )
 """Format -> the options of a corpus in it."""
 
 CONLLU_LAYERS = frozenset({"upos", "xpos", "feats", "lemma", "dep", "ner", "chunk"})
 DOCBIN_LAYERS = CONLLU_LAYERS - {"chunk"}
-SAMPLE_LAYERS = frozenset({"upos", "xpos", "feats", "lemma", "dep", "ner", "chunk"})
+PAIR_LAYERS = frozenset({"relatedness", "entailment"})
+SAMPLE_LAYERS = CONLLU_LAYERS | PAIR_LAYERS
 
 
 def layers(corpus: CorpusOptions) -> frozenset[str]:
@@ -249,6 +298,10 @@ def layers(corpus: CorpusOptions) -> frozenset[str]:
             | JsonlCorpus(columns=columns)
         ):
             return frozenset(columns)
+        case TableCorpus() | PairsCorpus():
+            return frozenset({*corpus.labels, *corpus.numbers})
+        case SickCorpus():
+            return PAIR_LAYERS
         case DocBinCorpus():
             return DOCBIN_LAYERS
         case _:

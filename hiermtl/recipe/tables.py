@@ -5,7 +5,7 @@ the code behind it lies in the room of the same name.
 """
 
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -97,6 +97,50 @@ class BiaffineHead(HeadOptions):
     """Numbers per word and role when labels are scored. Default: the paper."""
 
 
+class TextClassificationHead(HeadOptions):
+    """One label per text: the largest value of each state over its words, and a linear layer."""
+
+    name: str = row("text_classification")
+    """A label for a whole text."""
+
+
+class PairHead(HeadOptions):
+    """What compares two texts (Hashimoto et al., 2017)."""
+
+    hidden: int = Field(default=100, ge=1)
+    """Numbers in each maxout layer. Default: ours."""
+
+    pool: int = Field(default=4, ge=1)
+    """Linear maps a number of a maxout layer is the largest of. Default: ours."""
+
+
+class PairClassificationHead(PairHead):
+    """One label per pair of texts, in their order."""
+
+    name: str = row("pair_classification")
+    """A label for a pair, such as entailment."""
+
+    layers: int = Field(default=3, ge=1)
+    """Maxout layers. Default: the paper."""
+
+    reads: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Tasks of pairs whose predictions the head reads too. Default: none; the paper lets entailment
+    read relatedness."""
+
+    label_width: int = Field(default=100, ge=1)
+    """Numbers per label of the tasks it reads. Default: the paper."""
+
+
+class PairRegressionHead(PairHead):
+    """One number per pair of texts, in either order."""
+
+    name: str = row("pair_regression")
+    """A score for a pair, such as relatedness."""
+
+    layers: int = Field(default=1, ge=1)
+    """Maxout layers. Default: the paper."""
+
+
 class StaticBalancing(Options):
     """Losses are added with the weights the recipe gives (`tasks.<name>.weight`)."""
 
@@ -115,7 +159,15 @@ SHARING: Table = MappingProxyType(
     {"single": SingleSharing, "hard": HardSharing, "low_supervision": LowSupervisionSharing}
 )
 HEADS: Table = MappingProxyType(
-    {"tagging": TaggingHead, "crf": CrfHead, "edits": EditsHead, "biaffine": BiaffineHead}
+    {
+        "tagging": TaggingHead,
+        "crf": CrfHead,
+        "edits": EditsHead,
+        "biaffine": BiaffineHead,
+        "text_classification": TextClassificationHead,
+        "pair_classification": PairClassificationHead,
+        "pair_regression": PairRegressionHead,
+    }
 )
 BALANCING: Table = MappingProxyType({"static": StaticBalancing})
 SAMPLING: Table = MappingProxyType({"proportional": ProportionalSampling})
@@ -129,6 +181,8 @@ DEFAULT_HEADS = MappingProxyType(
         "chunk": "crf",
         "ner": "crf",
         "dep": "biaffine",
+        "relatedness": "pair_regression",
+        "entailment": "pair_classification",
     }
 )
 """Task name -> its head where the recipe names none."""

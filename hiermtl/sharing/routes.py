@@ -3,8 +3,9 @@
 And the blocks themselves.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch import nn
 
@@ -30,9 +31,14 @@ class Route:
 class Routes:
     """The route of every task under a scheme, as its structure stands now."""
 
-    def __init__(self, sharing: Sharing) -> None:
-        """Follows each task's reads down to the embeddings."""
-        self._routes = {task.name: _follow(sharing, task.name) for task in sharing.hierarchy}
+    def __init__(
+        self, sharing: Sharing, lower: Mapping[str, Sequence[str]] = MappingProxyType({})
+    ) -> None:
+        """Follows each task's reads down to the embeddings.
+
+        `lower` are the tasks whose predictions a task's head reads.
+        """
+        self._routes = {task.name: _follow(sharing, task.name, lower) for task in sharing.hierarchy}
 
     def __getitem__(self, task: str) -> Route:
         """The route of a task."""
@@ -43,11 +49,18 @@ class Routes:
         return {task: route.depth for task, route in self._routes.items()}
 
 
-def _follow(sharing: Sharing, task: str) -> Route:
+def _follow(
+    sharing: Sharing, task: str, lower: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Route:
     raw: set[tuple[int, str]] = set()
     mixed: set[tuple[int, str]] = set()
-    tasks = {task}
-    wanted = list(sharing.reads(task))
+    tasks: set[str] = set()
+    waiting = [task]
+    while waiting:
+        name = waiting.pop()
+        tasks.add(name)
+        waiting.extend(set(lower.get(name, ())) - tasks)
+    wanted = [state for name in tasks for state in sharing.reads(name)]
     while wanted:
         state = wanted.pop()
         if state in mixed:
@@ -63,9 +76,9 @@ def _follow(sharing: Sharing, task: str) -> Route:
             parent = sharing.branches(depth)[sender]
             assert parent is not None, f"branch {sender!r} at depth {depth} has no parent"
             wanted.append((depth - 1, parent))
-            for lower in sharing.feeds(depth):
-                tasks.add(lower)
-                wanted.extend(sharing.reads(lower))
+            for fed in sharing.feeds(depth):
+                tasks.add(fed)
+                wanted.extend(sharing.reads(fed))
     return Route(frozenset(raw), frozenset(mixed), frozenset(tasks))
 
 

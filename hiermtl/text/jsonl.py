@@ -1,4 +1,4 @@
-"""JSON lines with a `text` or `words` each, as `annotate` reads them; other keys are kept."""
+"""JSON lines as `annotate` reads them: `text`, `words` or a pair; other keys are kept."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,12 +14,13 @@ from hiermtl.text.sentence import Origin, Sentence
 
 @dataclass(frozen=True, slots=True)
 class JsonLine:
-    """One line: the whole object, its `text` or its `words` (the other `None`), and its place."""
+    """One line: the whole object, its `text`, its `words` or its two texts, and its place."""
 
     data: Mapping[str, Any]
     text: str | None
     words: tuple[str, ...] | None
     origin: Origin
+    pair: tuple[str | tuple[str, ...], str | tuple[str, ...]] | None = None
 
     def sentences(self, language: str) -> list[Sentence]:
         """The words as one sentence, or the text split by `split_text`."""
@@ -44,18 +45,22 @@ def read_jsonl(path: str | Path) -> Iterator[JsonLine]:
     return parse_jsonl(read_lines(path), str(path))
 
 
-def parse_jsonl(lines: Iterable[bytes], name: str) -> Iterator[JsonLine]:
-    """Like `read_jsonl`, from encoded lines such as standard input; `name` stands in messages."""
+def parse_jsonl(lines: Iterable[bytes], name: str, *, pairs: bool = False) -> Iterator[JsonLine]:
+    """Like `read_jsonl`, from encoded lines such as standard input; `name` stands in messages.
+
+    With `pairs` an object may have two texts, `first` and `second`, each a string or a list of
+    words.
+    """
     offset = 0
     for number, line in enumerate(lines, 1):
         raw = line.removeprefix(MARK) if number == 1 else line
         text = decode(raw, name, line=number, offset=offset + len(line) - len(raw))
         offset += len(line)
         if text.strip():
-            yield _line(text, Origin(name, number))
+            yield _line(text, Origin(name, number), pairs=pairs)
 
 
-def _line(text: str, origin: Origin) -> JsonLine:
+def _line(text: str, origin: Origin, *, pairs: bool) -> JsonLine:
     try:
         data = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -72,16 +77,13 @@ def _line(text: str, origin: Origin) -> JsonLine:
             origin.path,
             line=origin.line,
         )
+    if pairs and "first" in data and "second" in data:
+        return JsonLine(
+            data, None, None, origin, (_side(data, "first", origin), _side(data, "second", origin))
+        )
     words, given = data.get("words"), data.get("text")
     if words is not None:
-        if not isinstance(words, list):
-            raise DataError(
-                f"`words` is {words!r}; allowed is a list of words", origin.path, line=origin.line
-            )
-        try:
-            return JsonLine(data, None, from_words(words).words, origin)
-        except DataError as error:
-            raise DataError(f"`words`: {error}", origin.path, line=origin.line) from None
+        return JsonLine(data, None, _words(words, "words", origin), origin)
     if isinstance(given, str):
         return JsonLine(data, given, None, origin)
     if given is not None:
@@ -92,3 +94,23 @@ def _line(text: str, origin: Origin) -> JsonLine:
         origin.path,
         line=origin.line,
     )
+
+
+def _side(data: Mapping[str, Any], key: str, origin: Origin) -> str | tuple[str, ...]:
+    """One text of a pair."""
+    given = data[key]
+    if isinstance(given, str):
+        return given
+    return _words(given, key, origin)
+
+
+def _words(given: Any, key: str, origin: Origin) -> tuple[str, ...]:
+    if not isinstance(given, list):
+        allowed = "a list of words" if key == "words" else "a string or a list of words"
+        raise DataError(
+            f"`{key}` is {given!r}; allowed is {allowed}", origin.path, line=origin.line
+        )
+    try:
+        return from_words(given).words
+    except DataError as error:
+        raise DataError(f"`{key}`: {error}", origin.path, line=origin.line) from None

@@ -1,8 +1,9 @@
 """The record every reader makes: one sentence, its words, and whatever gold annotation it carries.
 
 A *layer* is one kind of annotation of words under the name a recipe uses for it (`upos`, `ner`,
-`dep`); a *structure* is annotation of spans, of pairs of them, or of the whole sentence. A sentence
-carries any subset of either; what is absent is unknown, not empty.
+`dep`); a *structure* is annotation of spans or of pairs of them. A sentence carries any subset of
+either; what is absent is unknown, not empty. What is said of whole texts and of pairs of them
+belongs to a *passage*.
 """
 
 from collections.abc import Iterator, Mapping
@@ -80,8 +81,8 @@ class Mentions:
     mentions: tuple[Span, ...]
 
 
-Structure: TypeAlias = Spans | Relations | Frames | Mentions | str | float
-"""Annotation that is not one value per word: of spans and pairs of them, or of the sentence."""
+Structure: TypeAlias = Spans | Relations | Frames | Mentions
+"""Annotation of a sentence that is not one value per word: of spans and of pairs of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,29 @@ class Sentence:
     def with_layers(self, layers: Mapping[str, Layer]) -> "Sentence":
         """The same sentence with these layers added or replaced."""
         return replace(self, layers=MappingProxyType({**self.layers, **layers}))
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Sentences that are annotated as one: a text, or a pair of texts that are compared.
+
+    `labels` hold what is said of the whole, by name: labels as text, scores as numbers. Of a `pair`
+    the sentences are two, in their order.
+    """
+
+    sentences: tuple[Sentence, ...]
+    labels: Mapping[str, str | float] = field(default_factory=lambda: MappingProxyType({}))
+    pair: bool = False
+    passage_id: str | None = None
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        """Raises DataError when there is no sentence, or a pair has not two."""
+        count = len(self.sentences)
+        if count == 0 or (self.pair and count != 2):
+            path, line = (self.origin.path, self.origin.line) if self.origin else (None, None)
+            needed = "a pair has two" if self.pair else "a passage has one or more"
+            raise DataError(f"a passage of {count} sentences; {needed}", path, line=line)
 
 
 def spans_of(structure: Structure) -> Iterator[Span]:

@@ -3,28 +3,16 @@
 import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from hiermtl.errors import DataError, RecipeError, listing, nearest
 from hiermtl.text.lines import MARK, decode, read_lines
 from hiermtl.text.plain import split_text
-from hiermtl.text.sentence import Origin, Sentence, Structure
+from hiermtl.text.sentence import Origin, Passage, Sentence
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 SICK_SPLITS = ("TRAIN", "TRIAL", "TEST")
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two sentences, and what is said of the pair: labels as text, scores as numbers."""
-
-    first: Sentence
-    second: Sentence
-    structures: Mapping[str, Structure] = field(default_factory=lambda: MappingProxyType({}))
-    pair_id: str | None = None
-    origin: Origin | None = None
 
 
 def read_table(
@@ -35,16 +23,16 @@ def read_table(
     numbers: Mapping[str, str | int] = MappingProxyType({}),
     separator: str | None = None,
     language: str = "en",
-) -> Iterator[Sentence]:
-    """Texts of a table, each one sentence record whatever it says, with labels and numbers.
+) -> Iterator[Passage]:
+    """Texts of a table, each a passage of one record whatever it says, with labels and numbers.
 
     Args:
         path: A table; `.gz` too. In a file separated by commas a cell in quotes may hold commas,
             quotes and line ends.
         text: The column of the text: its name in the header line, or its number from 0 in a table
             without one.
-        labels: Structure to column, whose cells are texts.
-        numbers: Structure to column, whose cells are numbers.
+        labels: Layer to column, whose cells are texts.
+        numbers: Layer to column, whose cells are numbers.
         separator: Default: a comma for `.csv`, else a tab.
         language: Whose tokenizer splits the texts.
 
@@ -54,8 +42,11 @@ def read_table(
             column, or has no number where one is needed, or an empty text.
     """
     for cells, origin in _rows(path, [text, *labels.values(), *numbers.values()], separator):
-        structures = _structures(cells, labels, numbers=numbers, origin=origin)
-        yield _record(cells[text], language=language, origin=origin, structures=structures)
+        yield Passage(
+            (_record(cells[text], language=language, origin=origin),),
+            _labels(cells, labels, numbers=numbers, origin=origin),
+            origin=origin,
+        )
 
 
 def read_pairs(
@@ -67,19 +58,22 @@ def read_pairs(
     numbers: Mapping[str, str | int] = MappingProxyType({}),
     separator: str | None = None,
     language: str = "en",
-) -> Iterator[Pair]:
+) -> Iterator[Passage]:
     """Pairs of texts of a table; arguments and errors as `read_table`."""
     wanted = [first, second, *labels.values(), *numbers.values()]
     for cells, origin in _rows(path, wanted, separator):
-        yield Pair(
-            _record(cells[first], language=language, origin=origin),
-            _record(cells[second], language=language, origin=origin),
-            _structures(cells, labels, numbers=numbers, origin=origin),
+        yield Passage(
+            tuple(
+                _record(cells[column], language=language, origin=origin)
+                for column in (first, second)
+            ),
+            _labels(cells, labels, numbers=numbers, origin=origin),
+            pair=True,
             origin=origin,
         )
 
 
-def read_sick(path: str | Path, split: str, *, language: str = "en") -> Iterator[Pair]:
+def read_sick(path: str | Path, split: str, *, language: str = "en") -> Iterator[Passage]:
     """The pairs of a split of SICK with `relatedness` (1 to 5) and `entailment`.
 
     Source: Marelli et al. 2014 (A SICK cure for the evaluation of compositional distributional
@@ -97,27 +91,24 @@ def read_sick(path: str | Path, split: str, *, language: str = "en") -> Iterator
     for cells, origin in _rows(path, [*names, "SemEval_set"], "\t"):
         if cells["SemEval_set"] != split:
             continue
-        yield Pair(
-            _record(cells["sentence_A"], language=language, origin=origin),
-            _record(cells["sentence_B"], language=language, origin=origin),
-            _structures(
+        yield Passage(
+            tuple(
+                _record(cells[column], language=language, origin=origin)
+                for column in ("sentence_A", "sentence_B")
+            ),
+            _labels(
                 cells,
                 {"entailment": "entailment_label"},
                 numbers={"relatedness": "relatedness_score"},
                 origin=origin,
             ),
-            pair_id=cells["pair_ID"],
+            pair=True,
+            passage_id=cells["pair_ID"],
             origin=origin,
         )
 
 
-def _record(
-    text: str,
-    *,
-    language: str,
-    origin: Origin,
-    structures: Mapping[str, Structure] = MappingProxyType({}),
-) -> Sentence:
+def _record(text: str, *, language: str, origin: Origin) -> Sentence:
     parts = split_text(text, language)
     words = tuple(word for part in parts for word in part.words)
     if not words:
@@ -127,19 +118,17 @@ def _record(
     spaces: list[bool] = []
     for part in parts:
         spaces += part.space_after or ()
-    return Sentence(
-        words, text=text, space_after=tuple(spaces), origin=origin, structures=structures
-    )
+    return Sentence(words, text=text, space_after=tuple(spaces), origin=origin)
 
 
-def _structures(
+def _labels(
     cells: Mapping[str | int, str],
     labels: Mapping[str, str | int],
     *,
     numbers: Mapping[str, str | int],
     origin: Origin,
-) -> Mapping[str, Structure]:
-    found: dict[str, Structure] = {}
+) -> Mapping[str, str | float]:
+    found: dict[str, str | float] = {}
     for name, column in labels.items():
         if not cells[column]:
             raise DataError(

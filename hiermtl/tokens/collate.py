@@ -4,12 +4,14 @@ Sentences stand in order of the deepest depth they need, deepest first, then of 
 first: those that leave at a low depth leave from the end, and rows of one length are neighbours.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from hiermtl.records import MISSING, Batch, Example, Layout, recurring
+from hiermtl.records import MISSING, Batch, Example, Group, Groups, Layout, recurring
 from hiermtl.tokens.base import Rows, Tokenizer
 
 
@@ -32,22 +34,26 @@ class Collator:
         self.tokenizer, self.depths, self.flat = tokenizer, dict(depths), flat
         self.device = torch.device(device)
 
-    def __call__(self, examples: Sequence[Example], tasks: Iterable[str] | None = None) -> Batch:
-        """A batch of these examples.
+    def __call__(
+        self, entries: Sequence[Example | Group], tasks: Iterable[str] | None = None
+    ) -> Batch:
+        """A batch of these sentences and groups.
 
-        `tasks` are asked of all of them, or, if `None`, each task of those with its gold.
+        `tasks` are asked of all of them, or, if `None`, each task of those with its gold. A
+        sentence that several groups have in common is then encoded once.
         """
+        given = _Given.of(entries, once=tasks is None)
         asked = None if tasks is None else max((self.depths[task] for task in tasks), default=0)
         deepest = [
-            max((self.depths[t] for t in e.gold if t in self.depths), default=0)
+            max((self.depths[t] for t in found if t in self.depths), default=0)
             if asked is None
             else asked
-            for e in examples
+            for found in given.tasks
         ]
         order = sorted(
-            range(len(examples)), key=lambda i: (-deepest[i], -len(examples[i].pieces), i)
+            range(len(deepest)), key=lambda i: (-deepest[i], -len(given.examples[i].pieces), i)
         )
-        examples = [examples[i] for i in order]
+        examples = [given.examples[i] for i in order]
         piece_ends = np.cumsum([len(e.pieces) for e in examples])
         rows, row_sentences, own = self._rows(examples, piece_ends)
         word_counts = np.array([len(e.piece_counts) for e in examples])
@@ -79,10 +85,15 @@ class Collator:
             },
             gold=self._gold(examples, word_counts),
             annotated={
-                t: np.array([t in e.gold for e in examples])
-                for t in dict.fromkeys(t for e in examples for t in e.gold)
+                t: np.array([t in given.tasks[i] for i in order])
+                for t in dict.fromkeys(t for i in order for t in given.tasks[i])
             },
-            order=np.array(order),
+            order=np.array(given.places)[order],
+            groups=Groups(np.argsort(order)[given.members], np.array(given.sizes, dtype=np.int64)),
+            group_gold={
+                t: torch.tensor(values).to(self.device, non_blocking=True)
+                for t, values in given.group_gold().items()
+            },
         )
 
     def _rows(
@@ -132,6 +143,62 @@ class Collator:
             values = torch.from_numpy(np.concatenate(parts).astype(np.int64))
             gold.setdefault(task, {})[name] = values.to(self.device, non_blocking=True)
         return gold
+
+
+@dataclass(slots=True)
+class _Given:
+    """The sentences of entries, each with the tasks it is needed for, and the groups among them.
+
+    `places` are where sentences stand among those of all entries; `members` and `sizes` as in
+    `Groups`.
+    """
+
+    examples: list[Example] = field(default_factory=list)
+    tasks: list[set[str]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    members: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    gold: list[Mapping[str, int | float]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, entries: Sequence[Example | Group], *, once: bool) -> "_Given":
+        """With `once`, sentences of groups that have no gold of their own are merged if equal."""
+        found, known, place = cls(), dict[bytes, int](), 0
+        for entry in entries:
+            if isinstance(entry, Example):
+                found.examples.append(entry)
+                found.tasks.append(set(entry.gold))
+                found.places.append(place)
+                place += 1
+                continue
+            for example in entry.examples:
+                arrays = (example.pieces, example.piece_counts, *example.features.values())
+                key = b"|".join(array.tobytes() for array in arrays)
+                at = known.get(key) if once and not example.gold else None
+                if at is None:
+                    at = len(found.examples)
+                    found.examples.append(example)
+                    found.tasks.append(set(example.gold))
+                    found.places.append(place)
+                    if not example.gold:
+                        known[key] = at
+                found.tasks[at].update(entry.gold)
+                found.members.append(at)
+                place += 1
+            found.sizes.append(len(entry.examples))
+            found.gold.append(entry.gold)
+        return found
+
+    def group_gold(self) -> dict[str, list[int] | list[float]]:
+        """Task -> the gold of each group: ids, or numbers."""
+        out: dict[str, list[int] | list[float]] = {}
+        for task in dict.fromkeys(task for gold in self.gold for task in gold):
+            values = [gold.get(task) for gold in self.gold]
+            if any(isinstance(value, float) for value in values):
+                out[task] = [math.nan if value is None else float(value) for value in values]
+            else:
+                out[task] = [MISSING if value is None else int(value) for value in values]
+        return out
 
 
 def windows(pieces: int, limit: int | None) -> list[tuple[int, int, int, int]]:

@@ -5,11 +5,11 @@ from typing import Protocol
 
 import numpy as np
 
-from hiermtl.records import MISSING, Example
+from hiermtl.records import MISSING, Example, Group
 
 
 class Examples(Protocol):
-    """Random access to tokenized examples.
+    """Random access to tokenized examples: sentences, or groups of them that are judged as one.
 
     Shapes: lengths (examples,) pieces; words (examples,); items: task -> (examples,) labelled
     items.
@@ -27,7 +27,7 @@ class Examples(Protocol):
         """The number of examples."""
         ...
 
-    def fetch(self, indices: Sequence[int]) -> list[Example]:
+    def fetch(self, indices: Sequence[int]) -> Sequence[Example | Group]:
         """These examples, in this order."""
         ...
 
@@ -35,16 +35,22 @@ class Examples(Protocol):
 class MemoryExamples:
     """A list of examples: for small corpora, benchmarks and tests, without `datasets`."""
 
-    def __init__(self, examples: Iterable[Example]) -> None:
+    def __init__(self, examples: Iterable[Example | Group]) -> None:
         """Counts pieces, words and labelled items once.
 
         A word counts as an item of a task when its first gold array, in order of name, is not
         `MISSING`.
         """
         self._examples = list(examples)
-        self.lengths = np.array([len(e.pieces) for e in self._examples], dtype=np.int32)
-        self.words = np.array([len(e.piece_counts) for e in self._examples], dtype=np.int32)
-        tasks = sorted({task for e in self._examples for task in e.gold})
+        members = [e.examples if isinstance(e, Group) else (e,) for e in self._examples]
+        self.lengths = np.array([sum(len(e.pieces) for e in of) for of in members], dtype=np.int32)
+        self.words = np.array(
+            [sum(len(e.piece_counts) for e in of) for of in members], dtype=np.int32
+        )
+        tasks = sorted(
+            {task for e in self._examples for task in e.gold}
+            | {task for of in members for e in of for task in e.gold}
+        )
         self.items = {
             task: np.array([_items(e, task) for e in self._examples], dtype=np.int32)
             for task in tasks
@@ -54,7 +60,7 @@ class MemoryExamples:
         """The number of examples."""
         return len(self._examples)
 
-    def fetch(self, indices: Sequence[int]) -> list[Example]:
+    def fetch(self, indices: Sequence[int]) -> Sequence[Example | Group]:
         """These examples, in this order."""
         return [self._examples[i] for i in indices]
 
@@ -84,14 +90,14 @@ class ChainedExamples:
         """The number of examples."""
         return int(self._ends[-1])
 
-    def fetch(self, indices: Sequence[int]) -> list[Example]:
+    def fetch(self, indices: Sequence[int]) -> Sequence[Example | Group]:
         """These examples, in this order."""
         if len(self._parts) == 1:
             return self._parts[0].fetch(indices)
         places = np.asarray(indices)
         part_of = np.searchsorted(self._ends, places, side="right")
         starts = np.concatenate([[0], self._ends[:-1]])
-        out: list[Example | None] = [None] * len(places)
+        out: list[Example | Group | None] = [None] * len(places)
         for number, part in enumerate(self._parts):
             chosen = np.flatnonzero(part_of == number)
             for place, example in zip(
@@ -101,6 +107,8 @@ class ChainedExamples:
         return [example for example in out if example is not None]
 
 
-def _items(example: Example, task: str) -> int:
+def _items(example: Example | Group, task: str) -> int:
+    if isinstance(example, Group):
+        return int(task in example.gold) + sum(_items(member, task) for member in example.examples)
     gold = example.gold.get(task)
     return 0 if gold is None else int((gold[min(gold)] != MISSING).sum())

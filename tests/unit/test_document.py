@@ -79,12 +79,17 @@ def test_sentences_know_their_place(doc: Document):
 
 @pytest.mark.parametrize(
     ("name", "level"),
-    [("roles", "srl"), ("relations", "relation"), ("clusters", "coref"), ("labels", "class")],
+    [("roles", "srl"), ("relations", "relation"), ("clusters", "coref")],
 )
 def test_levels_no_head_predicts_are_absent(doc: Document, name: str, level: str):
     message = rf"no level '{level}.*it has upos, ner and dep.*the model has upos, xpos, ner and dep"
     with pytest.raises(ModelError, match=message):
         getattr(doc, name)
+
+
+def test_labels_of_the_whole_are_an_error_where_there_are_none(doc: Document) -> None:
+    with pytest.raises(ModelError, match=r"no labels of the whole; annotate a text with"):
+        _ = doc.labels
 
 
 def test_a_level_the_model_has_says_how_to_ask_for_it(doc: Document):

@@ -267,8 +267,8 @@ def test_an_unknown_task_is_an_error_with_the_nearest_name() -> None:
 
 
 def test_a_layer_nobody_scores_is_an_error() -> None:
-    with pytest.raises(ModelError, match=r"task 'sim' predicts a layer of kind 'number'"):
-        scores_of(heads={"sim": HeadInfo("regression", "number", ())})
+    with pytest.raises(ModelError, match=r"task 'sim' predicts a layer of kind 'graph'"):
+        scores_of(heads={"sim": HeadInfo("graphs", "graph", ())})
 
 
 @pytest.mark.parametrize(

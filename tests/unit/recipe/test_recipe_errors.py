@@ -48,8 +48,8 @@ CASES = [
     ({"sampling": {}, "sampling.nam": 1}, "sampling.nam is not a key; did you mean 'name'?"),
     (
         {"tasks.ner.head": "crff"},
-        "tasks.ner.head.name is 'crff', but allowed are tagging, crf, edits and biaffine; did you "
-        "mean 'crf'?",
+        "tasks.ner.head.name is 'crff', but allowed are tagging, crf, edits, biaffine, "
+        "text_classification, pair_classification and pair_regression; did you mean 'crf'?",
     ),
     ({"tasks.ner.head.boi": True}, "tasks.ner.head.boi is not a key; did you mean 'bio'?"),
     ({"tasks.mood": {"depth": 1}}, "tasks.mood needs a head, since tasks named 'mood' have none"),
@@ -104,7 +104,7 @@ CASES = [
     (
         {"corpora.sample.format": "conllux"},
         "corpora.sample.format is 'conllux', but allowed are conllu, columns, dataset, docbin, "
-        "jsonl and sample",
+        "jsonl, pairs, sample, sick and table",
     ),
     ({"corpora.sample.format": "conllu"}, "corpora.sample.train is missing; a value is needed"),
     (

@@ -24,6 +24,21 @@ def test_texts_and_words_are_read_and_other_keys_kept(tmp_path: Path) -> None:
     assert third.sentences("en") == fourth.sentences("en") == []
 
 
+def test_pairs_are_read_where_they_are_wanted() -> None:
+    line = b'{"first": "A cat.", "second": ["A", "dog"], "id": 1}'
+    (found,) = parse_jsonl([line], "-", pairs=True)
+    assert found.pair == ("A cat.", ("A", "dog"))
+    assert found.data["id"] == 1
+    with pytest.raises(DataError, match="neither `text` nor `words`"):
+        list(parse_jsonl([line], "-"))
+    for second, message in (
+        (b"3", "-:1: `second` is 3; allowed is a string or a list of words"),
+        (b'[""]', "-:1: `second`: word 0 of 1 is ''"),
+    ):
+        with pytest.raises(DataError, match=message):
+            list(parse_jsonl([b'{"first": "a", "second": ' + second + b"}"], "-", pairs=True))
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

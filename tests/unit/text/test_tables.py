@@ -15,10 +15,12 @@ CSV = 'text,category\nWhere is my card?,card\n"Hello, ""you""\nthere",greeting\n
 def test_cells_in_quotes_hold_commas_quotes_and_line_ends(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("\ufeff" + CSV, encoding="utf-8")
-    one, two = read_table(path, text="text", labels={"intent": "category"})
-    assert (one.words, one.structures) == (
+    first, second = read_table(path, text="text", labels={"intent": "category"})
+    (one,), (two,) = first.sentences, second.sentences
+    assert (one.words, first.labels, first.pair) == (
         ("Where", "is", "my", "card", "?"),
         {"intent": "card"},
+        False,
     )
     assert two.text == 'Hello, "you"\nthere'
     assert two.words == ("Hello", ",", '"', "you", '"', "there")
@@ -31,9 +33,9 @@ def test_tabs_columns_by_number_and_numbers(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text('a "b\tc d\t3.5\n\ne\tf\t4\n')
     pairs = list(read_pairs(path, first=0, second=1, numbers={"score": 2}))
-    assert [(p.first.words, p.second.words, p.structures) for p in pairs] == [
-        (("a", '"', "b"), ("c", "d"), {"score": 3.5}),
-        (("e",), ("f",), {"score": 4.0}),
+    assert [(*(s.words for s in p.sentences), p.labels, p.pair) for p in pairs] == [
+        (("a", '"', "b"), ("c", "d"), {"score": 3.5}, True),
+        (("e",), ("f",), {"score": 4.0}, True),
     ]
     assert pairs[1].origin is not None
     assert pairs[1].origin.line == 3
@@ -80,9 +82,9 @@ def test_sick_has_splits_by_its_last_column(tmp_path: Path) -> None:
     rows += "2\tA dog runs\tNo dog runs\tCONTRADICTION\t3\tTEST\r\n"
     (tmp_path / "SICK.txt").write_text(head + rows)
     (found,) = read_sick(tmp_path / "SICK.txt", "TEST")
-    assert found.pair_id == "2"
-    assert found.second.words == ("No", "dog", "runs")
-    assert found.structures == {"entailment": "CONTRADICTION", "relatedness": 3.0}
+    assert found.passage_id == "2"
+    assert found.sentences[1].words == ("No", "dog", "runs")
+    assert found.labels == {"entailment": "CONTRADICTION", "relatedness": 3.0}
     with pytest.raises(RecipeError, match=r"split 'TRIAK'; .*did you mean 'TRIAL'"):
         list(read_sick(tmp_path / "SICK.txt", "TRIAK"))
 
@@ -91,11 +93,11 @@ def test_real_files_have_their_known_sizes(data_folder: Path) -> None:
     sick = data_folder / "sick" / "SICK.txt"
     found = list(read_sick(sick, "TRIAL"))
     assert len(found) == 495
-    assert Counter(pair.structures["entailment"] for pair in found) == {
+    assert Counter(pair.labels["entailment"] for pair in found) == {
         "NEUTRAL": 281,
         "ENTAILMENT": 143,
         "CONTRADICTION": 71,
     }
     path = data_folder / "banking77" / "test.csv"
     texts = list(read_table(path, text="text", labels={"intent": "category"}))
-    assert (len(texts), len({text.structures["intent"] for text in texts})) == (3080, 77)
+    assert (len(texts), len({text.labels["intent"] for text in texts})) == (3080, 77)

@@ -1,0 +1,100 @@
+"""What may be annotated: texts, words, sentences, and pairs of texts that are compared."""
+
+import re
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+from hiermtl.annotation.predict import Entry, Together
+from hiermtl.errors import DataError
+from hiermtl.text.plain import from_words, split_text
+from hiermtl.text.sentence import Sentence
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two texts that are compared, in their order, each a string or a list of words."""
+
+    first: str | Sequence[str]
+    second: str | Sequence[str]
+
+
+Given: TypeAlias = str | Sequence[str] | Sequence[Sentence] | Pair
+"""A text to be split, the words of one sentence, sentences as the readers make them, or a pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A document before annotation: its sentences, and its text if it was given as one.
+
+    `pair` says that the sentences are two that are compared; `whole` that behind the predictions
+    of the sentences one more follows, of the text as a whole.
+    """
+
+    sentences: Sequence[Sentence]
+    text: str | None
+    pair: bool = False
+    whole: bool = False
+
+
+def entries_of(
+    texts: Iterable[Given], waiting: deque[Source], language: str, *, units: Collection[str]
+) -> Iterator[Entry]:
+    """What is to be predicted, one text after the other; documents are put in line in `waiting`.
+
+    `units` are what the tasks asked for judge: `word`, `text`, `pair`. A text of several sentences
+    that is to be judged as a whole follows its sentences.
+    """
+    for given in texts:
+        source = _source(given, language)
+        several = "text" in units and len(source.sentences) > 1 and not source.pair
+        waiting.append(Source(source.sentences, source.text, source.pair, several))
+        if not source.sentences:
+            yield ()  # keeps the document's place in the line
+        elif source.pair or ("text" in units and not several):
+            yield Together(tuple(sentence.words for sentence in source.sentences))
+        else:
+            for sentence in source.sentences:
+                yield sentence.words
+        if several:
+            words = tuple(word for sentence in source.sentences for word in sentence.words)
+            yield Together((words,), words=False)
+
+
+def _source(given: Given, language: str) -> Source:
+    if isinstance(given, Pair):
+        return Source([_one(given, side, language) for side in ("first", "second")], None, True)
+    if isinstance(given, str):
+        text = _SURROGATE.sub("\ufffd", given)
+        return Source(split_text(text, language), text)
+    if not isinstance(given, Sequence) or isinstance(given, bytes):
+        raise DataError(
+            f"{given!r:.60} ({type(given).__name__}) is no text; pass a string, a list of words, "
+            "a list of Sentence, or a Pair"
+        )
+    if given and all(isinstance(item, Sentence) for item in given):
+        return Source([_clean(item) for item in given if isinstance(item, Sentence)], None)
+    words = cast("Sequence[str]", given)
+    return Source([_clean(from_words(words))] if words else [], None)
+
+
+def _one(pair: Pair, side: str, language: str) -> Sentence:
+    """A side of a pair as one sentence, whatever it says."""
+    found = _source(getattr(pair, side), language)
+    words = tuple(word for sentence in found.sentences for word in sentence.words)
+    if not words:
+        raise DataError(f"the {side} text of a pair is empty; give it words, or leave the pair out")
+    spaces = [space for sentence in found.sentences for space in sentence.space_after or ()]
+    known = found.text is not None and len(spaces) == len(words)
+    return Sentence(words, text=found.text, space_after=tuple(spaces) if known else None)
+
+
+def _clean(sentence: Sentence) -> Sentence:
+    """The sentence without half surrogates."""
+    if not _SURROGATE.search("".join(sentence.words)):
+        return sentence
+    words = tuple(_SURROGATE.sub("\ufffd", word) for word in sentence.words)
+    return Sentence(words, sent_id=sentence.sent_id, doc_id=sentence.doc_id, origin=sentence.origin)

@@ -1,0 +1,215 @@
+"""Texts and pairs: judged as one, among sentences of other tasks, at depths of their own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hiermtl.heads import HEADS
+from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.records import MISSING, Batch, Example, Group
+from hiermtl.tokens import Collator
+from tests.worlds import SENTENCES, Calls, World, make_encoder, make_tokenizer, randomise, theta
+
+FAMILIES = ("bert", "bilstm")
+TASKS = {
+    "upos": ("tagging", 1, ["X", "Y", "Z"], {}),
+    "topic": ("text_classification", 2, ["a", "b"], {}),
+    "related": ("pair_regression", 2, ["1", "2", "3", "4", "5"], {"hidden": 6}),
+    "entails": ("pair_classification", 3, ["no", "yes"], {"hidden": 6, "reads": {"related": 5}}),
+}
+PAIRS: tuple[tuple[int, int, dict[str, int | float]], ...] = (
+    (0, 2, {"related": 3.6, "entails": 1}),
+    (3, 1, {"related": 1.0}),
+    (2, 0, {"entails": 0}),
+    (4, 4, {}),
+)
+everywhere = pytest.mark.parametrize("family", FAMILIES)
+
+
+def make_world(family: str, *, sharing: str = "low_supervision", seed: int = 0) -> World:
+    encoder = make_encoder(family)
+    tasks = {
+        name: {
+            "depth": 3 if sharing == "hard" else depth,
+            "head": kind,
+            "labels": labels,
+            "options": {"dropout": 0.0, **options},
+        }
+        for name, (kind, depth, labels, options) in TASKS.items()
+    }
+    config = HierarchicalConfig(encoder.config(), tasks, {"name": sharing})
+    model = HierarchicalModel(config, encoder, seed=seed).double().eval()
+    randomise(model.named_parameters(), spread=0.3)
+    return World(model, make_tokenizer(family))
+
+
+def entries(world: World) -> list[Example | Group]:
+    """Sentences with tags, texts with a topic, and pairs, mixed."""
+    tagged = world.examples(annotated=[["upos"], []])
+    plain = world.examples(annotated=[[]])
+    topics = [Group((plain[place],), {"topic": place % 2}, place) for place in (1, 5)]
+    pairs = [Group((plain[a], plain[b]), gold) for a, b, gold in PAIRS]
+    return [tagged[0], pairs[0], topics[0], pairs[1], tagged[3], pairs[2], topics[1], pairs[3]]
+
+
+def batch_of(
+    world: World, given: Sequence[Example | Group], *, flat: bool = True, tasks: object = None
+) -> Batch:
+    collate = Collator(world.tokenizer, world.model.routes.depths(), flat=flat)
+    return collate(given, tasks)  # type: ignore[arg-type]
+
+
+def scores(world: World, batch: Batch, task: str) -> dict[int, Tensor]:
+    """Place of the group in the batch to its scores."""
+    output = world.model(batch)[task]
+    assert output.groups is not None
+    return dict(zip(output.groups.tolist(), output.scores["labels"], strict=True))
+
+
+def test_every_head_of_groups_is_among_the_tasks() -> None:
+    of_groups = {kind for kind, head in HEADS.items() if head.unit != "word"}
+    assert of_groups == {kind for kind, *_ in TASKS.values()} - {"tagging"}
+
+
+@everywhere
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_group_is_judged_as_if_it_were_alone(family: str, flat: bool) -> None:
+    world = make_world(family)
+    given = entries(world)
+    batch = batch_of(world, given, flat=flat)
+    groups = [entry for entry in given if isinstance(entry, Group)]
+    for task in ("topic", "related", "entails"):
+        together = scores(world, batch, task)
+        size = 1 if task == "topic" else 2
+        needed = {
+            place
+            for place, group in enumerate(groups)
+            if len(group.examples) == size
+            and (task in group.gold or (task == "related" and "entails" in group.gold))
+        }
+        assert needed <= together.keys()
+        for place, found in together.items():
+            labels = {"topic": 0} if size == 1 else {"related": 2.0, "entails": 1}
+            alone = Group(groups[place].examples, labels)
+            expected = scores(world, batch_of(world, [alone]), task)[0]
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
+@everywhere
+def test_a_sentence_of_several_pairs_is_encoded_once_in_training(family: str) -> None:
+    world = make_world(family)
+    given = [entry for entry in entries(world) if isinstance(entry, Group)]
+    trained, asked = batch_of(world, given), batch_of(world, given, tasks=["related"])
+    assert trained.layout.sentences == len({0, 2, 3, 1, 4, 5})
+    assert asked.layout.sentences == sum(len(group.examples) for group in given)
+    assert len(trained.groups) == len(asked.groups) == len(given)
+    for batch in (trained, asked):
+        sizes = batch.layout.word_counts[batch.groups.members]
+        lengths = [len(e.piece_counts) for group in given for e in group.examples]
+        assert sizes.tolist() == lengths
+
+
+def test_unknown_words_that_differ_are_not_one_sentence() -> None:
+    """To a vocabulary all unknown words are one; their n-grams tell them apart."""
+    world = make_world("bilstm")
+    one, other = world.examples([["uvw"], ["xyz"]], [[]])
+    assert one.pieces.tolist() == other.pieces.tolist()
+    batch = batch_of(world, [Group((one, other), {"related": 2.0})])
+    assert batch.layout.sentences == 2
+
+
+@everywhere
+def test_losses_reach_what_a_task_depends_on_and_nothing_else(family: str) -> None:
+    world = make_world(family)
+    batch = batch_of(world, entries(world))
+    for task in TASKS:
+        gradients = world.gradients(world.losses(batch)[task])
+        reached = {name for name, gradient in gradients.items() if gradient is not None}
+        own = theta(world.model, task)
+        assert reached <= own
+        some = {name.split(".")[1] for name in reached if name.startswith("heads.")}
+        assert some == ({"entails", "related"} if task == "entails" else {task})
+
+
+@everywhere
+def test_groups_leave_at_the_depth_of_their_deepest_task(family: str) -> None:
+    world = make_world(family)
+    plain = world.examples(annotated=[[]])
+    low = [Group((plain[3],), {"topic": 0}) for _ in range(8)]
+    high = [Group((plain[0], plain[2]), {"entails": 1})]
+    with Calls(world.model) as calls:
+        world.model(batch_of(world, [*low, *high]))
+    assert calls.units[3, "shared"][0] <= calls.units[2, "shared"][0]
+    with Calls(world.model) as calls:
+        world.model(batch_of(world, low))
+    assert (3, "shared") not in calls.units
+
+
+def test_gold_of_other_tasks_changes_no_score() -> None:
+    world = make_world("bert")
+    plain = world.examples(annotated=[[]])
+    found = [
+        scores(world, batch_of(world, [Group((plain[0], plain[2]), gold)]), "entails")[0]
+        for gold in ({"entails": 1, "related": 1.0}, {"entails": 0, "related": 5.0}, {"entails": 1})
+    ]
+    assert torch.equal(found[0], found[1])
+    torch.testing.assert_close(found[0], found[2], rtol=0, atol=1e-12)
+
+
+def test_what_is_read_of_a_lower_task_is_its_prediction() -> None:
+    """Another prediction, another score: the control of the test above."""
+    world = make_world("bert")
+    plain = world.examples(annotated=[[]])
+    batch = batch_of(world, [Group((plain[0], plain[2]), {"entails": 1})])
+    before = scores(world, batch, "entails")[0]
+    with torch.no_grad():
+        world.parameters()["heads.related.output.weight"].zero_()
+        world.parameters()["heads.related.output.bias"].copy_(torch.tensor([9.0, 0, 0, 0, 0]))
+    assert not torch.allclose(before, scores(world, batch, "entails")[0])
+
+
+def test_order_matters_to_labels_and_not_to_numbers() -> None:
+    world = make_world("bert")
+    plain = world.examples(annotated=[[]])
+    gold = {"entails": 1, "related": 2.0}
+    there, back = (
+        batch_of(world, [Group((plain[a], plain[b]), gold)]) for a, b in ((0, 2), (2, 0))
+    )
+    torch.testing.assert_close(
+        scores(world, there, "related")[0], scores(world, back, "related")[0], rtol=0, atol=1e-12
+    )
+    assert not torch.allclose(scores(world, there, "entails")[0], scores(world, back, "entails")[0])
+
+
+def test_no_gold_adds_nothing() -> None:
+    world = make_world("bert")
+    plain = world.examples(annotated=[[]])
+    one = [Group((plain[0], plain[2]), {"entails": 1, "related": 3.0})]
+    without = [*one, Group((plain[3], plain[1]), {"related": 2.0})]
+    losses = [world.losses(batch_of(world, given)) for given in (one, without)]
+    torch.testing.assert_close(losses[0]["entails"], losses[1]["entails"], rtol=0, atol=1e-10)
+    batch = batch_of(world, without)
+    assert batch.group_gold["entails"].tolist() == [1, MISSING]
+    assert not losses[0]["related"].isclose(losses[1]["related"])
+
+
+def test_all_at_the_top_is_hard_sharing() -> None:
+    low, hard = make_world("bert"), make_world("bert", sharing="hard")
+    assert set(hard.model.routes.depths().values()) == {3}
+    batch = batch_of(hard, entries(hard))
+    assert set(hard.losses(batch)) == set(low.losses(batch_of(low, entries(low)))) == set(TASKS)
+
+
+def test_groups_know_which_lie_inside_some_sentences() -> None:
+    world = make_world("bert")
+    batch = batch_of(world, entries(world))
+    everyone = np.arange(batch.layout.sentences)
+    pairs, texts = (batch.groups.inside(everyone, size) for size in (2, 1))
+    assert sorted([*pairs, *texts]) == list(range(len(batch.groups)))
+    first = batch.groups.at(pairs[:1])
+    assert pairs[0] in batch.groups.inside(np.sort(first.members), 2)
+    assert pairs[0] not in batch.groups.inside(np.sort(first.members)[:1], 2)
+    assert len(SENTENCES) == 6
