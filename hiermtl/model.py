@@ -129,7 +129,11 @@ class HierarchicalModel(PreTrainedModel):
         config = self.config
         options = {key: value for key, value in config.sharing.items() if key != "name"}
         scheme = _row(SHARING, config.sharing["name"], "sharing")
-        labels = {name: len(task["labels"]) for name, task in config.tasks.items()}
+        labels = {
+            name: len(task["labels"])
+            for name, task in config.tasks.items()
+            if _row(HEADS, task["head"], "head").layer == "tags"
+        }
         with seeded(seed, "sharing"):
             self.sharing: Sharing = scheme(self.hierarchy, encoder.widths, labels=labels, **options)
         self.stack = Stack(encoder, self.sharing, seed=seed)
@@ -181,6 +185,8 @@ class HierarchicalModel(PreTrainedModel):
         kept: dict[tuple[int, str], Stream] = {}
         outputs: dict[str, HeadOutput] = {}
         reading = {state for task in wanted for state in self.sharing.reads(task)}
+        for depth in range(1, top + 1):
+            reading.update(self.sharing.sees(depth))
         below: Mapping[str, Stream] = {}
         for depth in range(top + 1):
             streams: dict[str, Stream] = {}
@@ -198,7 +204,11 @@ class HierarchicalModel(PreTrainedModel):
                         task: self._feed(outputs[task], task, stream=stream)
                         for task in self.sharing.feeds(depth)
                     }
-                    extra = self.sharing.extra(depth, stream, fed=fed)
+                    seen = [
+                        kept[state].narrow(stream.sentences).values
+                        for state in self.sharing.sees(depth)
+                    ]
+                    extra = self.sharing.extra(depth, stream, fed=fed, seen=seen)
                     block = self.stack.block(depth, branch)
                     given = (stream.values, stream.layout, extra)
                     if self.recompute_blocks and self.training and torch.is_grad_enabled():

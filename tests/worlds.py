@@ -297,13 +297,23 @@ def depths_for(sharing: str) -> dict[str, int]:
 
 
 def theta(model: HierarchicalModel, task: str) -> set[str]:
-    """The names of the parameters that a task depends on by the scheme's structure."""
+    """The names of the parameters that a task depends on by the scheme's structure.
+
+    Of a lower task's chain nothing is read: what is fed upwards are the label probabilities of each
+    word.
+    """
     route = model.routes[task]
     prefixes = [f"{part}.{name}." for name in route.tasks for part in ("heads", "taps")]
     for depth, branch in route.raw:
         where = f"blocks.{depth}.{branch}" if depth else f"embeddings.{branch}"
         prefixes.append(f"stack.{where}.")
-    return {name for name, _ in model.named_parameters() if name.startswith(tuple(prefixes))}
+    chains = tuple(
+        f"heads.{lower}.{part}"
+        for lower in route.tasks - {task}
+        for part in ("transitions", "start", "end")
+    )
+    names = (name for name, _ in model.named_parameters() if name not in chains)
+    return {name for name in names if name.startswith(tuple(prefixes))}
 
 
 def per_sentence(batch: Batch, output: HeadOutput) -> dict[int, dict[str, Tensor]]:

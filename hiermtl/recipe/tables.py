@@ -45,6 +45,26 @@ class LowSupervisionSharing(SharingOptions):
     """Low tasks supervise low layers."""
 
 
+class JointManySharing(SharingOptions):
+    """Levels that also read words and lower levels' labels (Hashimoto et al., 2017)."""
+
+    name: str = row("joint_many")
+    """The joint many-task model."""
+
+    shortcuts: bool = True
+    """Whether the first block above each level reads the embeddings again. Default: the paper."""
+
+    label_embeddings: bool = True
+    """Whether it reads the labels that lower tagging tasks predict. Default: the paper."""
+
+    label_width: int = Field(default=100, ge=1)
+    """Numbers per label. Default: the paper."""
+
+    detach_labels: bool = False
+    """Whether the losses of upper tasks leave the heads of lower ones alone. Default: the
+    paper."""
+
+
 class HeadOptions(Options):
     """What turns states into labels; `weighs_classes`: whether a task may give `class_weights`."""
 
@@ -156,7 +176,12 @@ class ProportionalSampling(Options):
 
 
 SHARING: Table = MappingProxyType(
-    {"single": SingleSharing, "hard": HardSharing, "low_supervision": LowSupervisionSharing}
+    {
+        "single": SingleSharing,
+        "hard": HardSharing,
+        "low_supervision": LowSupervisionSharing,
+        "joint_many": JointManySharing,
+    }
 )
 HEADS: Table = MappingProxyType(
     {

@@ -5,9 +5,9 @@ branch at depth k reads one branch at depth k - 1, its parent, so that the branc
 rooted in the embeddings; mixing between branches of one depth happens after their blocks. As it
 stands the class is one stream of states: one branch at each depth, read by every task.
 
-Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`), from which `Routes`
-knows, before any computation, which blocks a task depends on. Computation is `extra`, `mix` and
-`read`. Training is `penalties`, `after_step`, `propose` and `rates`.
+Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`, `sees`), from which
+`Routes` knows, before any computation, which blocks a task depends on. Computation is `extra`,
+`mix` and `read`. Training is `penalties`, `after_step`, `propose` and `rates`.
 
 Source: the interface of sharing schemes worked out for this project; each scheme's file names its
 paper.
@@ -90,15 +90,27 @@ class Sharing(nn.Module):
         """The tasks whose predictions enter the blocks of `depth`; each must be read below it."""
         return ()
 
+    def sees(self, depth: int) -> Sequence[tuple[int, str]]:
+        """Every (depth, branch) further down whose states the blocks of `depth` read too."""
+        return ()
+
     def extra_width(self, depth: int) -> int:
         """How many further values per unit the blocks of `depth` read."""
         return 0
 
-    def extra(self, depth: int, stream: Stream, *, fed: Mapping[str, Tensor]) -> Tensor | None:
+    def extra(
+        self,
+        depth: int,
+        stream: Stream,
+        *,
+        fed: Mapping[str, Tensor],
+        seen: Sequence[Tensor],
+    ) -> Tensor | None:
         """(units, extra width) for a block of `depth` that is about to read `stream`.
 
         `fed` holds for each task of `feeds(depth)` how probable its labels are, (words, labels),
-        for the words of `stream` and in their order.
+        for the words of `stream` and in their order; `seen` the states of `sees(depth)`, (units,
+        width) each.
         """
         return None
 

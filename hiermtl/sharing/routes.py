@@ -76,6 +76,7 @@ def _follow(
             parent = sharing.branches(depth)[sender]
             assert parent is not None, f"branch {sender!r} at depth {depth} has no parent"
             wanted.append((depth - 1, parent))
+            wanted.extend(sharing.sees(depth))
             for fed in sharing.feeds(depth):
                 tasks.add(fed)
                 wanted.extend(sharing.reads(fed))

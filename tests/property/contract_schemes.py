@@ -127,7 +127,9 @@ class LabelEmbeddings(Sharing):
     def extra_width(self, depth: int) -> int:
         return self.size if self.feeds(depth) else 0
 
-    def extra(self, depth: int, stream: Stream, *, fed: Mapping[str, Tensor]) -> Tensor | None:
+    def extra(
+        self, depth: int, stream: Stream, *, fed: Mapping[str, Tensor], seen: Sequence[Tensor]
+    ) -> Tensor | None:
         if not fed:
             return None
         words = [(p.detach() if self.detach else p) @ self.tables[task] for task, p in fed.items()]

@@ -44,6 +44,7 @@ def test_the_schema_is_plain_json_and_knows_the_tables() -> None:
         "single",
         "hard",
         "low_supervision",
+        "joint_many",
     ]
     assert found["additionalProperties"] is False
     assert "required" not in found["$defs"]["TaskOptions"]

@@ -1,0 +1,149 @@
+"""The joint many-task model: what enters each level, and what it leaves alone."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from hiermtl.sharing import SHARED
+from hiermtl.sharing.joint_many import JointMany
+from tests.worlds import FAMILIES, World, assert_same, make_world, same
+
+everywhere = pytest.mark.parametrize("family", FAMILIES)
+DEPTHS = {"upos": 1, "ner": 2, "dep": 3}
+OFF = {"shortcuts": False, "label_embeddings": False}
+
+
+def joint(family: str, *, depths: dict[str, int] = DEPTHS, **options: object) -> World:
+    spread = options.pop("spread", 0.2)
+    assert isinstance(spread, float)
+    return make_world(
+        family, {"name": "joint_many", "label_width": 7, **options}, depths=depths, spread=spread
+    )
+
+
+def scores_of(world: World) -> dict[str, Tensor]:
+    with torch.no_grad():
+        outputs = world.model(world.batch(world.examples(), tuple(DEPTHS)), tuple(DEPTHS))
+    return {f"{t} {n}": s for t in DEPTHS for n, s in outputs[t].scores.items()}
+
+
+def entering(world: World, depth: int, *, flat: bool = True) -> tuple[Tensor, Tensor, World]:
+    """What enters the block of a depth beside the states below, and the embeddings."""
+    seen: dict[str, Tensor] = {}
+    batch = world.batch(world.examples(), tuple(DEPTHS), flat=flat)
+    handles = [
+        world.model.stack.block(depth, SHARED).register_forward_pre_hook(
+            lambda _, inputs: seen.update(extra=inputs[2])
+        ),
+        world.model.stack.embedding(SHARED).register_forward_hook(
+            lambda _, __, output: seen.update(embeddings=output)
+        ),
+    ]
+    with torch.no_grad():
+        outputs = world.model(batch, tuple(DEPTHS))
+    for handle in handles:
+        handle.remove()
+    tables = world.parameters()
+    labels = [
+        batch.layout.scatter(
+            world.model.head(task).probabilities(outputs[task]) @ tables[f"sharing.tables.{task}"]
+        )
+        for task in ("upos", "ner")
+        if DEPTHS[task] < depth and f"sharing.tables.{task}" in tables
+    ]
+    total = torch.stack(labels).sum(0) if labels else torch.zeros(batch.layout.units, 0)
+    return seen["extra"], torch.cat([seen["embeddings"], total.detach()], dim=-1), world
+
+
+@everywhere
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("depth", [2, 3])
+def test_a_level_reads_the_embeddings_and_the_sum_of_lower_label_vectors(
+    family: str, flat: bool, depth: int
+) -> None:
+    found, expected, _ = entering(joint(family), depth, flat=flat)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@everywhere
+def test_each_switch_takes_its_part_away(family: str) -> None:
+    width = make_world(family).model.sharing.widths[0]
+    for options, parts in (
+        ({}, width + 7),
+        ({"shortcuts": False}, 7),
+        ({"label_embeddings": False}, width),
+        (OFF, 0),
+    ):
+        sharing = joint(family, **options).model.sharing
+        assert [sharing.extra_width(depth) for depth in (1, 2, 3)] == [0, parts, parts]
+
+
+@everywhere
+def test_both_off_is_low_supervision_bit_for_bit(family: str) -> None:
+    plain = make_world(family, depths=DEPTHS)
+    off = joint(family, **OFF)
+    assert off.parameters().keys() == plain.parameters().keys()
+    assert_same(scores_of(off), scores_of(plain))
+    assert not same(scores_of(joint(family)), scores_of(plain), atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_a_pretrained_encoder_starts_as_it_is_bit_for_bit(family: str) -> None:
+    plain = make_world(family, depths=DEPTHS, spread=0.0)
+    assert_same(scores_of(joint(family, spread=0.0)), scores_of(plain))
+
+
+def test_only_the_first_block_above_a_level_reads_more() -> None:
+    depths = {"upos": 1, "ner": 1, "dep": 3}
+    sharing = joint("bilstm", depths=depths).model.sharing
+    assert isinstance(sharing, JointMany)
+    assert [list(sharing.feeds(depth)) for depth in (1, 2, 3)] == [[], ["ner", "upos"], []]
+    assert [bool(sharing.sees(depth)) for depth in (1, 2, 3)] == [False, True, False]
+
+
+def test_trees_and_scripts_have_no_label_vectors() -> None:
+    depths = {"upos": 1, "dep": 1, "edits": 1, "ner": 3}
+    assert set(joint("bilstm", depths=depths).model.sharing.tables) == {"upos"}
+
+
+@everywhere
+@pytest.mark.parametrize("detach", [False, True])
+def test_an_upper_loss_trains_the_lower_heads_unless_labels_are_detached(
+    family: str, detach: bool
+) -> None:
+    world = joint(family, detach_labels=detach)
+    batch = world.batch(world.examples(annotated=[("dep",)]))
+    gradients = world.gradients(world.losses(batch)["dep"])
+    for task in ("upos", "ner"):
+        assert gradients[f"sharing.tables.{task}"].any()
+        head = gradients[f"heads.{task}.output.weight"]
+        assert (head is None) if detach else bool(head.any())
+    embedding = [g for n, g in gradients.items() if n.startswith("stack.embeddings")]
+    assert any(gradient is not None and gradient.any() for gradient in embedding)
+
+
+@everywhere
+def test_gold_of_lower_tasks_never_reaches_upper_scores(family: str) -> None:
+    world = joint(family)
+    examples = world.examples(annotated=[tuple(DEPTHS)])
+    before = world.model(world.batch(examples))["dep"].scores
+    for example in examples:
+        for task in ("upos", "ner"):
+            labels = example.gold[task]["labels"]
+            labels[:] = (labels + 1) % 5
+    assert_same(world.model(world.batch(examples))["dep"].scores, before)
+
+
+def test_probabilities_of_one_give_a_row_and_equal_ones_the_mean_row() -> None:
+    world = joint("bilstm", shortcuts=False)
+    sharing = world.model.sharing
+    assert isinstance(sharing, JointMany)
+    batch = world.batch(world.examples(), tuple(DEPTHS))
+    stream = type("S", (), {"layout": batch.layout})()
+    table, words = sharing.tables["upos"], batch.layout.words
+    one = torch.zeros(words, len(table), dtype=torch.float64)
+    one[:, 3] = 1
+    for probable, row in ((one, table[3]), (torch.full_like(one, 1 / len(table)), table.mean(0))):
+        found = sharing.extra(2, stream, fed={"upos": probable}, seen=())
+        assert found is not None
+        torch.testing.assert_close(found, batch.layout.scatter(row.expand(words, -1)))
