@@ -11,7 +11,7 @@ may be padded to one length or lie end to end without padding ("flat"). Heads se
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -41,6 +41,10 @@ class Example:
     gold: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     index: int = 0
 
+    def only(self, task: str) -> "Example":
+        """The same sentence with the gold of one task."""
+        return replace(self, gold=_of(self.gold, task))
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -52,6 +56,11 @@ class Group:
     examples: tuple[Example, ...]
     gold: Mapping[str, int | float] = field(default_factory=dict)
     index: int = 0
+
+    def only(self, task: str) -> "Group":
+        """The same sentences with the gold of one task, of the group and of its members."""
+        members = tuple(example.only(task) for example in self.examples)
+        return replace(self, examples=members, gold=_of(self.gold, task))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -235,6 +244,10 @@ class Selection:
     def take_words(self, values: Tensor) -> Tensor:
         """(words of the wider layout, ...) to (words of this one, ...)."""
         return take(values, self.words)
+
+
+def _of(gold: Mapping[str, Made], task: str) -> dict[str, Made]:
+    return {task: gold[task]} if task in gold else {}
 
 
 def recurring(count: int, steps: int = 16, grain: int = 8) -> int:

@@ -19,12 +19,20 @@ from hiermtl.heads import HEADS
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.pretrained import encoder_source
 from hiermtl.recipe import Recipe, resolve_depths
+from hiermtl.recipe.base import Options
 from hiermtl.recipe.encoder import BilstmEncoder, PretrainedEncoder
-from hiermtl.recipe.tables import EditsHead
+from hiermtl.recipe.tables import (
+    AnnealedSampling,
+    BottomUpSampling,
+    CooldownSampling,
+    EditsHead,
+    RoundRobinSampling,
+    TemperatureSampling,
+)
 from hiermtl.recipe.tasks import TaskOptions
 from hiermtl.text.edits import inserted
 from hiermtl.tokens import Tokenizer, WordTokenizer
-from hiermtl.training import Settings
+from hiermtl.training import MIXED, Sampling, Settings
 from hiermtl.training.examples import ChainedExamples
 
 MOST_STEPS = 100
@@ -211,8 +219,24 @@ def make_settings(recipe: Recipe, precision: str) -> Settings:
         precision=precision,
         freeze_from=frozen.freeze_from,
         freeze_below=frozen.freeze_below,
+        sampling=_sampling(recipe.sampling),
         **values,
     )
+
+
+def _sampling(options: Options) -> Sampling:
+    match options:
+        case TemperatureSampling(exponent=exponent):
+            return Sampling("drawn", exponent, exponent)
+        case AnnealedSampling(last=last):
+            return Sampling("drawn", 1.0, last)
+        case CooldownSampling(first=first):
+            return Sampling("drawn", first, 1.0)
+        case RoundRobinSampling():
+            return Sampling("turns")
+        case BottomUpSampling():
+            return Sampling("phases")
+    return MIXED
 
 
 def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[str, ...]:

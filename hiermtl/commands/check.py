@@ -7,7 +7,7 @@ from typing import Any
 from hiermtl.commands.build import build, make_settings
 from hiermtl.commands.corpora import open_corpora
 from hiermtl.recipe import Recipe, load_recipe
-from hiermtl.training import BatchPlan
+from hiermtl.training import make_plan
 
 
 def check(
@@ -25,9 +25,7 @@ def check(
     corpora = open_corpora(loaded, data_dir=data_dir)
     built = build(loaded, corpora)
     settings = make_settings(loaded, "fp32")
-    special = len(built.tokenizer.prefix) + len(built.tokenizer.suffix)
-    lengths = built.examples.lengths + special
-    plan = BatchPlan(lengths, settings.tokens_per_batch, seed=settings.seed)
+    plan = make_plan(built.model, built.tokenizer, built.examples, settings)
     lines = list(built.lines)
     for task in built.model.hierarchy:
         head = built.model.head(task.name)

@@ -175,6 +175,51 @@ class ProportionalSampling(Options):
     """Every sentence once per epoch."""
 
 
+class TemperatureSampling(Options):
+    """Steps of one task each, drawn by size to the power of an exponent."""
+
+    name: str = row("temperature")
+    """The same chances in all epochs."""
+
+    exponent: float = Field(default=0.5, ge=0, le=1)
+    """1: in proportion to size; 0: all tasks alike. One over the temperature. Default: the square
+    root, as in Stickland and Murray (2019)."""
+
+
+class AnnealedSampling(Options):
+    """Steps of one task each, first by size, then flatter (Stickland and Murray, 2019)."""
+
+    name: str = row("annealed")
+    """From the chances of size to flatter ones."""
+
+    last: float = Field(default=0.2, ge=0, le=1)
+    """The exponent of the last epoch; that of the first is 1. Default: the paper."""
+
+
+class CooldownSampling(Options):
+    """Steps of one task each, first alike, in the end by size (Li et al., 2025)."""
+
+    name: str = row("cooldown")
+    """From flat chances to those of size."""
+
+    first: float = Field(default=0.2, ge=0, le=1)
+    """The exponent of the first epoch; that of the last is 1. Default: `annealed` reversed."""
+
+
+class RoundRobinSampling(Options):
+    """Steps of one task each, the tasks in turn."""
+
+    name: str = row("round_robin")
+    """One step each, over and over."""
+
+
+class BottomUpSampling(Options):
+    """In each epoch all batches of the lowest task, then of the next (Hashimoto et al., 2017)."""
+
+    name: str = row("bottom_up")
+    """Phases from low to high."""
+
+
 SHARING: Table = MappingProxyType(
     {
         "single": SingleSharing,
@@ -195,7 +240,16 @@ HEADS: Table = MappingProxyType(
     }
 )
 BALANCING: Table = MappingProxyType({"static": StaticBalancing})
-SAMPLING: Table = MappingProxyType({"proportional": ProportionalSampling})
+SAMPLING: Table = MappingProxyType(
+    {
+        "proportional": ProportionalSampling,
+        "temperature": TemperatureSampling,
+        "annealed": AnnealedSampling,
+        "cooldown": CooldownSampling,
+        "round_robin": RoundRobinSampling,
+        "bottom_up": BottomUpSampling,
+    }
+)
 
 DEFAULT_HEADS = MappingProxyType(
     {

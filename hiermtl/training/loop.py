@@ -42,6 +42,7 @@ from hiermtl.training.examples import Examples
 from hiermtl.training.optimizer import carry, freeze, make_optimizer, set_rates
 from hiermtl.training.plan import BatchPlan, shares
 from hiermtl.training.progress import Progress
+from hiermtl.training.sampling import TaskPlan
 from hiermtl.training.settings import Settings
 
 
@@ -142,11 +143,7 @@ def train_model(
         restore_optimizer(model, optimizer, found.optimizer)
         history = History(**found.state)
     wrapped = accelerator.prepare(TrainingStep(model))
-    plan = BatchPlan(
-        examples.lengths + len(tokenizer.prefix) + len(tokenizer.suffix),
-        settings.tokens_per_batch,
-        seed=settings.seed,
-    )
+    plan = make_plan(model, tokenizer, examples, settings)
     collate = Collator(
         tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device
     )
@@ -171,6 +168,7 @@ def train_model(
                 chosen,
                 step=step,
                 settings=settings,
+                task=plan.task(step),
             )
             model.sharing.after_step(model.stack, step)
             edit = model.sharing.propose(model.stack, step)
@@ -233,6 +231,27 @@ def train_model(
     return history
 
 
+def make_plan(
+    model: HierarchicalModel, tokenizer: Tokenizer, examples: Examples, settings: Settings
+) -> BatchPlan | TaskPlan:
+    """Which examples make which step, and whom each step serves."""
+    lengths = examples.lengths + len(tokenizer.prefix) + len(tokenizer.suffix)
+    if settings.sampling.rule == "mixed":
+        return BatchPlan(lengths, settings.tokens_per_batch, seed=settings.seed)
+    # A task comes behind those whose predictions it reads.
+    order = sorted(model.hierarchy.names, key=lambda name: len(model.routes[name].tasks))
+    order.sort(key=lambda name: model.hierarchy[name].depth)
+    return TaskPlan(
+        lengths,
+        examples.items,
+        settings.tokens_per_batch,
+        order=order,
+        sampling=settings.sampling,
+        epochs=settings.epochs,
+        seed=settings.seed,
+    )
+
+
 def make_accelerator(**options: Any) -> Accelerator:
     """`accelerate.Accelerator` with these options, for models of which a step uses parts.
 
@@ -259,14 +278,18 @@ def _step(
     *,
     step: int,
     settings: Settings,
+    task: str | None = None,
 ) -> dict[str, Tensor]:
     """One optimizer step; returns each task's loss per labelled item, over all processes.
+
+    With `task` the step serves that task alone, whatever else its examples are annotated with.
 
     All processes make equally many passes, since data-parallel wrappers wait for each other in
     each: one without a piece of its own reads an example and counts it not at all.
     """
-    items = {task: int(counts[chosen].sum()) for task, counts in examples.items.items()}
-    items = {task: count for task, count in items.items() if count}
+    served = examples.items if task is None else {task: examples.items[task]}
+    items = {name: int(counts[chosen].sum()) for name, counts in served.items()}
+    items = {name: count for name, count in items.items() if count}
     world, rank = accelerator.num_processes, accelerator.process_index
     parts = shares(chosen, examples.lengths, parts=world * settings.accumulation)
     own, *others = (
@@ -280,22 +303,23 @@ def _step(
     for place in range(passes):
         mine = place < len(own)
         torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
-        batch = collate(examples.fetch((own[place] if mine else chosen[:1]).tolist()))
+        fetched = examples.fetch((own[place] if mine else chosen[:1]).tolist())
+        batch = collate(fetched if task is None else [example.only(task) for example in fetched])
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
             total, each = wrapped(batch, items, penalties=place == 0 and rank == 0)
         # Data-parallel wrappers average gradients over processes; the loss is already over all of
         # them.
         if total.requires_grad:
             accelerator.backward(total * (world if mine else 0))
-        for task, loss in each.items() if mine else ():
-            losses[task] = losses[task] + loss if task in losses else loss
+        for name, loss in each.items() if mine else ():
+            losses[name] = losses[name] + loss if name in losses else loss
     if settings.clip:
         accelerator.clip_grad_norm_(wrapped.parameters(), settings.clip)
     optimizer.step()
     if world > 1 and items:
         none = torch.zeros((), device=accelerator.device)
         summed: Any = accelerator.reduce(
-            torch.stack([losses.get(task, none).float() for task in sorted(items)]), "sum"
+            torch.stack([losses.get(name, none).float() for name in sorted(items)]), "sum"
         )
         losses = dict(zip(sorted(items), summed.unbind(), strict=True))
     return losses

@@ -37,6 +37,13 @@ class BatchPlan:
             self._batches, self._epoch = self._cut(epoch), epoch
         return self._batches[place]
 
+    def task(self, step: int) -> None:
+        """None: every step serves all tasks."""
+
+    def opens_phase(self, step: int) -> bool:
+        """False: there are no phases."""
+        return False
+
     def _cut(self, epoch: int) -> list[np.ndarray]:
         random = np.random.Generator(np.random.PCG64(derived_seed(self.seed, "plan", epoch)))
         stray = random.uniform(-JITTER, JITTER, len(self.lengths))

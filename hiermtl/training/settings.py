@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from hiermtl.training.sampling import MIXED, Sampling
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -14,7 +16,7 @@ class Settings:
     score before stopping. evaluate_every: epochs. checkpoint_every: steps, beside the one at each
     evaluation. freeze_from, freeze_below: the depths from one to below the
     other are not trained. recompute_blocks: activations inside blocks are made again
-    backwards instead of kept. flat: rows without padding.
+    backwards instead of kept. flat: rows without padding. sampling: whose examples a step takes.
     """
 
     epochs: int = 6
@@ -37,3 +39,4 @@ class Settings:
     freeze_below: int = 0
     recompute_blocks: bool = False
     flat: bool = True
+    sampling: Sampling = MIXED

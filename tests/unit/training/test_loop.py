@@ -20,6 +20,7 @@ from hiermtl.training import (
     BatchPlan,
     Evaluation,
     MemoryExamples,
+    Sampling,
     TrainingStep,
     make_accelerator,
     train_model,
@@ -115,6 +116,46 @@ def test_a_step_reports_losses_per_labelled_item() -> None:
     assert found.keys() == sums.keys() == items.keys()
     for task, loss in found.items():
         assert float(loss) == pytest.approx(float(sums[task].detach()) / items[task], abs=1e-12)
+
+
+def test_a_step_of_one_task_has_the_gradient_of_its_loss_alone(tmp_path: Path) -> None:
+    """Whatever else the sentences are annotated with."""
+    world, other = make_world("bilstm"), make_world("bilstm")
+    examples = examples_of(world, annotated=[ALL], count=20)
+    collate = Collator(world.tokenizer, world.model.routes.depths())
+    items = int(examples.items["ner"].sum())
+    expected = other.gradients(other.losses(collate(examples.fetch(range(20))))["ner"] / items)
+    found = _step(
+        TrainingStep(world.model),
+        torch.optim.SGD(world.model.parameters(), lr=0.0),
+        make_accelerator(),
+        collate,
+        examples,
+        np.arange(20),
+        step=0,
+        settings=settings(clip=0.0),
+        task="ner",
+    )
+    assert set(found) == {"ner"}
+    for name, parameter in world.parameters().items():
+        assert (parameter.grad is None) == (expected[name] is None), name
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, expected[name], rtol=0, atol=1e-12)
+
+
+def test_phases_train_the_tasks_from_low_to_high(tmp_path: Path) -> None:
+    world = fresh()
+    train(
+        tmp_path,
+        world=world,
+        annotated=[ALL],
+        sampling=Sampling("phases"),
+        epochs=1,
+        progress=EveryStep,
+    )
+    found = [next(iter(of)) for _, of in losses(tmp_path) if len(of) == 1]
+    assert len(found) == len(losses(tmp_path))
+    assert list(dict.fromkeys(found)) == list(world.model.hierarchy.names)
 
 
 def test_heads_without_gold_keep_none_and_do_not_move(tmp_path: Path) -> None:
