@@ -154,6 +154,17 @@ class HierarchicalModel(PreTrainedModel):
         assert isinstance(found, Head)
         return found
 
+    def depends_on(self, task: str) -> frozenset[str]:
+        """The names of the parameters that a task's scores depend on, by structure."""
+        route = self.routes[task]
+        prefixes = [f"{part}.{name}." for name in route.tasks for part in ("heads", "taps")]
+        for depth, branch in route.raw:
+            place = f"blocks.{depth}.{branch}" if depth else f"embeddings.{branch}"
+            prefixes.append(f"stack.{place}.")
+        found = {n for n, _ in self.named_parameters() if n.startswith(tuple(prefixes))}
+        own = {f"sharing.{name}" for lower in route.tasks for name in self.sharing.owned(lower)}
+        return frozenset(found | own)
+
     def restructured(self) -> None:
         """Follows a change of the scheme's structure; to be called after each `Edit`."""
         self.routes = Routes(self.sharing, self.lower)

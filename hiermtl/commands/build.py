@@ -235,7 +235,14 @@ def _sampling(options: Options) -> Sampling:
         case RoundRobinSampling():
             return Sampling("turns")
         case BottomUpSampling():
-            return Sampling("phases")
+            return Sampling(
+                "phases",
+                successive=options.successive,
+                successive_heads=options.successive_heads,
+                decoupled=options.decoupled,
+                rate_decay=options.rate_decay,
+                clip_by_level=options.clip_by_level,
+            )
     return MIXED
 
 

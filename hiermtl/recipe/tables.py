@@ -219,6 +219,26 @@ class BottomUpSampling(Options):
     name: str = row("bottom_up")
     """Phases from low to high."""
 
+    successive: float = Field(default=0.0, ge=0)
+    """How strongly the weights that lower tasks depend on are held to where a phase found them,
+    beside losses per labelled item. Default: not at all; the paper has 0.001 beside summed
+    losses."""
+
+    successive_heads: float = Field(default=0.0, ge=0)
+    """The same for heads. Default: not at all; the paper has 0.01."""
+
+    decoupled: bool = True
+    """Whether this moves the weights after each step, apart from the gradient. Default: ours;
+    the paper has it in the loss."""
+
+    rate_decay: float | None = Field(default=None, ge=0)
+    """d: the rate of epoch e is 1 / (1 + d e) of the peak, without warm-up. Default: as
+    `training` says; the paper has 0.3."""
+
+    clip_by_level: bool = False
+    """Whether the largest norm of a gradient is the task's level, at most 3. Default:
+    `training.clip`; the paper has it so."""
+
 
 SHARING: Table = MappingProxyType(
     {

@@ -114,6 +114,10 @@ class Sharing(nn.Module):
         """
         return None
 
+    def owned(self, task: str) -> Sequence[str]:
+        """Names of the scheme's own parameters that a task depends on."""
+        return ()
+
     def mix(
         self, depth: int, streams: Mapping[str, Stream], *, receivers: Mapping[str, np.ndarray]
     ) -> Mapping[str, Stream]:

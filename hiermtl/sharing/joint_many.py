@@ -71,6 +71,12 @@ class JointMany(Sharing):
         """The embeddings, at the first block above a level."""
         return ((0, SHARED),) if self.shortcuts and depth in self._first else ()
 
+    def owned(self, task: str) -> Sequence[str]:
+        """The label vectors that enter blocks up to the task's depth."""
+        depths = range(1, self.hierarchy[task].depth + 1)
+        fed = {lower for depth in depths for lower in self.feeds(depth)}
+        return [f"tables.{lower}" for lower in self.tables if lower in fed]
+
     def extra_width(self, depth: int) -> int:
         """Numbers of the embeddings and of a label."""
         return sum(self.widths[at] for at, _ in self.sees(depth)) + (

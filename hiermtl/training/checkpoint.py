@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,9 +26,10 @@ from hiermtl.errors import ModelError, RunError
 from hiermtl.model import HierarchicalModel
 from hiermtl.training.optimizer import named_state
 
-MODEL, OPTIMIZER, STATE, CONFIG, SUMS = (
+MODEL, OPTIMIZER, ANCHORS, STATE, CONFIG, SUMS = (
     "model.safetensors",
     "optimizer.safetensors",
+    "anchors.safetensors",
     "state.json",
     "config.json",
     "checksums.json",
@@ -38,7 +40,8 @@ MODEL, OPTIMIZER, STATE, CONFIG, SUMS = (
 class Checkpoint:
     """What was read back. `state` is the loop's own plain data.
 
-    `optimizer` maps `name::quantity` to tensors.
+    `optimizer` maps `name::quantity` to tensors; `anchors` are weights by name at the start of the
+    phase the run was in.
     """
 
     folder: Path
@@ -46,6 +49,7 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     config: Mapping[str, Any]
+    anchors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -54,6 +58,7 @@ def save_checkpoint(
     *,
     optimizer: torch.optim.Optimizer | None,
     state: Mapping[str, Any],
+    anchors: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Path:
     """Writes `folder` whole or not at all.
 
@@ -72,6 +77,8 @@ def save_checkpoint(
                 {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
                 partial / OPTIMIZER,
             )
+        if anchors:
+            save_file({name: value.cpu() for name, value in anchors.items()}, partial / ANCHORS)
         (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
         (partial / CONFIG).write_text(json.dumps(_made_of(model)), encoding="utf-8")
         sums = {path.name: _digest(path) for path in sorted(partial.iterdir())}
@@ -159,6 +166,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         weights=load_file(folder / MODEL),
         optimizer=load_file(folder / OPTIMIZER) if (folder / OPTIMIZER).exists() else {},
         config=json.loads((folder / CONFIG).read_text(encoding="utf-8")),
+        anchors=load_file(folder / ANCHORS) if (folder / ANCHORS).exists() else {},
     )
 
 

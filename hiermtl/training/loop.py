@@ -39,11 +39,15 @@ from hiermtl.training.checkpoint import (
     save_checkpoint,
 )
 from hiermtl.training.examples import Examples
+from hiermtl.training.leash import Leash
 from hiermtl.training.optimizer import carry, freeze, make_optimizer, set_rates
 from hiermtl.training.plan import BatchPlan, shares
 from hiermtl.training.progress import Progress
 from hiermtl.training.sampling import TaskPlan
 from hiermtl.training.settings import Settings
+
+MOST_CLIP = 3
+"""The largest norm of a gradient where it is clipped by level (Hashimoto et al. 2017)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,9 @@ def train_model(
         history = History(**found.state)
     wrapped = accelerator.prepare(TrainingStep(model))
     plan = make_plan(model, tokenizer, examples, settings)
+    leash = make_leash(model, plan)
+    if leash is not None and found is not None:
+        leash.restore(found.anchors)
     collate = Collator(
         tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device
     )
@@ -157,8 +164,17 @@ def train_model(
     try:
         while history.step < total and not history.finished:
             step = history.step
-            rate = set_rates(optimizer, step, total=total, warmup=settings.warmup)
-            chosen = plan.step(step)
+            rate = set_rates(
+                optimizer,
+                step,
+                total=total,
+                warmup=settings.warmup,
+                decay=settings.sampling.rate_decay,
+                epoch=step // plan.steps_per_epoch,
+            )
+            chosen, task = plan.step(step), plan.task(step)
+            if leash is not None and task is not None and plan.opens_phase(step):
+                leash.opens(task)
             losses = _step(
                 wrapped,
                 optimizer,
@@ -168,7 +184,8 @@ def train_model(
                 chosen,
                 step=step,
                 settings=settings,
-                task=plan.task(step),
+                task=task,
+                leash=leash,
             )
             model.sharing.after_step(model.stack, step)
             edit = model.sharing.propose(model.stack, step)
@@ -218,7 +235,8 @@ def train_model(
             if (ends_epoch or due) and not last and accelerator.is_main_process:
                 place = checkpoints / f"step-{history.step}"
                 state = {**_plain(history), "seconds": history.seconds + time.monotonic() - began}
-                save_checkpoint(place, model, optimizer=optimizer, state=state)
+                anchors = {} if leash is None else leash.anchors
+                save_checkpoint(place, model, optimizer=optimizer, state=state, anchors=anchors)
                 prune_checkpoints(checkpoints, settings.keep_checkpoints)
     finally:
         bar.close()
@@ -252,6 +270,16 @@ def make_plan(
     )
 
 
+def make_leash(model: HierarchicalModel, plan: BatchPlan | TaskPlan) -> Leash | None:
+    """What holds lower weights in a phase, where the plan has phases and the sampling asks."""
+    if not isinstance(plan, TaskPlan):
+        return None
+    sampling = plan.sampling
+    if not (sampling.successive or sampling.successive_heads):
+        return None
+    return Leash(model, plan.tasks, strength=sampling.successive, heads=sampling.successive_heads)
+
+
 def make_accelerator(**options: Any) -> Accelerator:
     """`accelerate.Accelerator` with these options, for models of which a step uses parts.
 
@@ -279,6 +307,7 @@ def _step(
     step: int,
     settings: Settings,
     task: str | None = None,
+    leash: Leash | None = None,
 ) -> dict[str, Tensor]:
     """One optimizer step; returns each task's loss per labelled item, over all processes.
 
@@ -313,9 +342,18 @@ def _step(
             accelerator.backward(total * (world if mine else 0))
         for name, loss in each.items() if mine else ():
             losses[name] = losses[name] + loss if name in losses else loss
-    if settings.clip:
-        accelerator.clip_grad_norm_(wrapped.parameters(), settings.clip)
+    apart = settings.sampling.decoupled
+    if leash is not None and not apart:
+        leash.add_gradient()
+    clip: float = settings.clip
+    plain = accelerator.unwrap_model(wrapped)
+    if settings.sampling.clip_by_level and task is not None:
+        clip = min(MOST_CLIP, plain.model.hierarchy.level(task))
+    if clip:
+        accelerator.clip_grad_norm_(wrapped.parameters(), clip)
     optimizer.step()
+    if leash is not None and apart:
+        leash.pull(optimizer)
     if world > 1 and items:
         none = torch.zeros((), device=accelerator.device)
         summed: Any = accelerator.reduce(

@@ -60,13 +60,24 @@ def _rate(
     return settings.lr * settings.layer_decay ** (model.stack.depth - depth), decay
 
 
-def set_rates(optimizer: torch.optim.Optimizer, step: int, *, total: int, warmup: float) -> float:
+def set_rates(
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    *,
+    total: int,
+    warmup: float,
+    decay: float | None = None,
+    epoch: int = 0,
+) -> float:
     """Linear warm-up to the peak and decay to 0 at `total`; returns the share of the peak.
 
-    `step` counts from 0; `warmup` is in steps, or a share of `total` when below 1.
+    `step` counts from 0; `warmup` is in steps, or a share of `total` when below 1. With `decay` the
+    share is 1 / (1 + decay * epoch) instead.
     """
     warm = warmup if warmup >= 1 else warmup * total
     share = min((step + 1) / max(warm, 1), max(0.0, (total - step) / max(1.0, total - warm)), 1.0)
+    if decay is not None:
+        share = 1 / (1 + decay * epoch)
     for group in optimizer.param_groups:
         group["lr"] = group[PEAK] * share
     return share

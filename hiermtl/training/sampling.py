@@ -29,11 +29,22 @@ class Sampling:
     step, with a chance in proportion to its size to the power of an exponent, which goes from
     `first` to `last` over the epochs (1: by size, 0: all alike). `turns`: the tasks in turn.
     `phases`: in each epoch all of the lowest task, then all of the next.
+
+    Of phases alone: `successive` and `successive_heads` are the strengths that tie lower weights to
+    where a phase found them, 0 for none (see `hiermtl.training.leash`), `decoupled` whether apart
+    from the gradient; `rate_decay` d makes the rate of epoch e 1 / (1 + d e), counted from 0, in
+    place of warm-up and linear decay; `clip_by_level` limits a gradient's norm to the task's level,
+    at most 3, in place of `clip`.
     """
 
     rule: str = "mixed"
     first: float = 1.0
     last: float = 1.0
+    successive: float = 0.0
+    successive_heads: float = 0.0
+    decoupled: bool = True
+    rate_decay: float | None = None
+    clip_by_level: bool = False
 
 
 MIXED = Sampling()

@@ -28,6 +28,7 @@ SHIPPED = [
     "hard/ewt",
     "hard/ewt_bilstm",
     "hard/sample",
+    "joint_many/sample",
     "low_supervision/ewt",
     "low_supervision/ewt_bilstm",
     "low_supervision/sample",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from hiermtl.errors import RunError
@@ -156,6 +157,22 @@ def test_phases_train_the_tasks_from_low_to_high(tmp_path: Path) -> None:
     found = [next(iter(of)) for _, of in losses(tmp_path) if len(of) == 1]
     assert len(found) == len(losses(tmp_path))
     assert list(dict.fromkeys(found)) == list(world.model.hierarchy.names)
+
+
+def test_gradients_are_clipped_by_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+
+    def watched(self: Accelerator, parameters: Any, max_norm: float) -> None:
+        limits.append(max_norm)
+
+    monkeypatch.setattr(Accelerator, "clip_grad_norm_", watched)
+    world = make_world("bilstm", depths={"upos": 1, "ner": 2, "dep": 3}, dtype=torch.float32)
+    options: dict[str, Any] = {"annotated": [("upos", "ner", "dep")], "epochs": 1}
+    train(tmp_path / "a", world=world, sampling=Sampling("phases", clip_by_level=True), **options)
+    assert list(dict.fromkeys(limits)) == [1, 2, 3]
+    limits.clear()
+    train(tmp_path / "b", world=world, sampling=Sampling("phases"), **options)
+    assert set(limits) == {settings().clip}
 
 
 def test_heads_without_gold_keep_none_and_do_not_move(tmp_path: Path) -> None:
