@@ -89,6 +89,8 @@ def _one(pair: Pair, side: str, language: str) -> Sentence:
         raise DataError(f"the {side} text of a pair is empty; give it words, or leave the pair out")
     spaces = [space for sentence in found.sentences for space in sentence.space_after or ()]
     known = found.text is not None and len(spaces) == len(words)
+    if known and side == "first":
+        spaces[-1] = True  # the other text follows
     return Sentence(words, text=found.text, space_after=tuple(spaces) if known else None)
 
 

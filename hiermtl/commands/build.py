@@ -290,7 +290,7 @@ def _scale(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[st
     if not low < high <= low + MOST_STEPS:
         raise DataError(
             f"the numbers of {column!r} lie between {low} and {high}; tasks.{task} needs a scale "
-            f"that spans 1 to {MOST_STEPS}: bring them to one"
+            f"that spans 1 to {MOST_STEPS}: rescale them"
         )
     return tuple(str(number) for number in range(low, high + 1))
 

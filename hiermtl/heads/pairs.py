@@ -75,7 +75,7 @@ class PairHead(Head):
     def forward(self, tap: Tap) -> dict[str, Tensor]:
         """`labels`: (pairs, labels) unnormalised."""
         assert tap.groups is not None
-        first, second = vectors_of(tap.values, tap.layout, tap.groups)
+        first, second = vectors_of(tap.values, tap.layout, tap.groups, size=2)
         lower = [tap.lower[task].to(first.dtype) @ table for task, table in self.embeddings.items()]
         read = torch.cat([self.compared(first, second), first * second, *lower], dim=-1)
         return {"labels": self.output(self.dropout(self.maxout(read)))}

@@ -38,7 +38,7 @@ class TextHead(Head):
     def forward(self, tap: Tap) -> dict[str, Tensor]:
         """`labels`: (texts, labels) unnormalised."""
         assert tap.groups is not None
-        (vectors,) = vectors_of(tap.values, tap.layout, tap.groups)
+        (vectors,) = vectors_of(tap.values, tap.layout, tap.groups, size=1)
         return {"labels": self.output(self.dropout(vectors))}
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
@@ -62,14 +62,14 @@ class TextHead(Head):
         return self._options
 
 
-def vectors_of(values: Tensor, layout: Layout, groups: Groups) -> list[Tensor]:
-    """For each place in a group (groups of one size), (groups, width): its sentence's vector.
+def vectors_of(values: Tensor, layout: Layout, groups: Groups, *, size: int) -> list[Tensor]:
+    """For each place in groups of `size` sentences, (groups, width): its sentence's vector.
 
     That is the largest value over the sentence's words, number by number.
     """
     padded, _ = pad_words(values, layout, fill=float("-inf"))
     sentences = padded.amax(1)
-    places = groups.members.reshape(len(groups), -1)
+    places = groups.members.reshape(-1, size)
     return [
         sentences.index_select(0, torch.from_numpy(np.ascontiguousarray(column)).to(values.device))
         for column in places.T

@@ -4,12 +4,20 @@ from collections.abc import Iterator
 
 from hiermtl.errors import listing, nearest
 from hiermtl.recipe.base import shown
-from hiermtl.recipe.corpora import SPLITS, ConlluCorpus, layers
+from hiermtl.recipe.corpora import (
+    SPLITS,
+    ConlluCorpus,
+    PairsCorpus,
+    SampleCorpus,
+    SickCorpus,
+    TableCorpus,
+    layers,
+)
 from hiermtl.recipe.depths import depth_problems
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.messages import Problem
 from hiermtl.recipe.models import Recipe
-from hiermtl.recipe.tables import HEADS, PairHead
+from hiermtl.recipe.tables import HEADS, PairHead, TextClassificationHead
 
 
 def cross_checks(recipe: Recipe) -> list[Problem]:
@@ -20,6 +28,7 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
         *depth_problems(recipe, blocks),
         *_class_weights(recipe),
         *_heads_that_read(recipe),
+        *_heads_of_passages(recipe),
         *_corpora_of_tasks(recipe),
         *_joined_splits(recipe),
         *_main_tasks(recipe),
@@ -71,10 +80,34 @@ def _heads_that_read(recipe: Recipe) -> Iterator[Problem]:
                     f"is {name!r}; allowed are the other tasks of pairs, which are "
                     f"{listing(others)}{nearest(name, others)}",
                 )
+            elif lower.count(name) > 1:
+                yield Problem(path, f"names {name!r} more than once; take all but one out")
+                break
             elif task in reads[name]:
                 yield Problem(
                     path, f"is {name!r}, which reads {task!r} itself; take one of the two out"
                 )
+
+
+def _heads_of_passages(recipe: Recipe) -> Iterator[Problem]:
+    """Heads of pairs need corpora of pairs, heads of texts corpora of texts."""
+    formats = {
+        PairHead: ("pairs", PairsCorpus | SickCorpus | SampleCorpus, ("pairs", "sick", "sample")),
+        TextClassificationHead: ("texts", TableCorpus, ("table",)),
+    }
+    for task, options in recipe.tasks.items():
+        for kind, (judged, fitting, names) in formats.items():
+            if not isinstance(options.head, kind):
+                continue
+            for name in corpora_of(recipe, task):
+                corpus = recipe.corpora.get(name)
+                if corpus is not None and not isinstance(corpus, fitting):
+                    yield Problem(
+                        ("tasks", task, "head"),
+                        f"is {options.head.name!r}, which judges {judged}, but corpus {name!r} has "
+                        f"the format {corpus.format!r}; {judged} come from {listing(names)}: "
+                        "choose another head, or name another corpus",
+                    )
 
 
 def _corpora_of_tasks(recipe: Recipe) -> Iterator[Problem]:

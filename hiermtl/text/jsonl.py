@@ -82,6 +82,11 @@ def _line(text: str, origin: Origin, *, pairs: bool) -> JsonLine:
             data, None, None, origin, (_side(data, "first", origin), _side(data, "second", origin))
         )
     words, given = data.get("words"), data.get("text")
+    if pairs and words is None and given is None and ("first" in data or "second" in data):
+        has, lacks = ("first", "second") if "first" in data else ("second", "first")
+        raise DataError(
+            f"`{has}` without `{lacks}`; a pair needs both", origin.path, line=origin.line
+        )
     if words is not None:
         return JsonLine(data, None, _words(words, "words", origin), origin)
     if isinstance(given, str):

@@ -56,6 +56,7 @@ def test_a_pair_and_a_text_get_labels(run: Path) -> None:
     assert isinstance(relatedness, float)
     assert 1 <= relatedness <= 5
     assert len(pair.tags("upos")) == 8
+    assert nlp(hiermtl.Pair(SHORT, "It barks.")).text == f"{SHORT} It barks."
     assert nlp(SHORT).labels == {"length": "short"}
     assert nlp(LONG).labels == {"length": "long"}
 
@@ -84,3 +85,13 @@ def test_what_pairs_need_is_said(run: Path, tmp_path: Path) -> None:
     text = RECIPE.replace("reads: [relatedness]", "reads: [upos]")
     (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
     refused("check", tmp_path / "r.yaml", says=("tasks.entailment.head.reads",))
+    text = RECIPE.replace("reads: [relatedness]", "reads: [relatedness, relatedness]")
+    (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
+    refused("check", tmp_path / "r.yaml", says=("names 'relatedness' more than once",))
+    text = RECIPE.replace("head: text_classification", "head: pair_classification")
+    (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
+    refused(
+        "check",
+        tmp_path / "r.yaml",
+        says=("which judges pairs, but corpus 'texts' has the format 'table'",),
+    )

@@ -24,7 +24,7 @@ def states() -> tuple[torch.Tensor, list[torch.Tensor]]:
 
 def test_a_sentence_is_the_largest_value_over_its_words() -> None:
     values, largest = states()
-    first, second = vectors_of(values, layout_of((4, 3, 1)), PAIR)
+    first, second = vectors_of(values, layout_of((4, 3, 1)), PAIR, size=2)
     assert torch.equal(first, torch.stack([largest[0], largest[1]]))
     assert torch.equal(second, torch.stack([largest[2], largest[1]]))
 

@@ -31,6 +31,8 @@ def test_pairs_are_read_where_they_are_wanted() -> None:
     assert found.data["id"] == 1
     with pytest.raises(DataError, match="neither `text` nor `words`"):
         list(parse_jsonl([line], "-"))
+    with pytest.raises(DataError, match="-:1: `second` without `first`; a pair needs both"):
+        list(parse_jsonl([b'{"second": "a"}'], "-", pairs=True))
     for second, message in (
         (b"3", "-:1: `second` is 3; allowed is a string or a list of words"),
         (b'[""]', "-:1: `second`: word 0 of 1 is ''"),
