@@ -155,7 +155,10 @@ class HierarchicalModel(PreTrainedModel):
         return found
 
     def depends_on(self, task: str) -> frozenset[str]:
-        """The names of the parameters that a task's scores depend on, by structure."""
+        """The names of the parameters that a task depends on, by structure.
+
+        Heads of the tasks it needs are named whole, with what only their own decoding reads.
+        """
         route = self.routes[task]
         prefixes = [f"{part}.{name}." for name in route.tasks for part in ("heads", "taps")]
         for depth, branch in route.raw:

@@ -38,8 +38,8 @@ class HeadInfo:
         return cls(head.kind, head.layer, labels, bio=head.bio, column=column, unit=head.unit)
 
 
-class Predictor(Protocol):
-    """A model that predicts layers for given words."""
+class Described(Protocol):
+    """What a score says of the model it is of."""
 
     @property
     def hierarchy(self) -> Hierarchy:
@@ -55,6 +55,10 @@ class Predictor(Protocol):
     def precision(self) -> str:
         """The number format the model computes in, `fp32` or `bf16`."""
         ...
+
+
+class Predictor(Described, Protocol):
+    """A model that predicts layers for given words."""
 
     def predict_layers(
         self, sentences: Iterable[Sequence[str]], tasks: Sequence[str]
@@ -63,23 +67,8 @@ class Predictor(Protocol):
         ...
 
 
-class PassagePredictor(Protocol):
+class PassagePredictor(Described, Protocol):
     """A model that judges passages."""
-
-    @property
-    def hierarchy(self) -> Hierarchy:
-        """The tasks and their depths."""
-        ...
-
-    @property
-    def heads(self) -> Mapping[str, HeadInfo]:
-        """The head of each task of the hierarchy."""
-        ...
-
-    @property
-    def precision(self) -> str:
-        """The number format the model computes in, `fp32` or `bf16`."""
-        ...
 
     def predict_labels(
         self, passages: Iterable[Passage], tasks: Sequence[str]
@@ -88,23 +77,8 @@ class PassagePredictor(Protocol):
         ...
 
 
-class RawPredictor(Protocol):
+class RawPredictor(Described, Protocol):
     """A model with a tokenizer: it predicts layers for plain text."""
-
-    @property
-    def hierarchy(self) -> Hierarchy:
-        """The tasks and their depths."""
-        ...
-
-    @property
-    def heads(self) -> Mapping[str, HeadInfo]:
-        """The head of each task of the hierarchy."""
-        ...
-
-    @property
-    def precision(self) -> str:
-        """The number format the model computes in, `fp32` or `bf16`."""
-        ...
 
     def annotate_text(self, text: str, tasks: Sequence[str]) -> Sequence[Sentence]:
         """The sentences of a document, each with a layer for each of the tasks.

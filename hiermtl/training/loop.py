@@ -346,9 +346,9 @@ def _step(
     if leash is not None and not apart:
         leash.add_gradient()
     clip: float = settings.clip
-    plain = accelerator.unwrap_model(wrapped)
     if settings.sampling.clip_by_level and task is not None:
-        clip = min(MOST_CLIP, plain.model.hierarchy.level(task))
+        hierarchy = accelerator.unwrap_model(wrapped).model.hierarchy
+        clip = min(MOST_CLIP, hierarchy.level(task))
     if clip:
         accelerator.clip_grad_norm_(wrapped.parameters(), clip)
     optimizer.step()

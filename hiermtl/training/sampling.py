@@ -6,9 +6,9 @@ seed and step number. A task's own examples come in its own order, every one onc
 again, whichever steps are the task's.
 
 Source of the rules: proportional and tempered shares as in Stickland and Murray 2019 (BERT and
-PALs), section 4.2, whose annealing starts at the shares of size and ends nearly flat; the cooldown
+PALs), whose annealing starts at the shares of size and ends nearly flat; the cooldown
 of Li et al. 2025 goes the other way; `bottom_up` is the order of Hashimoto et al. 2017 (A Joint
-Many-Task Model), section 3.7.
+Many-Task Model), section 3.
 """
 
 from collections import Counter

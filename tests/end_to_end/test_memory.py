@@ -1,8 +1,4 @@
-"""How much memory a file needs hardly depends on its length.
-
-Sentences pass through, and what is kept for words met before is bounded. What still grows, ever
-more slowly, is the code that matrix libraries write for sizes they have not met yet.
-"""
+"""How much memory a file needs does not depend on its length."""
 
 import random
 import subprocess
@@ -33,7 +29,7 @@ print(status("VmHWM") - before)
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's account of memory")
-def test_a_million_words_need_less_than_twice_the_memory_of_a_hundred_thousand(
+def test_a_million_words_need_no_more_memory_than_a_hundred_thousand(
     model: Path, data_folder: Path, tmp_path: Path
 ) -> None:
     found = []
@@ -46,7 +42,7 @@ def test_a_million_words_need_less_than_twice_the_memory_of_a_hundred_thousand(
         found.append(int(done.stdout))
         with target.open(encoding="utf-8") as lines:
             assert sum(line[:1].isdigit() for line in lines) >= words
-    assert found[1] < 2 * found[0], found
+    assert found[1] < 1.1 * found[0], found
 
 
 def write(path: Path, data_folder: Path, words: int) -> None:

@@ -29,6 +29,13 @@ def test_a_sentence_is_the_largest_value_over_its_words() -> None:
     assert torch.equal(second, torch.stack([largest[2], largest[1]]))
 
 
+def test_no_pair_is_no_vector_and_no_error() -> None:
+    values, _ = states()
+    none = Groups(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    found = vectors_of(values, layout_of((4, 3, 1)), none, size=2)
+    assert [vector.shape for vector in found] == [(0, 5), (0, 5)]
+
+
 @pytest.mark.parametrize("kind", [PairClassificationHead, PairRegressionHead])
 def test_a_pair_is_read_as_the_paper_says(kind: type) -> None:
     values, largest = states()
