@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from hiermtl.annotation.streams import streamed
 from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.model import HierarchicalModel
 from hiermtl.records import Example, Group, HeadOutput
@@ -182,11 +183,17 @@ class _Predictor:
             place: Example(pieces[i], counts[i], {name: arrays[name][i] for name in others})
             for i, place in enumerate(filled)
         }
-        with evaluating(self.model), torch.inference_mode():
-            chosen = [i for i, of_entry in enumerate(parts) if of_entry]
-            for batch in self._batches([[examples[p] for p in parts[i]] for i in chosen]):
-                own = [chosen[i] for i in batch]
-                found = self._batch([entries[i] for i in own], [parts[i] for i in own], examples)
+        chosen = [i for i, of_entry in enumerate(parts) if of_entry]
+        batches = [
+            [chosen[i] for i in batch]
+            for batch in self._batches([[examples[p] for p in parts[i]] for i in chosen])
+        ]
+
+        def compute(own: Sequence[int]) -> dict[int, Prediction]:
+            return self._batch([entries[i] for i in own], [parts[i] for i in own], examples)
+
+        with evaluating(self.model):
+            for found in streamed(compute, batches, self.collator.device):
                 for place, prediction in found.items():
                     results[place] = self._edited(prediction, sentences[place])
         return results
