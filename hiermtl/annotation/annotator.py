@@ -122,7 +122,8 @@ class Annotator:
         Args:
             texts: Each a string, which is split into sentences and words; a list of words, which
                 is one sentence; or a list of `Sentence`. An empty one gives an empty document.
-                Half surrogates, which no encoding can write, are read as U+FFFD.
+                Half surrogates, which no encoding can write, are read as U+FFFD. Or a `Pair`, whose
+                two texts are also asked the tasks of words.
             tasks: Default: all. Only the blocks of the encoder that these need are run.
             with_scores: Whether documents also get `scores`.
             tokens_per_batch: Pieces in a batch. Default: the annotator's.
@@ -136,7 +137,8 @@ class Annotator:
         Raises:
             ModelError: At once, for a task the model does not have, a number below 1, or workers
                 without a use.
-            DataError: A text is none of the three kinds, or a word is blank.
+            DataError: A text is none of these kinds, none of the tasks judges it, or a word is
+                blank.
             RunError: A worker died, or there is no room for its copy of the model.
         """
         names = check_tasks(self.model, tasks)
@@ -146,7 +148,7 @@ class Annotator:
                 "call the annotator itself"
             )
         waiting: deque[Source] = deque()
-        units = {self.model.head(task).unit for task in names}
+        units = {task: self.model.head(task).unit for task in names}
         words = entries_of(texts, waiting, self.language, units=units)
         size = self.tokens_per_batch if tokens_per_batch is None else tokens_per_batch
         if workers:

@@ -2,12 +2,12 @@
 
 import re
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from hiermtl.annotation.predict import Entry, Together
-from hiermtl.errors import DataError
+from hiermtl.errors import DataError, listing
 from hiermtl.text.plain import from_words, split_text
 from hiermtl.text.sentence import Sentence
 
@@ -41,20 +41,26 @@ class Source:
 
 
 def entries_of(
-    texts: Iterable[Given], waiting: deque[Source], language: str, *, units: Collection[str]
+    texts: Iterable[Given], waiting: deque[Source], language: str, *, units: Mapping[str, str]
 ) -> Iterator[Entry]:
     """What is to be predicted, one text after the other; documents are put in line in `waiting`.
 
-    `units` are what the tasks asked for judge: `word`, `text`, `pair`. A text of several sentences
+    `units` say what each task asked for judges: `word`, `text`, `pair`. A text of several sentences
     that is to be judged as a whole follows its sentences.
+
+    Raises:
+        DataError: What is given is no text, or none of the tasks judges it.
     """
+    judged = set(units.values())
     for given in texts:
         source = _source(given, language)
-        several = "text" in units and len(source.sentences) > 1 and not source.pair
+        if source.sentences and judged and not judged & {"word", "pair" if source.pair else "text"}:
+            raise DataError(_not_judged(source, units))
+        several = "text" in judged and len(source.sentences) > 1 and not source.pair
         waiting.append(Source(source.sentences, source.text, source.pair, several))
         if not source.sentences:
             yield ()  # keeps the document's place in the line
-        elif source.pair or ("text" in units and not several):
+        elif source.pair or ("text" in judged and not several):
             yield Together(tuple(sentence.words for sentence in source.sentences))
         else:
             for sentence in source.sentences:
@@ -62,6 +68,19 @@ def entries_of(
         if several:
             words = tuple(word for sentence in source.sentences for word in sentence.words)
             yield Together((words,), words=False)
+
+
+def _not_judged(source: Source, units: Mapping[str, str]) -> str:
+    words = " ".join(source.sentences[0].words)
+    if source.pair:
+        return (
+            f"a pair is given ({words!r:.40} is its first text), but {listing(units)} judge single "
+            "texts; pass each text by itself"
+        )
+    return (
+        f"a text is given ({words!r:.40}), but {listing(units)} judge pairs of texts; pass "
+        "hiermtl.Pair(first, second), or JSON lines with `first` and `second`"
+    )
 
 
 def _source(given: Given, language: str) -> Source:

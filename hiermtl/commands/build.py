@@ -206,7 +206,16 @@ def make_examples(
                 f"tasks.{task}.corpus, tasks.{task}.column and training.max_examples"
                 + (f", or lower tasks.{task}.head.min_count" if _least(options) > 1 else "")
             )
-    return examples, lines
+    return examples, lines + _nothing_to_learn(recipe, labels)
+
+
+def _nothing_to_learn(recipe: Recipe, labels: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line for each task whose labels are all one; a tree with one relation is a tree still."""
+    return [
+        f"{task}: {own[0]!r} is its only label in train, so that it learns nothing"
+        for task, own in labels.items()
+        if len(own) == 1 and HEADS[recipe.tasks[task].head.name].layer in ("tags", "label")
+    ]
 
 
 def make_settings(recipe: Recipe, precision: str) -> Settings:

@@ -146,9 +146,22 @@ def _loaded(
     }
     if isinstance(recipe, Recipe):
         given = recipe.model_dump(mode="json", exclude_unset=True)
-        loaded = load_recipe(given, changes, under=under).located(recipe.source, recipe.folders)
     else:
-        loaded = load_recipe(recipe, changes, under=under)
+        given = recipe
+    # First without the depths that are frozen by default, which another encoder may not have.
+    bare = {**under, "encoder": {**own["encoder"], "freeze_from": 0, "freeze_below": 0}}
+    _check_same(load_recipe(given, changes, under=bare), own, free)
+    loaded = load_recipe(given, changes, under=under)
+    if isinstance(recipe, Recipe):
+        return loaded.located(recipe.source, recipe.folders)
+    return loaded
+
+
+def _check_same(loaded: Recipe, own: Mapping[str, Any], free: Mapping[str, int]) -> None:
+    """Raises RecipeError when encoder, sharing or language are not the model's own.
+
+    `free` are the keys of the encoder that may differ.
+    """
     now = loaded.model_dump(mode="json")
     encoder, kept = ({**of["encoder"], **free} for of in (now, own))
     for key, value in encoder.items():
@@ -164,7 +177,6 @@ def _loaded(
             raise RecipeError(
                 f"{key} is {shown[0]!r}, but the model's is {shown[1]!r}; leave it out"
             )
-    return loaded
 
 
 def _extended(

@@ -50,9 +50,9 @@ class Corpus:
     `passages` are the texts and pairs with labels of their own, for splits that have any; `layers`
     gives the kind of each layer; `names` its labels by id: those of train, sorted, then
     those seen only in other splits, sorted; `trained` how many are train's. `unseen` counts the
-    items of the others: layer -> label -> split -> words. `reports` are lines its readers left, by
-    split. `keys` changes whenever the content of a split does. `counts` has for each layer the
-    words of train with each label, by id.
+    items of the others: layer -> label -> split -> words or passages. `reports` are lines its
+    readers left, by split. `keys` changes whenever the content of a split does. `counts` has for
+    each layer the words (or passages) of train with each label, by id.
     """
 
     name: str
@@ -146,8 +146,9 @@ class Corpus:
         for layer, labels in self.unseen.items():
             items = sum(sum(counts.values()) for counts in labels.values())
             shown = ", ".join(list(labels)[:5]) + (", ..." if len(labels) > 5 else "")
+            what = "passages" if self.layers[layer] in OF_PASSAGES else "words"
             out.append(
-                f"{self.name} {layer}: {len(labels)} labels on {items} words do not occur in "
+                f"{self.name} {layer}: {len(labels)} labels on {items} {what} do not occur in "
                 f"train ({shown})"
             )
         return out

@@ -80,9 +80,6 @@ def _heads_that_read(recipe: Recipe) -> Iterator[Problem]:
                     f"is {name!r}; allowed are the other tasks of pairs, which are "
                     f"{listing(others)}{nearest(name, others)}",
                 )
-            elif lower.count(name) > 1:
-                yield Problem(path, f"names {name!r} more than once; take all but one out")
-                break
             elif task in reads[name]:
                 yield Problem(
                     path, f"is {name!r}, which reads {task!r} itself; take one of the two out"

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from hiermtl.recipe.base import OneOf, Section, Table, problem, row, shown
 from hiermtl.recipe.files import Files
@@ -65,7 +65,7 @@ class FileCorpus(CorpusOptions):
     """Development files, one or a list."""
 
     test: Files | None = None
-    """Test files, one or a list; read only when asked for."""
+    """Test files, one or a list; training does not read them."""
 
 
 class ColumnsJoin(Section):
@@ -202,7 +202,28 @@ class DocBinCorpus(FileCorpus):
     """Documents as spaCy's tools and many annotators store them."""
 
 
-class TableCorpus(FileCorpus):
+class RowsCorpus(FileCorpus):
+    """CSV and TSV tables: what is said of each row's text or texts."""
+
+    labels: dict[str, Column] = Field(default_factory=dict)
+    """Layer -> column whose cells are labels."""
+
+    numbers: dict[str, Column] = Field(default_factory=dict)
+    """Layer -> column whose cells are numbers."""
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> Self:
+        both = [layer for layer in self.labels if layer in self.numbers]
+        if both:
+            raise problem(
+                f"names the layer {both[0]!r} under labels and under numbers; keep one of them"
+            )
+        if not self.labels and not self.numbers:
+            raise problem("has no layer; give labels or numbers, such as labels: {topic: COLUMN}")
+        return self
+
+
+class TableCorpus(RowsCorpus):
     """CSV and TSV tables with a text per row."""
 
     format: str = row("table", required=True)
@@ -211,14 +232,8 @@ class TableCorpus(FileCorpus):
     text: Column
     """Column of the text: its name in the header line, or its number from 0 in a table without."""
 
-    labels: dict[str, Column] = Field(default_factory=dict)
-    """Layer -> column whose cells are labels."""
 
-    numbers: dict[str, Column] = Field(default_factory=dict)
-    """Layer -> column whose cells are numbers."""
-
-
-class PairsCorpus(FileCorpus):
+class PairsCorpus(RowsCorpus):
     """CSV and TSV tables with two texts per row."""
 
     format: str = row("pairs", required=True)
@@ -230,11 +245,13 @@ class PairsCorpus(FileCorpus):
     second: Column
     """Column of the second text, likewise."""
 
-    labels: dict[str, Column] = Field(default_factory=dict)
-    """Layer -> column whose cells are labels."""
-
-    numbers: dict[str, Column] = Field(default_factory=dict)
-    """Layer -> column whose cells are numbers."""
+    @model_validator(mode="after")
+    def _check_texts(self) -> Self:
+        if self.first == self.second:
+            raise problem(
+                f"reads both texts of a pair from column {self.first!r}; give two columns"
+            )
+        return self
 
 
 class SickCorpus(CorpusOptions):

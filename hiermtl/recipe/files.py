@@ -1,11 +1,15 @@
 """Field types shared by sections: one name or several, one file or several."""
 
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from hiermtl.recipe.base import problem, shown
+
+
+def _texts_or_none(value: object) -> tuple[str, ...]:
+    return () if isinstance(value, list | tuple) and not value else _texts(value)
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -21,7 +25,7 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(found)
 
 
-_SCHEMA = {
+_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "minLength": 1},
         {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
@@ -32,6 +36,14 @@ Names: TypeAlias = Annotated[
     tuple[str, ...], BeforeValidator(_texts), Field(strict=False), WithJsonSchema(_SCHEMA)
 ]
 """One name or a list of names."""
+
+NamesOrNone: TypeAlias = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_texts_or_none),
+    Field(strict=False),
+    WithJsonSchema({"anyOf": [_SCHEMA, {"type": "array", "maxItems": 0}]}),
+]
+"""One name, a list of names, or an empty list."""
 
 Files: TypeAlias = Annotated[
     tuple[str, ...], BeforeValidator(_texts), Field(strict=False), WithJsonSchema(_SCHEMA)

@@ -5,11 +5,12 @@ the code behind it lies in the room of the same name.
 """
 
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from hiermtl.recipe.base import Options, Table, row
+from hiermtl.recipe.files import NamesOrNone
 
 
 class SharingOptions(Options):
@@ -143,9 +144,9 @@ class PairClassificationHead(PairHead):
     layers: int = Field(default=3, ge=1)
     """Maxout layers. Default: the paper."""
 
-    reads: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Tasks of pairs whose predictions the head reads too. Default: none; the paper lets entailment
-    read relatedness."""
+    reads: NamesOrNone = ()
+    """Tasks of pairs whose predictions the head reads too, one name or a list. Default: none; the
+    paper lets entailment read relatedness."""
 
     label_width: int = Field(default=100, ge=1)
     """Numbers per label of the tasks it reads. Default: the paper."""

@@ -142,7 +142,7 @@ def _labels(
                 raise ValueError
         except ValueError:
             raise DataError(
-                f"column {column!r} is {cells[column]!r}; a number is needed",
+                f"column {column!r} is {cells[column]!r}; a finite number is needed",
                 origin.path,
                 line=origin.line,
             ) from None
@@ -199,7 +199,8 @@ def _header(row: list[str], columns: list[str | int], name: str) -> dict[str | i
         if column not in row:
             raise DataError(
                 f"the header line has no column {column!r}; it has {listing(row)}"
-                f"{nearest(str(column), row)}",
+                f"{nearest(str(column), row)}; a table without a header line has its columns "
+                "numbered from 0",
                 name,
                 line=1,
             )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import hiermtl
+from hiermtl.errors import DataError
 from tests.end_to_end.program import done, refused
 
 RECIPE = """
@@ -14,7 +15,7 @@ encoder: {name: bilstm, layers: 2, hidden: 24, word_width: 12, ngram_width: 12, 
 tasks:
   upos: {depth: 1}
   relatedness: {depth: 2}
-  entailment: {depth: 2, head: {name: pair_classification, reads: [relatedness]}}
+  entailment: {depth: 2, head: {name: pair_classification, reads: relatedness}}
   length: {depth: 2, head: text_classification}
 corpora:
   sample: {format: sample, train: 240, dev: 60, test: 40}
@@ -82,12 +83,12 @@ def test_what_pairs_need_is_said(run: Path, tmp_path: Path) -> None:
         "annotate", run, source, "-o", tmp_path / "o.jsonl", says=("the second text of a pair",)
     )
     assert not (tmp_path / "o.jsonl").exists()
-    text = RECIPE.replace("reads: [relatedness]", "reads: [upos]")
+    text = RECIPE.replace("reads: relatedness", "reads: [upos]")
     (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
     refused("check", tmp_path / "r.yaml", says=("tasks.entailment.head.reads",))
-    text = RECIPE.replace("reads: [relatedness]", "reads: [relatedness, relatedness]")
+    text = RECIPE.replace("reads: relatedness", "reads: [relatedness, relatedness]")
     (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
-    refused("check", tmp_path / "r.yaml", says=("names 'relatedness' more than once",))
+    refused("check", tmp_path / "r.yaml", says=("holds 'relatedness' twice",))
     text = RECIPE.replace("head: text_classification", "head: pair_classification")
     (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
     refused(
@@ -95,3 +96,26 @@ def test_what_pairs_need_is_said(run: Path, tmp_path: Path) -> None:
         tmp_path / "r.yaml",
         says=("which judges pairs, but corpus 'texts' has the format 'table'",),
     )
+    text = RECIPE.replace("length: {depth: 2,", "length: {depth: 2, corpus: sample, column: upos,")
+    (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
+    refused(
+        "check",
+        tmp_path / "r.yaml",
+        says=("which judges texts, but corpus 'sample' has the format 'sample'",),
+    )
+
+
+def test_what_no_task_judges_is_refused(run: Path, tmp_path: Path) -> None:
+    nlp = hiermtl.load(run)
+    with pytest.raises(DataError, match=r"relatedness judge pairs of texts; pass hiermtl\.Pair"):
+        nlp(SHORT, ["relatedness"])
+    with pytest.raises(DataError, match="but length judge single texts; pass each text by itself"):
+        nlp(hiermtl.Pair(SHORT, LONG), ["length"])
+    assert len(nlp(hiermtl.Pair(SHORT, LONG), ["upos"]).tags("upos")) > 8
+    assert not len(nlp("", ["relatedness"]))
+    source = tmp_path / "a.txt"
+    source.write_text(SHORT + "\n", encoding="utf-8")
+    says = ("judge pairs of texts; pass hiermtl.Pair(first, second), or JSON lines with",)
+    target = tmp_path / "o.jsonl"
+    refused("annotate", run, source, "-o", target, "--tasks", "entailment", says=says)
+    assert not target.exists()

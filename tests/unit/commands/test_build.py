@@ -215,6 +215,16 @@ def test_check_counts_sentences_longer_than_the_encoder(
     assert "1 training sentences are longer than the encoder and are windowed" in lines
 
 
+def test_a_task_with_one_label_is_pointed_out(tmp_path: Path) -> None:
+    train = [[(form, "X", head) for form, _, head in sentence] for sentence in TRAIN]
+    given = of_files(tmp_path)
+    conllu(tmp_path / "train.conllu", train)
+    found, _ = built(given)
+    assert "upos: 'X' is its only label in train, so that it learns nothing" in found.lines
+    found, _ = built(of_files(tmp_path))
+    assert not [line for line in found.lines if "only label" in line]
+
+
 def test_dev_labels_unknown_in_train_are_no_reason_to_stop(tmp_path: Path) -> None:
     assert {upos for sentence in DEV for _, upos, _ in sentence} - {
         upos for sentence in TRAIN for _, upos, _ in sentence

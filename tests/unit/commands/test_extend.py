@@ -154,6 +154,11 @@ def test_a_run_that_extends_is_resumed(run: Run, tmp_path: Path) -> None:
         ),
         ({"tasks": {"chunk": {"depth": 3}}}, {}, "tasks.chunk.depth is 3"),
         (
+            {"encoder": {"name": "bilstm", "layers": 1}, "tasks": {"chunk": {"depth": 1}}},
+            {},
+            "encoder.layers is 1, but the model's encoder has 2",
+        ),
+        (
             {"corpora": {"sample": {**SAMPLE, "seed": 5}}},
             {},
             "corpora.sample is another corpus in the recipe of the model",

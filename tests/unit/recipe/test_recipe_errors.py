@@ -52,6 +52,38 @@ CASES = [
         "text_classification, pair_classification and pair_regression; did you mean 'crf'?",
     ),
     ({"tasks.ner.head.boi": True}, "tasks.ner.head.boi is not a key; did you mean 'bio'?"),
+    (
+        {"corpora.x": {"format": "table", "train": "t.csv", "text": "text"}},
+        "corpora.x has no layer; give labels or numbers, such as labels: {topic: COLUMN}",
+    ),
+    (
+        {
+            "corpora.x": {
+                "format": "table",
+                "train": "t.csv",
+                "text": 0,
+                "labels": {"mood": 1},
+                "numbers": {"mood": 2},
+            }
+        },
+        "corpora.x names the layer 'mood' under labels and under numbers; keep one of them",
+    ),
+    (
+        {
+            "corpora.x": {
+                "format": "pairs",
+                "train": "t.csv",
+                "first": "a",
+                "second": "a",
+                "labels": {"mood": "m"},
+            }
+        },
+        "corpora.x reads both texts of a pair from column 'a'; give two columns",
+    ),
+    (
+        {"tasks.ner.head": {"name": "pair_classification", "reads": ["upos", "upos"]}},
+        "tasks.ner.head.reads holds 'upos' twice; name it once",
+    ),
     ({"tasks.mood": {"depth": 1}}, "tasks.mood needs a head, since tasks named 'mood' have none"),
     ({"tasks.nre": None}, "tasks.nre is null, but a mapping such as {depth: 3} is needed; did you"),
     ({"tasks.9x": {"depth": 1, "head": "crf"}}, "tasks.9x is not a name; a name is a letter"),

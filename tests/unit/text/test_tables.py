@@ -46,12 +46,18 @@ def test_tabs_columns_by_number_and_numbers(tmp_path: Path) -> None:
     [
         (CSV, {"text": "txet"}, r"no column 'txet'; it has text and category; did you mean 'text'"),
         ("a\n", {"text": 1}, r"a\.csv:1: 1 columns; at least 2 are needed, separated by ','"),
-        ("text,n\nx,y\n", {"text": "text", "numbers": {"n": "n"}}, r":2: column 'n' is 'y'; a num"),
+        ("text,n\nx,y\n", {"text": "text", "numbers": {"n": "n"}}, r":2: column 'n' is 'y'; a fin"),
         ("text,n\nx,\n", {"text": "text", "labels": {"n": "n"}}, r":2: column 'n' is empty"),
         ("text\n   \n", {"text": "text"}, r":2: the text is empty; fill it"),
         ('text\nx\n"a\nb\n', {"text": "text"}, r"a\.csv:3: no row of a table \(unexpected end of"),
         (CSV, {"text": -1}, "columns are counted from 0"),
         (CSV, {"text": "text", "separator": "::"}, "separator '::'; allowed is one character"),
+        (
+            "x,y\n",
+            {"text": "text"},
+            "has no column 'text'; it has x and y; a table without a header line has its columns "
+            "numbered from 0",
+        ),
         ("text,n\nx,nan\n", {"text": "text", "numbers": {"n": "n"}}, r":2: column 'n' is 'nan'"),
     ],
 )
