@@ -121,7 +121,10 @@ class HierarchicalModel(PreTrainedModel):
             kind = _row(HEADS, given["head"], "head")
             with seeded(seed, "heads", task.name):
                 width = encoder.widths[task.depth]
-                self.heads[task.name] = kind(width, given["labels"], **given.get("options", {}))
+                head = kind(width, given["labels"], **given.get("options", {}))
+            if self.sharing.even_start:
+                head.start_even()
+            self.heads[task.name] = head
         self.post_init()
 
     def _share(self, encoder: Encoder, seed: int) -> None:

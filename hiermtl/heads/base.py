@@ -69,6 +69,16 @@ class Head(nn.Module, ABC):
             return None
         return taken(probabilities, np.concatenate(decoded))
 
+    def start_even(self) -> None:
+        """Makes every choice as probable as any other, before training.
+
+        Zeroes the layer `output`, whose values are the scores. A head without one starts so anyhow.
+        """
+        output = self._modules.get("output")
+        if output is not None:
+            for parameter in output.parameters():
+                nn.init.zeros_(parameter)
+
     @abstractmethod
     def options(self) -> dict[str, Any]:
         """Plain data: the arguments, beside width and labels, from which the same head is made."""

@@ -65,6 +65,10 @@ class JointManySharing(SharingOptions):
     """Whether the losses of upper tasks leave the heads of lower ones alone. Default: the
     paper."""
 
+    zero_softmax: bool = True
+    """Whether the layers that score labels start at zero, so that all are equally probable.
+    Default: the paper."""
+
 
 class HeadOptions(Options):
     """What turns states into labels; `weighs_classes`: whether a task may give `class_weights`."""

@@ -54,6 +54,9 @@ class Sharing(nn.Module):
 
     name: ClassVar[str]
 
+    even_start: bool = False
+    """Whether heads start by finding all choices equally probable."""
+
     def __init__(
         self,
         hierarchy: Hierarchy,

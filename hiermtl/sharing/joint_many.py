@@ -36,11 +36,13 @@ class JointMany(Sharing):
         label_embeddings: bool = True,
         label_width: int = LABEL_WIDTH,
         detach_labels: bool = False,
+        zero_softmax: bool = True,
         **options: Any,
     ) -> None:
         """Takes what is switched on, and how many numbers stand for a label.
 
-        With `detach_labels` an upper task's loss does not train the lower heads.
+        With `detach_labels` an upper task's loss does not train the lower heads; with
+        `zero_softmax` heads start at zero, so that the first step moves them alone.
         """
         super().__init__(
             hierarchy,
@@ -49,10 +51,11 @@ class JointMany(Sharing):
             label_embeddings=label_embeddings,
             label_width=label_width,
             detach_labels=detach_labels,
+            zero_softmax=zero_softmax,
             **options,
         )
         self.shortcuts, self.label_width = shortcuts, label_width
-        self.detach_labels = detach_labels
+        self.detach_labels, self.even_start = detach_labels, zero_softmax
         depths = {task.depth for task in hierarchy}
         self._first = {depth + 1 for depth in depths if depth < hierarchy.top}
         self.tables = nn.ParameterDict()

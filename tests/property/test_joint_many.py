@@ -1,5 +1,7 @@
 """The joint many-task model: what enters each level, and what it leaves alone."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from tests.worlds import FAMILIES, World, assert_same, make_world, same
 
 everywhere = pytest.mark.parametrize("family", FAMILIES)
 DEPTHS = {"upos": 1, "ner": 2, "dep": 3}
-OFF = {"shortcuts": False, "label_embeddings": False}
+OFF = {"shortcuts": False, "label_embeddings": False, "zero_softmax": False}
 
 
 def joint(family: str, *, depths: dict[str, int] = DEPTHS, **options: object) -> World:
@@ -90,7 +92,30 @@ def test_both_off_is_low_supervision_bit_for_bit(family: str) -> None:
 @pytest.mark.parametrize("family", ["bert", "modernbert"])
 def test_a_pretrained_encoder_starts_as_it_is_bit_for_bit(family: str) -> None:
     plain = make_world(family, depths=DEPTHS, spread=0.0)
-    assert_same(scores_of(joint(family, spread=0.0)), scores_of(plain))
+    own = joint(family, spread=0.0, zero_softmax=False)
+    assert_same(scores_of(own), scores_of(plain))
+
+
+@everywhere
+@pytest.mark.parametrize("zero", [True, False])
+def test_heads_that_start_at_zero_find_all_labels_alike_and_move_alone(
+    family: str, zero: bool
+) -> None:
+    """The loss of a word is the logarithm of its choices; nothing below the head has a gradient."""
+    world = joint(family, spread=0.0, zero_softmax=zero)
+    batch = world.batch(world.examples(annotated=[tuple(DEPTHS)]))
+    words, losses = batch.layout.words, world.losses(batch)
+    for task in ("upos", "ner"):
+        choices = math.log(len(world.model.head(task).labels))
+        assert (float(losses[task].detach()) == pytest.approx(words * choices, rel=1e-6)) == zero
+        gradients = world.gradients(world.losses(batch)[task])
+        assert gradients[f"heads.{task}.output.weight"].any()
+        below = [g for name, g in gradients.items() if name.startswith("stack.") and g is not None]
+        assert any(gradient.any() for gradient in below) != zero
+    # A word's candidates are all words and the root.
+    candidates = sum(count * math.log(count + 1) for count in batch.layout.word_counts)
+    relations = words * math.log(len(world.model.head("dep").labels))
+    assert float(losses["dep"].detach()) == pytest.approx(candidates + relations, rel=1e-6)
 
 
 def test_only_the_first_block_above_a_level_reads_more() -> None:
