@@ -229,6 +229,7 @@ def make_settings(recipe: Recipe, precision: str) -> Settings:
         freeze_from=frozen.freeze_from,
         freeze_below=frozen.freeze_below,
         sampling=_sampling(recipe.sampling),
+        balancing=recipe.balancing.name,
         **values,
     )
 

@@ -173,6 +173,20 @@ class StaticBalancing(Options):
     """Fixed weights."""
 
 
+class UncertaintyBalancing(Options):
+    """Weights that are learnt, each task's falling with its loss (Kendall et al., 2018)."""
+
+    name: str = row("uncertainty")
+    """Learnt weights."""
+
+
+class RandomBalancing(Options):
+    """Weights drawn anew at each step (Lin et al., 2022): what a method must beat."""
+
+    name: str = row("random")
+    """Random weights, 1 on average."""
+
+
 class ProportionalSampling(Options):
     """Each task is seen as often as its corpora are large."""
 
@@ -264,7 +278,9 @@ HEADS: Table = MappingProxyType(
         "pair_regression": PairRegressionHead,
     }
 )
-BALANCING: Table = MappingProxyType({"static": StaticBalancing})
+BALANCING: Table = MappingProxyType(
+    {"static": StaticBalancing, "uncertainty": UncertaintyBalancing, "random": RandomBalancing}
+)
 SAMPLING: Table = MappingProxyType(
     {
         "proportional": ProportionalSampling,

@@ -4,7 +4,6 @@ from hiermtl.training.examples import ChainedExamples, Examples, MemoryExamples
 from hiermtl.training.loop import (
     Evaluation,
     History,
-    TrainingStep,
     make_accelerator,
     make_plan,
     train_model,
@@ -12,6 +11,7 @@ from hiermtl.training.loop import (
 from hiermtl.training.plan import BatchPlan
 from hiermtl.training.sampling import MIXED, Sampling, TaskPlan
 from hiermtl.training.settings import Settings
+from hiermtl.training.step import TrainingStep
 
 __all__ = [
     "MIXED",

@@ -20,16 +20,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiermtl.errors import ModelError, RunError
 from hiermtl.model import HierarchicalModel
 from hiermtl.training.optimizer import named_state
 
-MODEL, OPTIMIZER, ANCHORS, STATE, CONFIG, SUMS = (
+MODEL, OPTIMIZER, BESIDE, STATE, CONFIG, SUMS = (
     "model.safetensors",
     "optimizer.safetensors",
-    "anchors.safetensors",
+    "beside.safetensors",
     "state.json",
     "config.json",
     "checksums.json",
@@ -40,8 +40,8 @@ MODEL, OPTIMIZER, ANCHORS, STATE, CONFIG, SUMS = (
 class Checkpoint:
     """What was read back. `state` is the loop's own plain data.
 
-    `optimizer` maps `name::quantity` to tensors; `anchors` are weights by name at the start of the
-    phase the run was in.
+    `optimizer` maps `name::quantity` to tensors; `beside` what training holds beside model and
+    optimizer, as `part::name`.
     """
 
     folder: Path
@@ -49,18 +49,22 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     config: Mapping[str, Any]
-    anchors: Mapping[str, Tensor] = field(default_factory=dict)
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(
     folder: Path,
     model: HierarchicalModel,
     *,
-    optimizer: torch.optim.Optimizer | None,
     state: Mapping[str, Any],
-    anchors: Mapping[str, Tensor] = MappingProxyType({}),
+    optimizer: torch.optim.Optimizer | None = None,
+    trained: nn.Module | None = None,
+    beside: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
 ) -> Path:
     """Writes `folder` whole or not at all.
+
+    `trained` is the module whose parameters the optimizer moves, the model's own by default;
+    `beside` are parts of tensors by name that training also goes on from.
 
     Raises RunError when the disk is full; what stood there before is untouched.
     """
@@ -71,14 +75,16 @@ def save_checkpoint(
         save_file(_weights(model), partial / MODEL)
         if optimizer is not None:
             tensors = {
-                f"{name}::{key}": value for name, key, value in named_state(model, optimizer)
+                f"{name}::{key}": value
+                for name, key, value in named_state(trained or model, optimizer)
             }
             save_file(
                 {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
                 partial / OPTIMIZER,
             )
-        if anchors:
-            save_file({name: value.cpu() for name, value in anchors.items()}, partial / ANCHORS)
+        tensors = {f"{part}::{n}": v.cpu() for part, own in beside.items() for n, v in own.items()}
+        if tensors:
+            save_file(tensors, partial / BESIDE)
         (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
         (partial / CONFIG).write_text(json.dumps(_made_of(model)), encoding="utf-8")
         sums = {path.name: _digest(path) for path in sorted(partial.iterdir())}
@@ -166,15 +172,21 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         weights=load_file(folder / MODEL),
         optimizer=load_file(folder / OPTIMIZER) if (folder / OPTIMIZER).exists() else {},
         config=json.loads((folder / CONFIG).read_text(encoding="utf-8")),
-        anchors=load_file(folder / ANCHORS) if (folder / ANCHORS).exists() else {},
+        beside=load_file(folder / BESIDE) if (folder / BESIDE).exists() else {},
     )
 
 
+def part_of(found: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The tensors of a part of `Checkpoint.beside`, by name."""
+    prefix = f"{part}::"
+    return {n.removeprefix(prefix): value for n, value in found.items() if n.startswith(prefix)}
+
+
 def restore_optimizer(
-    model: HierarchicalModel, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+    trained: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
 ) -> None:
     """Puts saved state back by parameter name."""
-    named = dict(model.named_parameters())
+    named = dict(trained.named_parameters())
     for key, value in tensors.items():
         name, _, quantity = key.rpartition("::")
         parameter = named[name]

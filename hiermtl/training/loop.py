@@ -19,21 +19,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
-from torch import Tensor, nn
+from torch import Tensor
 
 from hiermtl.errors import ModelError, RunError
 from hiermtl.model import HierarchicalModel
-from hiermtl.records import Batch
-from hiermtl.seeding import derived_seed, untouched
+from hiermtl.seeding import untouched
 from hiermtl.tokens import Collator, Tokenizer
+from hiermtl.training.balancing import BALANCERS, Balancer
 from hiermtl.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
     newest_checkpoint,
+    part_of,
     prune_checkpoints,
     restore_optimizer,
     save_checkpoint,
@@ -41,13 +41,11 @@ from hiermtl.training.checkpoint import (
 from hiermtl.training.examples import Examples
 from hiermtl.training.leash import Leash
 from hiermtl.training.optimizer import carry, freeze, make_optimizer, set_rates
-from hiermtl.training.plan import BatchPlan, shares
+from hiermtl.training.plan import BatchPlan
 from hiermtl.training.progress import Progress
 from hiermtl.training.sampling import TaskPlan
 from hiermtl.training.settings import Settings
-
-MOST_CLIP = 3
-"""The largest norm of a gradient where it is clipped by level (Hashimoto et al. 2017)."""
+from hiermtl.training.step import TrainingStep, run_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,37 +71,6 @@ class History:
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     finished: bool = False
-
-
-class TrainingStep(nn.Module):
-    """The model with its losses, as one module.
-
-    What accelerate wraps and what processes run alike.
-    """
-
-    def __init__(self, model: HierarchicalModel) -> None:
-        """Takes the bare model."""
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self, batch: Batch, items: Mapping[str, int], *, penalties: bool
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to descend, and each task's loss per item of the whole step, detached.
-
-        `items` are the labelled items per task of the whole step; `penalties` adds the scheme's
-        terms on weights, which must happen once per step.
-        """
-        losses = self.model.losses(batch, self.model(batch))
-        shares = {task: loss / items[task] for task, loss in losses.items() if task in items}
-        terms = [self.model.hierarchy[task].weight * share for task, share in shares.items()]
-        if penalties:
-            # Terms on weights are differences of nearly equal numbers: never in half precision.
-            with torch.autocast(batch.layout.device.type, enabled=False):
-                model = self.model
-                terms += model.sharing.penalties(model.stack, model.heads).values()
-        total = torch.stack(terms).sum() if terms else torch.zeros((), requires_grad=True)
-        return total, {task: share.detach() for task, share in shares.items()}
 
 
 @untouched()
@@ -141,16 +108,20 @@ def train_model(
         _restore(model, found)
     freeze(model, settings.freeze_from, settings.freeze_below)
     model.recompute_blocks = settings.recompute_blocks
-    optimizer = make_optimizer(model, settings)
+    weights = {task.name: task.weight for task in model.hierarchy}
+    balancer = BALANCERS[settings.balancing](weights, seed=settings.seed).to(accelerator.device)
+    bare = TrainingStep(model, balancer)
+    optimizer = make_optimizer(model, settings, balancer)
     history = History()
     if found is not None:
-        restore_optimizer(model, optimizer, found.optimizer)
+        balancer.load_state_dict(part_of(found.beside, "balancing"))
+        restore_optimizer(bare, optimizer, found.optimizer)
         history = History(**found.state)
-    wrapped = accelerator.prepare(TrainingStep(model))
+    wrapped = accelerator.prepare(bare)
     plan = make_plan(model, tokenizer, examples, settings)
     leash = make_leash(model, plan)
     if leash is not None and found is not None:
-        leash.restore(found.anchors)
+        leash.restore(part_of(found.beside, "anchors"))
     collate = Collator(
         tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device
     )
@@ -175,7 +146,7 @@ def train_model(
             chosen, task = plan.step(step), plan.task(step)
             if leash is not None and task is not None and plan.opens_phase(step):
                 leash.opens(task)
-            losses = _step(
+            losses = run_step(
                 wrapped,
                 optimizer,
                 accelerator,
@@ -195,7 +166,7 @@ def train_model(
                 # A data-parallel wrapper knows the parameters it was made with, and no others.
                 del wrapped
                 accelerator.free_memory()
-                wrapped = accelerator.prepare(TrainingStep(model))
+                wrapped = accelerator.prepare(bare)
                 collate = Collator(
                     tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device
                 )
@@ -217,7 +188,11 @@ def train_model(
                 if shown:
                     bar.show(history.step, epoch=epoch, losses=mean)
                 log.write(
-                    step=history.step, losses=mean, rate=rate, words_per_second=bar.words_per_second
+                    step=history.step,
+                    losses=mean,
+                    rate=rate,
+                    words_per_second=bar.words_per_second,
+                    **_factors(balancer, step),
                 )
                 sums, counts = {}, {}
             if evaluate is not None and (ends_epoch or last):
@@ -235,8 +210,17 @@ def train_model(
             if (ends_epoch or due) and not last and accelerator.is_main_process:
                 place = checkpoints / f"step-{history.step}"
                 state = {**_plain(history), "seconds": history.seconds + time.monotonic() - began}
-                anchors = {} if leash is None else leash.anchors
-                save_checkpoint(place, model, optimizer=optimizer, state=state, anchors=anchors)
+                save_checkpoint(
+                    place,
+                    model,
+                    trained=bare,
+                    optimizer=optimizer,
+                    state=state,
+                    beside={
+                        "anchors": {} if leash is None else leash.anchors,
+                        "balancing": balancer.state_dict(),
+                    },
+                )
                 prune_checkpoints(checkpoints, settings.keep_checkpoints)
     finally:
         bar.close()
@@ -296,73 +280,6 @@ def make_accelerator(**options: Any) -> Accelerator:
     )
 
 
-def _step(
-    wrapped: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
-    collate: Collator,
-    examples: Examples,
-    chosen: np.ndarray,
-    *,
-    step: int,
-    settings: Settings,
-    task: str | None = None,
-    leash: Leash | None = None,
-) -> dict[str, Tensor]:
-    """One optimizer step; returns each task's loss per labelled item, over all processes.
-
-    With `task` the step serves that task alone, whatever else its examples are annotated with.
-
-    All processes make equally many passes, since data-parallel wrappers wait for each other in
-    each: one without a piece of its own reads an example and counts it not at all.
-    """
-    served = examples.items if task is None else {task: examples.items[task]}
-    items = {name: int(counts[chosen].sum()) for name, counts in served.items()}
-    items = {name: count for name, count in items.items() if count}
-    world, rank = accelerator.num_processes, accelerator.process_index
-    parts = shares(chosen, examples.lengths, parts=world * settings.accumulation)
-    own, *others = (
-        [part for part in parts[(rank + n) % world :: world] if len(part)] for n in range(world)
-    )
-    passes = max(map(len, [own, *others]))
-    half = settings.precision == "bf16"
-    wrapped.train()
-    optimizer.zero_grad(set_to_none=True)
-    losses: dict[str, Tensor] = {}
-    for place in range(passes):
-        mine = place < len(own)
-        torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
-        fetched = examples.fetch((own[place] if mine else chosen[:1]).tolist())
-        batch = collate(fetched if task is None else [example.only(task) for example in fetched])
-        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
-            total, each = wrapped(batch, items, penalties=place == 0 and rank == 0)
-        # Data-parallel wrappers average gradients over processes; the loss is already over all of
-        # them.
-        if total.requires_grad:
-            accelerator.backward(total * (world if mine else 0))
-        for name, loss in each.items() if mine else ():
-            losses[name] = losses[name] + loss if name in losses else loss
-    apart = settings.sampling.decoupled
-    if leash is not None and not apart:
-        leash.add_gradient()
-    clip: float = settings.clip
-    if settings.sampling.clip_by_level and task is not None:
-        hierarchy = accelerator.unwrap_model(wrapped).model.hierarchy
-        clip = min(MOST_CLIP, hierarchy.level(task))
-    if clip:
-        accelerator.clip_grad_norm_(wrapped.parameters(), clip)
-    optimizer.step()
-    if leash is not None and apart:
-        leash.pull(optimizer)
-    if world > 1 and items:
-        none = torch.zeros((), device=accelerator.device)
-        summed: Any = accelerator.reduce(
-            torch.stack([losses.get(name, none).float() for name in sorted(items)]), "sum"
-        )
-        losses = dict(zip(sorted(items), summed.unbind(), strict=True))
-    return losses
-
-
 def _judge(
     model: HierarchicalModel,
     evaluate: Callable[[HierarchicalModel], Evaluation],
@@ -387,9 +304,7 @@ def _judge(
     if better:
         history.best, history.best_main = history.step, result.main
         if accelerator.is_main_process:
-            save_checkpoint(
-                checkpoints / "best", model, optimizer=None, state={"step": history.step}
-            )
+            save_checkpoint(checkpoints / "best", model, state={"step": history.step})
     history.finished = settings.patience is not None and history.since_best >= settings.patience
 
 
@@ -409,6 +324,11 @@ def _restore(model: HierarchicalModel, found: Checkpoint) -> None:
 
 def _plain(history: History) -> dict[str, Any]:
     return {name: getattr(history, name) for name in History.__slots__}
+
+
+def _factors(balancer: Balancer, step: int) -> dict[str, Any]:
+    found = balancer.factors(step)
+    return {"factors": found} if found else {}
 
 
 def _check_finite(losses: Mapping[str, float], step: int) -> None:
@@ -468,17 +388,10 @@ def _flat(values: Mapping[str, Any]) -> dict[str, float]:
     for name, value in values.items():
         if name == "losses":
             out |= {f"train/{task}/loss": loss for task, loss in value.items()}
+        elif name == "factors":
+            out |= {f"train/{task}/factor": factor for task, factor in value.items()}
         elif name == "rows":
             out |= {f"eval/{row['task']}/{row['metric']}": row["score"] for row in value}
         elif isinstance(value, int | float):
             out[f"train/{name}"] = value
     return out
-
-
-__all__ = [
-    "Evaluation",
-    "History",
-    "TrainingStep",
-    "make_accelerator",
-    "train_model",
-]

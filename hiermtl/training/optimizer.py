@@ -27,14 +27,22 @@ def freeze(model: HierarchicalModel, first: int, below: int) -> None:
             model.taps[task.name].requires_grad_(not task.frozen)
 
 
-def make_optimizer(model: HierarchicalModel, settings: Settings) -> torch.optim.AdamW:
-    """AdamW with one group per rate and decay. Biases, norms and vectors are not decayed."""
+def make_optimizer(
+    model: HierarchicalModel, settings: Settings, balancer: nn.Module | None = None
+) -> torch.optim.AdamW:
+    """AdamW with one group per rate and decay. Biases, norms and vectors are not decayed.
+
+    Nor is what a balancer learns, at the rate of heads.
+    """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             groups.setdefault(
                 _rate(model, name, parameter=parameter, settings=settings), []
             ).append(parameter)
+    learnt = [] if balancer is None else list(balancer.parameters())
+    if learnt:
+        groups.setdefault((settings.lr_heads, 0.0), []).extend(learnt)
     parameters = [
         {"params": members, "lr": lr, PEAK: lr, "weight_decay": decay}
         for (lr, decay), members in groups.items()

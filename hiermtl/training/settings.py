@@ -17,6 +17,7 @@ class Settings:
     evaluation. freeze_from, freeze_below: the depths from one to below the
     other are not trained. recompute_blocks: activations inside blocks are made again
     backwards instead of kept. flat: rows without padding. sampling: whose examples a step takes.
+    balancing: what weighs the losses, a key of `BALANCERS`.
     """
 
     epochs: int = 6
@@ -40,3 +41,4 @@ class Settings:
     recompute_blocks: bool = False
     flat: bool = True
     sampling: Sampling = MIXED
+    balancing: str = "static"

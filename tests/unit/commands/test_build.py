@@ -22,6 +22,7 @@ from hiermtl.text.edits import edit_script, inserted
 from hiermtl.tokens import PieceTokenizer, WordTokenizer
 from hiermtl.tokens.words import word_code
 from hiermtl.training import Settings
+from hiermtl.training.balancing import BALANCERS
 from tests.unit.commands.runs import BILSTM, DEV, TASKS, TRAIN, built, conllu, of_files, recipe
 from tests.worlds import bert_config, piece_backend
 
@@ -250,6 +251,12 @@ def test_recipes_and_what_they_build_have_the_same_defaults() -> None:
     assert {"layers", "hidden", "word_dropout"} <= shared
     for name in shared:
         assert DEFAULTS[name] == encoder[name], name
+
+
+def test_every_balancing_of_the_recipe_is_there_to_train_with() -> None:
+    assert set(tables.BALANCING) == set(BALANCERS)
+    given = recipe(balancing="uncertainty")
+    assert make_settings(load_recipe(given), "fp32").balancing == "uncertainty"
 
 
 def test_scripts_that_spell_words_are_not_learnt(tmp_path: Path) -> None:

@@ -26,14 +26,14 @@ room = importlib.import_module("hiermtl.commands.train")
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
     """The losses of each step of every run of a test."""
     found: list[dict[str, float]] = []
-    keep = loop._step
+    keep = loop.run_step
 
     def watched(*given: Any, **options: Any) -> dict[str, Tensor]:
         losses = keep(*given, **options)
         found.append({task: float(loss) for task, loss in losses.items()})
         return losses
 
-    monkeypatch.setattr(loop, "_step", watched)
+    monkeypatch.setattr(loop, "run_step", watched)
     return found
 
 

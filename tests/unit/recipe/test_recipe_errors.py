@@ -44,7 +44,10 @@ CASES = [
         "sharing.subspaces is not a key; allowed: name",
     ),
     ({"sharing": 3}, "sharing is 3, but a name or {name: ...} is needed"),
-    ({"balancing": "statik"}, "balancing.name is 'statik', but allowed are static; did you mean"),
+    (
+        {"balancing": "statik"},
+        "balancing.name is 'statik', but allowed are static, uncertainty and random; did you mean",
+    ),
     ({"sampling": {}, "sampling.nam": 1}, "sampling.nam is not a key; did you mean 'name'?"),
     (
         {"tasks.ner.head": "crff"},

@@ -27,8 +27,8 @@ from hiermtl.training import (
     train_model,
 )
 from hiermtl.training.checkpoint import load_checkpoint
-from hiermtl.training.loop import _step
 from hiermtl.training.plan import shares
+from hiermtl.training.step import run_step
 from tests.unit.training.runs import (
     MIXED,
     Broken,
@@ -57,7 +57,7 @@ def gradients(world: World, *, annotated: Sequence[Sequence[str]] = MIXED, **cha
     examples = examples_of(world, annotated=annotated, count=20)
     collate = Collator(world.tokenizer, world.model.routes.depths())
     still = torch.optim.SGD(world.model.parameters(), lr=0.0)
-    found = _step(
+    found = run_step(
         TrainingStep(world.model),
         still,
         make_accelerator(),
@@ -126,7 +126,7 @@ def test_a_step_of_one_task_has_the_gradient_of_its_loss_alone(tmp_path: Path) -
     collate = Collator(world.tokenizer, world.model.routes.depths())
     items = int(examples.items["ner"].sum())
     expected = other.gradients(other.losses(collate(examples.fetch(range(20))))["ner"] / items)
-    found = _step(
+    found = run_step(
         TrainingStep(world.model),
         torch.optim.SGD(world.model.parameters(), lr=0.0),
         make_accelerator(),
@@ -496,7 +496,7 @@ def test_processes_together_make_the_gradient_of_one(
         calls: list[int] = []
         handle = step.register_forward_hook(lambda *_: calls.append(1))
         given: Any = Others(rank, world_size)
-        found = _step(
+        found = run_step(
             step,
             still,
             given,
