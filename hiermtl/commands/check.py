@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hiermtl.commands.build import build, make_settings
-from hiermtl.commands.corpora import open_corpora
+from hiermtl.commands.corpora import check_leakage, open_corpora
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.training import make_plan
 
@@ -26,7 +26,7 @@ def check(
     built = build(loaded, corpora)
     settings = make_settings(loaded, "fp32")
     plan = make_plan(built.model, built.tokenizer, built.examples, settings)
-    lines = list(built.lines)
+    lines = [*built.lines, *check_leakage(loaded, corpora)]
     for task in built.model.hierarchy:
         head = built.model.head(task.name)
         items = int(built.examples.items[task.name].sum())

@@ -11,6 +11,7 @@ from hiermtl.commands.sample import sample
 from hiermtl.corpus.build import Corpus, Source, build_corpus
 from hiermtl.corpus.cache import cache_folder, digest, file_digest
 from hiermtl.corpus.catalogue import missing_file_error
+from hiermtl.corpus.leakage import leaks
 from hiermtl.corpus.sources import (
     columns_source,
     conllu_source,
@@ -107,6 +108,36 @@ def open_corpora(
         layers = sorted(set(tasks.values()))
         corpora[name] = build_corpus(name, chosen, layers=layers, edits=edits)
     return corpora
+
+
+def training_corpora(recipe: Recipe, *, data_dir: str | Path | None = None) -> dict[str, Corpus]:
+    """The splits that training reads, train and dev.
+
+    Raises:
+        DataError: As `open_corpora`, and as `check_leakage`, for which test is read as well.
+    """
+    if recipe.check.leakage == "error":
+        check_leakage(recipe, open_corpora(recipe, data_dir=data_dir))
+    return open_corpora(recipe, data_dir=data_dir, splits=("train", "dev"))
+
+
+def check_leakage(recipe: Recipe, corpora: Mapping[str, Corpus]) -> list[str]:
+    """Lines on dev and test sentences that stand in training data.
+
+    Raises:
+        DataError: The recipe takes it for an error, and one of `LONG` words or more does.
+    """
+    if recipe.check.leakage == "off":
+        return []
+    found = leaks(corpora)
+    bad = [leak for leak in found if leak.long]
+    if bad and recipe.check.leakage == "error":
+        raise DataError(
+            f"{bad[0]}; take them out of one of the two, or set check.leakage=warn to train all "
+            "the same"
+        )
+    lines = [f"leakage: {leak}" for leak in found]
+    return lines or ["leakage: no sentence of dev or test stands in training data"]
 
 
 def _edits(recipe: Recipe, tasks: Mapping[str, str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from hiermtl.annotation import Annotator
 from hiermtl.commands.build import Built, check_dev, check_frozen, make_examples, task_configs
 from hiermtl.commands.card import model_card
-from hiermtl.commands.corpora import open_corpora, placed
+from hiermtl.commands.corpora import placed, training_corpora
 from hiermtl.commands.train import (
     CONFIG,
     Run,
@@ -79,7 +79,7 @@ def extend(
         if (folder / CONFIG).exists():
             return finished(folder, loaded)
     check_means(loaded)
-    corpora = open_corpora(loaded, data_dir=data_dir, splits=("train", "dev"))
+    corpora = training_corpora(loaded, data_dir=data_dir)
     built, kept = _extended(base, tokenizer, loaded, corpora, dropped=dropped)
     plain = _merged(before, loaded, kept, data_dir=data_dir)
     about_all = load_recipe(plain)

@@ -18,7 +18,7 @@ from hiermtl.annotation import Annotator, load
 from hiermtl.atomic import write_whole
 from hiermtl.commands.build import Built, build, make_settings
 from hiermtl.commands.card import model_card
-from hiermtl.commands.corpora import layers_of, main_tasks, open_corpora, placed
+from hiermtl.commands.corpora import layers_of, main_tasks, placed, training_corpora
 from hiermtl.commands.evaluate import score_corpora
 from hiermtl.corpus.build import Corpus
 from hiermtl.document import Document
@@ -96,7 +96,7 @@ def train(
     if resume and (folder / CONFIG).exists():
         return finished(folder, loaded)
     check_means(loaded)
-    corpora = open_corpora(loaded, data_dir=data_dir, splits=("train", "dev"))
+    corpora = training_corpora(loaded, data_dir=data_dir)
     train_parts = _train_apart if loaded.sharing.name == "single" else _train_whole
     built, seconds = train_parts(loaded, corpora, folder, resume=resume, quiet=quiet)
     plain = placed(loaded, data_dir=data_dir)

@@ -25,7 +25,7 @@ from hiermtl.recipe.tables import (
     StaticBalancing,
 )
 from hiermtl.recipe.tasks import TaskOptions, with_defaults
-from hiermtl.recipe.training import EvaluationOptions, TrainingOptions
+from hiermtl.recipe.training import CheckOptions, EvaluationOptions, TrainingOptions
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 """A task or corpus name: it stands in dotted keys and file names."""
@@ -90,6 +90,9 @@ class Recipe(Section):
 
     evaluation: EvaluationOptions = EvaluationOptions()
     """Which tasks decide which checkpoint is best."""
+
+    check: CheckOptions = CheckOptions()
+    """What is looked for in the data before training."""
 
     _source: str = PrivateAttr("")
     _folders: tuple[Path, ...] = PrivateAttr(())

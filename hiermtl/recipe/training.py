@@ -1,4 +1,4 @@
-"""The recipe's `training` and `evaluation` sections."""
+"""The recipe's `training`, `check` and `evaluation` sections."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -126,6 +126,15 @@ class TrainingOptions(Section):
 
     max_examples: int | None = Field(default=None, ge=1)
     """Training sentences used, the first of each corpus; for curves and tests. Default: all."""
+
+
+class CheckOptions(Section):
+    """What data must not have."""
+
+    leakage: Literal["warn", "error", "off"] = "warn"
+    """What happens when dev or test sentences stand in training data, of whichever corpus:
+    `hiermtl check` says so (`warn`), or nothing is trained when any of 6 or more words does
+    (`error`). Default: ours."""
 
 
 class EvaluationOptions(Section):

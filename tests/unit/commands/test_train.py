@@ -63,7 +63,7 @@ def test_the_best_weights_are_those_of_the_model(run: Run) -> None:
 def test_a_finished_run_that_is_resumed_returns_at_once(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "open_corpora", lambda *_, **__: pytest.fail("it read corpora"))
+    monkeypatch.setattr(room, "training_corpora", lambda *_, **__: pytest.fail("it read corpora"))
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
     again = train(recipe(), output=run.folder, resume=True)
     assert again.scores.rows == run.scores.rows
@@ -357,7 +357,7 @@ def test_a_tracker_is_ended_when_the_run_breaks_off(
 def test_a_tracker_that_is_not_installed_is_refused(
     tmp_path: Path, trackers: list[Kept], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "open_corpora", lambda *_, **__: pytest.fail("it read corpora"))
+    monkeypatch.setattr(room, "training_corpora", lambda *_, **__: pytest.fail("it read corpora"))
     options = {"training.trackers": ["tensorboard", "comet_ml"]}
     with pytest.raises(RecipeError, match=r"'comet_ml', which is not installed.*install comet-ml"):
         train(recipe(), output=tmp_path / "run", overrides=options)
