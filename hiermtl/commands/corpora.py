@@ -137,7 +137,7 @@ def check_leakage(recipe: Recipe, corpora: Mapping[str, Corpus]) -> list[str]:
             "the same"
         )
     lines = [f"leakage: {leak}" for leak in found]
-    return lines or ["leakage: no sentence of dev or test stands in training data"]
+    return lines or ["leakage: nothing of dev or test stands in training data"]
 
 
 def _edits(recipe: Recipe, tasks: Mapping[str, str]) -> list[str]:

@@ -1,16 +1,18 @@
-"""Sentences that are trained on in one corpus and judged in another, or in the same.
+"""What is trained on in one corpus and judged in another, or in the same.
 
 In joint training the gold of one task may lie beside the very sentences on which another task is
-judged, as where chunks and trees are cut from one treebank by different rules. Sentences count as
-equal when they agree in all characters but white space and case, so that corpora that split words
-differently are compared too.
+judged, as where chunks and trees are cut from one treebank by different rules. Texts and pairs are
+compared as wholes: the sentences of pairs occur in many of them, and none says how a new pair is
+judged. Two are equal when they agree in all characters but white space and case, so that corpora
+that split words differently are compared too.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hiermtl.corpus.build import Corpus
+from hiermtl.text.sentence import Sentence
 
 LONG = 6
 """Words from which on two equal sentences are hardly equal by chance."""
@@ -18,32 +20,42 @@ LONG = 6
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Of `sentences` of a split of `judged`, `found` stand in the training data of `trained`.
+    """Of `total` sentences or passages (`kind`) of a split of `judged`, `found` stand in `trained`.
 
-    `long` are those of `LONG` words or more.
+    That is, in its training data; `long` are those of `LONG` words or more.
     """
 
     trained: str
     judged: str
     split: str
-    sentences: int
+    kind: str
+    total: int
     found: int
     long: int
 
     def __str__(self) -> str:
         """One line."""
-        place = "its own training data" if self.trained == self.judged else self.trained
-        where = place if self.trained == self.judged else f"the training data of {place}"
+        own = self.trained == self.judged
+        where = "its own training data" if own else f"the training data of {self.trained}"
         return (
-            f"{self.judged} {self.split}: {self.found:,} of {self.sentences:,} sentences stand in "
+            f"{self.judged} {self.split}: {self.found:,} of {self.total:,} {self.kind} stand in "
             f"{where}, {self.long:,} of them with {LONG} or more words"
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """What is compared by, its words, and whether words of it have gold of their own."""
+
+    key: bytes
+    words: int
+    tagged: bool
+
+
 def leaks(corpora: Mapping[str, Corpus]) -> list[Leak]:
-    """All pairs of corpora and splits in which a sentence is found again, the worst first."""
+    """All pairs of corpora and splits in which something is found again, the worst first."""
     trained = {
-        name: {key for key, _ in _keys(corpus, "train")}
+        name: (list(_sentences(corpus, "train")), list(_passages(corpus, "train")))
         for name, corpus in corpora.items()
         if "train" in corpus.splits
     }
@@ -52,17 +64,35 @@ def leaks(corpora: Mapping[str, Corpus]) -> list[Leak]:
         for split in corpus.splits:
             if split == "train":
                 continue
-            keys = list(_keys(corpus, split))
-            for other, known in trained.items():
-                words = [count for key, count in keys if key in known]
-                if words:
-                    long = sum(count >= LONG for count in words)
-                    found.append(Leak(other, name, split, len(keys), len(words), long))
+            sentences, passages = list(_sentences(corpus, split)), list(_passages(corpus, split))
+            for other, (known, wholes) in trained.items():
+                every = {item.key for item in known}
+                tagged = {item.key for item in known if item.tagged}
+                again = [s for s in sentences if s.key in (every if s.tagged else tagged)]
+                pairs = {item.key for item in wholes}
+                same = [passage for passage in passages if passage.key in pairs]
+                for kind, total, items in (
+                    ("sentences", len(sentences), again),
+                    ("passages", len(passages), same),
+                ):
+                    if items:
+                        long = sum(item.words >= LONG for item in items)
+                        found.append(Leak(other, name, split, kind, total, len(items), long))
     return sorted(found, key=lambda leak: (-leak.long, -leak.found))
 
 
-def _keys(corpus: Corpus, split: str) -> Iterator[tuple[bytes, int]]:
-    """What each sentence is compared by, and its number of words."""
+def _sentences(corpus: Corpus, split: str) -> Iterator[_Item]:
     for sentence in corpus.sentences(split):
-        text = "".join("".join(sentence.words).split()).casefold()
-        yield hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest(), len(sentence.words)
+        yield _item([sentence], tagged=bool(sentence.layers))
+
+
+def _passages(corpus: Corpus, split: str) -> Iterator[_Item]:
+    for passage in corpus.read_passages(split):
+        yield _item(passage.sentences, tagged=False)
+
+
+def _item(sentences: Iterable[Sentence], *, tagged: bool) -> _Item:
+    parts = [sentence.words for sentence in sentences]
+    texts = ("".join("".join(words).split()).casefold() for words in parts)
+    digest = hashlib.blake2b("\n".join(texts).encode("utf-8"), digest_size=8).digest()
+    return _Item(digest, sum(map(len, parts)), tagged)

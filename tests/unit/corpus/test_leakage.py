@@ -47,10 +47,30 @@ def test_each_pair_of_corpora_is_counted(tmp_path: Path) -> None:
     ]
 
 
+def test_pairs_are_compared_as_wholes(tmp_path: Path) -> None:
+    """Their sentences occur in many pairs; only with words that have gold are they compared."""
+    given = two_corpora(tmp_path)
+    long = " ".join(LONG)
+    for split, rows in (("train", [("so it is", long), ("a", "b")]), ("dev", [("A", "b")])):
+        lines = ["first,second,same", *(f"{first},{second},yes" for first, second in rows)]
+        (tmp_path / f"{split}.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    pairs = {"format": "pairs", "first": "first", "second": "second", "labels": {"same": "same"}}
+    pairs |= {split: str(tmp_path / f"{split}.csv") for split in ("train", "dev")}
+    given["corpora"]["pairs"] = pairs
+    given["tasks"]["same"] = {"depth": 2, "head": "pair_classification", "corpus": "pairs"}
+    assert set(leakage(check(given))) == {
+        "a dev: 2 of 2 sentences stand in the training data of b, 1 of them with 6 or more words",
+        "a dev: 1 of 2 sentences stand in the training data of pairs, 1 of them with 6 or more "
+        "words",
+        "b dev: 1 of 2 sentences stand in its own training data, 0 of them with 6 or more words",
+        "pairs dev: 1 of 1 passages stand in its own training data, 0 of them with 6 or more words",
+    }
+
+
 def test_nothing_found_is_said_too(tmp_path: Path) -> None:
     given = two_corpora(tmp_path)
     file(tmp_path / "b-train.conllu", ["quite", "another"])
-    assert leakage(check(given)) == ["no sentence of dev or test stands in training data"]
+    assert leakage(check(given)) == ["nothing of dev or test stands in training data"]
     assert not leakage(check(two_corpora(tmp_path, check={"leakage": "off"})))
 
 
