@@ -46,7 +46,8 @@ class Hierarchy:
         for task in self.tasks:
             if task.depth < 1:
                 raise RecipeError(
-                    f"tasks.{task.name}.depth is {task.depth}; a task is read at depth 1 or above"
+                    f"tasks.{task.name}.depth is {task.depth}; a task is read at depth 1 or above "
+                    "(0 is the embedding): raise it"
                 )
         self._depths = sorted({task.depth for task in self.tasks})
 

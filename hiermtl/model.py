@@ -101,7 +101,10 @@ class HierarchicalModel(PreTrainedModel):
         self.hierarchy = config.hierarchy()
         for name in self.hierarchy.names:
             if not name or "." in name or hasattr(torch.nn.ModuleDict(), name):
-                raise ModelError(f"a task cannot be named {name!r}; choose another name for it")
+                raise ModelError(
+                    f"a task cannot be named {name!r}; allowed are names without dots that "
+                    "PyTorch's modules do not use themselves: choose another one"
+                )
         encoder = encoder or encoder_from_config(config.encoder)
         for task in self.hierarchy:
             if task.depth > encoder.blocks:
@@ -110,6 +113,7 @@ class HierarchicalModel(PreTrainedModel):
                     f"{encoder.blocks}; a task is read at 1 or above: lower it or choose a deeper "
                     "encoder"
                 )
+        check_reads(config.tasks)
         self._share(encoder, seed)
         self.heads = torch.nn.ModuleDict()
         self.taps = torch.nn.ModuleDict()
@@ -348,12 +352,60 @@ class HierarchicalModel(PreTrainedModel):
         if head.unit == "word":
             return HeadOutput(head(Tap(read, layout)), layout, sentences)
         places = batch.groups.inside(sentences, GROUP_SIZES[head.unit])
-        lower = {
-            name: self.head(name).probabilities(outputs[name])[outputs[name].rows_of(places)]
-            for name in self.lower[task]
-        }
+        lower = {}
+        for name in self.lower[task]:
+            probable = self.head(name).probabilities(outputs[name])
+            kept_apart = probable.detach() if self.sharing.detach_labels else probable
+            lower[name] = kept_apart[outputs[name].rows_of(places)]
         tap = Tap(read, layout, batch.groups.at(places).within(sentences), lower)
         return HeadOutput(head(tap), layout, sentences, places)
+
+
+def check_reads(tasks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Whether the tasks whose predictions heads read are there, of the same unit, and below.
+
+    Raises:
+        ModelError: One is not, has another number of labels than the reader expects, or tasks read
+            each other in a ring.
+    """
+    reads = {name: dict(task.get("options", {}).get("reads", {})) for name, task in tasks.items()}
+    units = {name: _row(HEADS, task["head"], "head").unit for name, task in tasks.items()}
+    for name, lower in reads.items():
+        able = [
+            other
+            for other, task in tasks.items()
+            if other != name
+            and units[other] == units[name]
+            and task["depth"] <= tasks[name]["depth"]
+        ]
+        for other, count in lower.items():
+            place = f"tasks.{name}.head.reads"
+            if other not in able:
+                why = "is no other task of the model"
+                if other in tasks and other != name:
+                    why = (
+                        f"judges {units[other]}s at depth {tasks[other]['depth']}, and the reader "
+                        f"{units[name]}s at depth {tasks[name]['depth']}"
+                    )
+                raise ModelError(
+                    f"{place} is {other!r}, which {why}; allowed are tasks of the same kind, not "
+                    f"read above it: {listing(able)}"
+                )
+            labels = len(tasks[other]["labels"])
+            if labels != count:
+                raise ModelError(
+                    f"{place} expects {count} labels of {other!r}, which has {labels}; train "
+                    f"{name!r} again too"
+                )
+    left = dict(reads)
+    while left:
+        free = [name for name, lower in left.items() if not set(lower) & set(left)]
+        if not free:
+            raise ModelError(
+                f"tasks {listing(left)} read each other in a ring; take one out of head.reads"
+            )
+        for name in free:
+            del left[name]
 
 
 def _union(first: np.ndarray, second: np.ndarray) -> np.ndarray:

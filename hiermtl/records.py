@@ -186,11 +186,11 @@ class Layout:
 
     def select(self, sentences: np.ndarray) -> "Selection":
         """The layout of some sentences (ascending indices), and how to take their units."""
+        if len(sentences) == self.sentences:  # kept, it would hold the layout that keeps it
+            return Selection(self, sentences, None, None)
         return self.cached(("select", sentences.tobytes()), lambda: self._select(sentences))
 
     def _select(self, sentences: np.ndarray) -> "Selection":
-        if len(sentences) == self.sentences:
-            return Selection(self, sentences, None, None)
         chosen = np.zeros(self.sentences, dtype=bool)
         chosen[sentences] = True
         row_kept = chosen[self.row_sentences]

@@ -15,7 +15,7 @@ def derived_seed(seed: int, *names: object) -> int:
 
 @contextmanager
 def seeded(seed: int, *names: object) -> Iterator[None]:
-    """Inside, torch's randomness starts from the derived seed, on every device.
+    """Inside, torch's randomness starts from the derived seed, on the processor and on CUDA.
 
     Outside, it is as if nothing had been drawn.
     """
@@ -26,6 +26,6 @@ def seeded(seed: int, *names: object) -> Iterator[None]:
 
 @contextmanager
 def untouched() -> Iterator[None]:
-    """What is drawn from torch's randomness inside is not missing outside, on any device."""
+    """What is drawn of torch's randomness inside is not missing outside: processor and CUDA."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         yield

@@ -53,10 +53,10 @@ class Annotator:
         """Takes a model and the tokenizer it was trained with.
 
         Args:
-            model: Stays as it is; `bf16` computes with a copy.
+            model: Stays as it is; another number type than its own computes with a copy.
             tokenizer: Words to pieces.
             precision: Default: what the model's config names, where the processor has bf16
-                arithmetic, else `fp32`.
+                arithmetic, else `fp32`; `fp64` for a model in doubles.
             tokens_per_batch: Pieces in a batch, what it is rounded up by not counted.
             flat: Whether rows lie end to end instead of being padded: faster, the same labels.
             card: The model's README, kept by `save_pretrained`.
@@ -66,10 +66,15 @@ class Annotator:
         """
         self.model, self.tokenizer, self._card = model, tokenizer, card
         self.tokens_per_batch, self.flat = tokens_per_batch, flat
-        self.precision = choose_precision(model, precision)
         self._computing = model
-        if self.precision == "bf16" and model.dtype != torch.bfloat16:
-            self._computing = copy.deepcopy(model).bfloat16()
+        if model.dtype == torch.float64 and precision is None:
+            self.precision = "fp64"
+            return
+        self.precision = choose_precision(model, precision)
+        half = self.precision == "bf16"
+        if model.dtype != (torch.bfloat16 if half else torch.float32):
+            own = copy.deepcopy(model)
+            self._computing = own.bfloat16() if half else own.float()
 
     @property
     def hierarchy(self) -> Hierarchy:

@@ -11,10 +11,18 @@ from pathlib import Path
 from hiermtl.annotation.annotator import Annotator
 from hiermtl.annotation.given import Given
 from hiermtl.annotation.predict import check_tasks
-from hiermtl.annotation.reading import STANDARD, Record, files_in, format_of, read_records
+from hiermtl.annotation.reading import (
+    SOURCE_FORMATS,
+    STANDARD,
+    Record,
+    files_in,
+    format_of,
+    read_records,
+)
 from hiermtl.annotation.writing import FORMAT_OF, SUFFIXES, WRITERS, Writer, opened
-from hiermtl.document import conllu_columns
+from hiermtl.document import TOKEN_FIELDS, conllu_columns
 from hiermtl.errors import DataError, RecipeError, RunError, listing, nearest
+from hiermtl.text.bio import is_iob2
 from hiermtl.text.conllu_write import WRITABLE
 
 
@@ -78,7 +86,8 @@ def annotate_files(
             made if need be.
         tasks: Default: all that the output format has a place for.
         format: `conllu`, `jsonl` or `docbin`. Default: by the output's ending, else like the input.
-        source_format: `txt`, `conllu` or `jsonl`. Default: by the input's ending, `txt` for `-`.
+        source_format: `txt`, `conllu` or `jsonl`, not for a folder. Default: by the input's ending,
+            `txt` for `-`.
         workers: Processes that predict; see `Annotator.pipe`, also for what can go wrong.
 
     Raises:
@@ -142,17 +151,39 @@ def _next_writer(
 def _writable(
     nlp: Annotator, tasks: Iterable[str] | None, formats: set[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The tasks to annotate, and those left out because CoNLL-U has no place for them."""
+    """The tasks to annotate, and those left out because the format has no place for them."""
     names = check_tasks(nlp.model, tasks)
-    placed = conllu_columns({name: nlp.columns[name] for name in names})
-    homeless = tuple(name for name in names if "conllu" in formats and name not in placed)
+    placed = {
+        "conllu": set(conllu_columns({name: nlp.columns[name] for name in names})),
+        "docbin": {name for name in names if _in_docbin(nlp, name)},
+    }
+    holds = {
+        "conllu": f"CoNLL-U has no place for {{}}; it holds {listing(WRITABLE)}, each once",
+        "docbin": f"DocBin has no place for {{}}; it holds {listing(TOKEN_FIELDS)}, a tree in dep, "
+        "and spans",
+    }
+    homeless: dict[str, str] = {
+        name: format
+        for format in placed
+        if format in formats
+        for name in names
+        if name not in placed[format]
+    }
     kept = tuple(name for name in names if name not in homeless)
     if homeless and (tasks is not None or not kept):
-        raise RecipeError(
-            f"CoNLL-U has no place for {listing(homeless)}; it holds {listing(WRITABLE)}, each "
-            "once: use --format jsonl, or leave them out of the tasks"
-        )
-    return kept, homeless
+        message = holds[next(iter(homeless.values()))].format(listing(homeless))
+        raise RecipeError(f"{message}: use --format jsonl, or leave them out of the tasks")
+    return kept, tuple(homeless)
+
+
+def _in_docbin(nlp: Annotator, task: str) -> bool:
+    """Whether spaCy's documents have a place for what a task says."""
+    head = nlp.model.head(task)
+    if head.unit != "word":
+        return False
+    if head.layer == "tree":
+        return task == "dep"
+    return task in TOKEN_FIELDS or all(is_iob2(label) for label in head.labels)
 
 
 def _plan(
@@ -163,9 +194,19 @@ def _plan(
         raise RecipeError(
             f"output format {format!r}; allowed are {listing(SUFFIXES)}{nearest(format, SUFFIXES)}"
         )
+    if source_format is not None and source_format not in SOURCE_FORMATS:
+        raise RecipeError(
+            f"input format {source_format!r}; allowed are {listing(SOURCE_FORMATS)}"
+            f"{nearest(source_format, SOURCE_FORMATS)}"
+        )
     if source != STANDARD and not os.path.exists(source):
         raise DataError("no such file or folder; name one, or - for standard input", source)
     if source != STANDARD and os.path.isdir(source):
+        if source_format is not None:
+            raise RecipeError(
+                f"input format {source_format!r} is given for the folder {source}, whose files are "
+                "read by their endings; leave it out"
+            )
         return _plan_folder(Path(source), output, format=format)
     given = _source_format(source, source_format)
     _check_target(source, output)

@@ -32,8 +32,9 @@ _WORDS_PER_WINDOW = 65_536
 class Prediction:
     """What a model says about one sentence.
 
-    `scores` has for each task the probability (0 to 1) of each word's label, or of its arc; it is
-    empty unless asked for, and lacks tasks whose head has no probabilities. `labels` are what is
+    `scores` has for each task the probability (0 to 1) of each word's label or arc, or of the one
+    label of the text or pair whose first sentence this is; it is empty unless asked for, and lacks
+    tasks whose head has no probabilities. `labels` are what is
     said of the text or pair whose first sentence this is: a label or a number.
     """
 
@@ -223,7 +224,7 @@ class _Predictor:
         """Places of the entries of each batch, longest first; equal lengths in their order."""
         tokenizer = self.collator.tokenizer
         special, limit = len(tokenizer.prefix) + len(tokenizer.suffix), tokenizer.limit
-        rows, units = [], []
+        rows, units, longest = [], [], []
         for examples in entries:
             lengths = [len(example.pieces) for example in examples]
             cut = [
@@ -235,17 +236,19 @@ class _Predictor:
             ]
             rows.append(len(cut))
             units.append(sum(row[1] - row[0] for row in cut) + special * len(cut))
+            longest.append(max(row[1] - row[0] for row in cut) + special)
         end_to_end = self.collator.flat and not self.model.stack.side_by_side
+        order = units if end_to_end else longest
         batch: list[int] = []
-        used = longest = 0
-        for place in np.argsort(-np.array(units), kind="stable").tolist():
-            # The first sentence has the longest rows, to which the others would be padded.
-            size = units[place] if end_to_end or not batch else rows[place] * longest
+        used = 0
+        for place in np.argsort(-np.array(order), kind="stable").tolist():
+            # The first entry has the longest row, to which all others would be padded.
+            width = longest[batch[0] if batch else place]
+            size = units[place] if end_to_end else rows[place] * width
             if batch and used + size > self.budget:
                 yield batch
-                batch, used, size = [], 0, units[place]
-            if not batch:
-                longest = -(-units[place] // rows[place])
+                batch, used = [], 0
+                size = units[place] if end_to_end else rows[place] * longest[place]
             batch.append(place)
             used += size
         if batch:
@@ -288,8 +291,9 @@ class _Predictor:
                 head = self.model.head(task)
                 for place, found in zip(where, decoded[task], strict=True):
                     labels[place][task] = head.labels[found] if head.layer == "label" else found
-            for place, value in zip(where, values or (), strict=False):
-                scores[place][task] = value
+            if values is not None:
+                for place, value in zip(where, values, strict=True):
+                    scores[place][task] = value
         return {
             place: Prediction(found, scores[place], labels.get(place, {}))
             for place, found in layers.items()

@@ -10,7 +10,7 @@ from hiermtl.annotation.given import Given, Pair
 from hiermtl.errors import DataError, RecipeError, listing, nearest
 from hiermtl.text.conllu import parse_conllu
 from hiermtl.text.jsonl import parse_jsonl
-from hiermtl.text.lines import MARK, decode, read_lines
+from hiermtl.text.lines import decoded_lines, read_lines
 
 SOURCE_FORMATS = ("txt", "conllu", "jsonl")
 STANDARD = "-"
@@ -87,11 +87,9 @@ def files_in(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _paragraphs(lines: Iterable[bytes], name: str) -> Iterator[Record]:
-    documents, offset, opens = 0, 0, True
-    for number, line in enumerate(lines, 1):
-        raw = line.removeprefix(MARK) if number == 1 else line
-        text = decode(raw, name, line=number, offset=offset + len(line) - len(raw)).strip()
-        offset += len(line)
+    documents, opens = 0, True
+    for _, line in decoded_lines(lines, name):
+        text = line.strip()
         if not text:
             opens = True
             continue

@@ -5,6 +5,7 @@ stream runs Python between two products, the other multiplies, and smaller teams
 other.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -12,6 +13,9 @@ from typing import TypeVar
 import torch
 
 STREAMS = 2
+
+_FREE = threading.Lock()
+"""Held while streams run: the number of threads is partly one for the whole process."""
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -23,12 +27,13 @@ def streamed(
     """`function` of each item, in the order of the items, without gradients.
 
     Items are taken in their order, so that the costliest should stand first. On a graphics
-    processor, with one thread, or with too few items to share out, all is done by the caller.
+    processor, with one thread, with too few items to share out, or while another caller's streams
+    run, all is done by the caller.
     """
     threads = torch.get_num_threads()
     streams = min(STREAMS, threads, len(items) // 2)
     alone = torch.inference_mode()(function)
-    if device.type != "cpu" or streams < 2:
+    if device.type != "cpu" or streams < 2 or not _FREE.acquire(blocking=False):
         yield from map(alone, items)
         return
     # Autocast belongs to a thread; in the streams it is the caller's.
@@ -48,5 +53,6 @@ def streamed(
         yield from pool.map(beside, items)
     finally:
         pool.shutdown(cancel_futures=True)
-        # The number is a thread's own, but some libraries have one for all.
+        # The number is a thread's own, but new threads and some libraries take the last one set.
         torch.set_num_threads(threads)
+        _FREE.release()

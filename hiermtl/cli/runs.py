@@ -120,7 +120,10 @@ def check(
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> None:
-    """Find what is wrong with a recipe. Nothing is trained or written."""
+    """Find what is wrong with a recipe. Nothing is trained; data that was read stays in the cache.
+
+    With --quiet only errors are printed.
+    """
     settings = read_overrides(overrides)
     from hiermtl import commands
 

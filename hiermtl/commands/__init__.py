@@ -7,8 +7,10 @@ from hiermtl.annotation import Annotator, load
 from hiermtl.commands.annotate import annotate
 from hiermtl.commands.benchmark import benchmark
 from hiermtl.commands.check import check
+from hiermtl.commands.compare import compare
 from hiermtl.commands.evaluate import evaluate
 from hiermtl.commands.extend import extend
+from hiermtl.commands.grid import grid
 from hiermtl.commands.sample import sample
 from hiermtl.commands.train import Run, train
 from hiermtl.recipe import copy_recipe, recipe_names, schema, show_recipe
@@ -19,9 +21,11 @@ __all__ = [
     "annotate",
     "benchmark",
     "check",
+    "compare",
     "copy_recipe",
     "evaluate",
     "extend",
+    "grid",
     "load",
     "recipe_names",
     "sample",

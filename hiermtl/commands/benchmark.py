@@ -14,7 +14,7 @@ from hiermtl.annotation import Annotator, load
 from hiermtl.annotation.given import Given, Pair
 from hiermtl.annotation.predict import check_tasks
 from hiermtl.annotation.reading import format_of, read_records
-from hiermtl.errors import DataError, RecipeError
+from hiermtl.errors import DataError, ModelError, RecipeError, listing
 from hiermtl.sample.write import sample_corpus
 from hiermtl.text.plain import split_text
 from hiermtl.text.sentence import Sentence
@@ -44,7 +44,8 @@ class Speed:
 class BenchmarkReport:
     """What was measured, on how many words, with which number type, and how long loading took.
 
-    `start` are the seconds from nothing to the first document, if the model was loaded here.
+    `start` are the seconds from nothing to the first document, if the model was loaded here;
+    `left_out` the tasks that were asked for and judge pairs, which are not timed.
     """
 
     rows: tuple[Speed, ...]
@@ -55,6 +56,7 @@ class BenchmarkReport:
     rounds: int
     start: float | None
     source: str
+    left_out: tuple[str, ...] = ()
 
     def to_text(self, *, about: bool = True) -> str:
         """A table for a terminal, and below it what was timed how."""
@@ -85,7 +87,8 @@ class BenchmarkReport:
             f"documents; median of {self.rounds} rounds; {self.precision}; {self.threads} threads"
         )
         started = [] if self.start is None else [f"loading and first document: {self.start:.2f} s"]
-        return "\n".join([*lines, "", how, *started])
+        pairs = [f"not timed, since they judge pairs: {', '.join(self.left_out)}"]
+        return "\n".join([*lines, "", how, *started, *(pairs if self.left_out else [])])
 
 
 def benchmark(
@@ -123,7 +126,14 @@ def benchmark(
     began = time.perf_counter()
     nlp = model if isinstance(model, Annotator) else load(model, precision=precision)
     loading = time.perf_counter() - began
-    names = check_tasks(nlp.model, tasks)
+    every = check_tasks(nlp.model, tasks)
+    names = tuple(task for task in every if nlp.heads[task].unit != "pair")
+    if not names:
+        raise ModelError(
+            f"{listing(every)} judge pairs of texts, which this command does not time; choose "
+            "other tasks with --tasks"
+        )
+    left_out = tuple(task for task in every if task not in names)
     given, source = _text(data, nlp.language)
     began = time.perf_counter()
     nlp(given[0], names)
@@ -156,7 +166,15 @@ def benchmark(
         for chosen in sets
     )
     return BenchmarkReport(
-        rows, count, len(sentences), nlp.precision, torch.get_num_threads(), rounds, start, source
+        rows,
+        count,
+        len(sentences),
+        nlp.precision,
+        torch.get_num_threads(),
+        rounds,
+        start,
+        source,
+        left_out,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hiermtl.commands.corpora import layers_of, main_tasks
+from hiermtl.commands.corpora import layers_of, main_tasks, scorable
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.examples import Examples, PassageExamples, Wanted
 from hiermtl.corpus.names import OF_PASSAGES
@@ -124,24 +124,22 @@ def check_frozen(recipe: Recipe, blocks: int) -> None:
 def check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> None:
     """Raises RecipeError when some, but not all, tasks that choose the best have dev data."""
     if recipe.sharing.name == "single":
-        return
-    judged = {
-        task
-        for name, tasks in layers_of(recipe).items()
-        if "dev" in corpora[name].splits
-        for task, column in tasks.items()
-        if any(layer is not None for layer in corpora[name].gold("dev", column))
-    }
+        return  # each task chooses by itself, and one without dev data by none
+    judged = {task for name in layers_of(recipe) for task in scorable(recipe, corpora, name, "dev")}
     blind = [task for task in main_tasks(recipe) if task not in judged]
     if judged and blind:
         raise RecipeError(
-            f"tasks.{blind[0]} has no gold in dev data, so it cannot say which checkpoint is best; "
-            f"give its corpus a dev split with it, or set tasks.{blind[0]}.auxiliary=true"
+            f"tasks.{blind[0]} has nothing to score in dev data, so it cannot say which checkpoint "
+            "is best; give its corpus a dev split with gold for it, or set "
+            f"tasks.{blind[0]}.auxiliary=true"
         )
 
 
 def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder, Tokenizer]:
-    """The encoder a recipe names, and its tokenizer; a BiLSTM's vocabulary is counted in train."""
+    """The encoder a recipe names, and its tokenizer.
+
+    A BiLSTM's vocabulary is counted in what is trained on.
+    """
     options, dropout = recipe.encoder, recipe.training.dropout
     if isinstance(options, PretrainedEncoder):
         casing = None if options.casing == "auto" else options.casing
@@ -151,8 +149,11 @@ def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder
     assert isinstance(options, BilstmEncoder)
     vocabulary: tuple[int, ...] = ()
     if options.word_width:
+        limit = recipe.training.max_examples
         train = (
-            sentence.words for corpus in corpora.values() for sentence in corpus.sentences("train")
+            sentence.words
+            for corpus in corpora.values()
+            for sentence in corpus.first_sentences("train", limit)
         )
         vocabulary = WordTokenizer.count_words(train, options.min_count)
     tokenizer = WordTokenizer(vocabulary, options.ngram_buckets, sizes=options.ngram_sizes)

@@ -1,4 +1,4 @@
-"""`hiermtl check`: everything that can be wrong, found before training starts."""
+"""`hiermtl check`: what can be wrong with a recipe, its data and its encoder, before training."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from hiermtl.commands.build import build, make_settings
 from hiermtl.commands.corpora import check_leakage, open_corpora
+from hiermtl.commands.train import check_trackers
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.training import make_plan
 
@@ -26,6 +27,7 @@ def check(
     built = build(loaded, corpora)
     settings = make_settings(loaded, "fp32")
     plan = make_plan(built.model, built.tokenizer, built.examples, settings)
+    check_trackers(loaded)
     lines = [*built.lines, *check_leakage(loaded, corpora)]
     for task in built.model.hierarchy:
         head = built.model.head(task.name)

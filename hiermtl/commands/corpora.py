@@ -16,6 +16,7 @@ from hiermtl.corpus.sources import (
     columns_source,
     conllu_source,
     dataset_source,
+    dataset_splits,
     docbin_source,
     joined_source,
     jsonl_source,
@@ -65,6 +66,17 @@ def main_tasks(recipe: Recipe) -> list[str]:
     return [name for name, task in recipe.tasks.items() if not task.auxiliary]
 
 
+def scorable(
+    recipe: Recipe, corpora: Mapping[str, Corpus], name: str, split: str
+) -> dict[str, str]:
+    """Of the tasks a corpus is for, those that can be scored on a split, with their layers."""
+    corpus = corpora[name]
+    if split not in corpus.splits:
+        return {}
+    tasks = layers_of(recipe)[name]
+    return {task: layer for task, layer in tasks.items() if corpus.scorable(split, layer)}
+
+
 def placed(recipe: Recipe, *, data_dir: str | Path | None = None) -> dict[str, Any]:
     """The resolved recipe, with files that lie only beside it under their absolute paths.
 
@@ -79,7 +91,12 @@ def placed(recipe: Recipe, *, data_dir: str | Path | None = None) -> dict[str, A
         found = (folder / file for folder in recipe.folders if os.path.isfile(folder / file))
         return next((str(path.absolute()) for path in found), file)
 
-    for corpus in plain["corpora"].values():
+    for name, corpus in plain["corpora"].items():
+        if isinstance(recipe.corpora[name], DatasetCorpus):
+            found = place_of_dataset(corpus["path"], recipe, data_dir=data_dir)
+            if os.path.exists(found):
+                corpus["path"] = os.path.abspath(found)
+            continue
         if not issubclass(CORPORA[corpus["format"]], FileCorpus | SickCorpus):
             continue
         for part in (corpus, *corpus.get("join", ())):
@@ -166,7 +183,7 @@ def corpus_sources(
     if isinstance(options, SampleCorpus):
         return _sample_sources(options, layers=set(layers_of(recipe).get(name, {}).values()))
     if isinstance(options, DatasetCorpus):
-        return _dataset_sources(options)
+        return _dataset_sources(options, recipe, data_dir)
     if isinstance(options, SickCorpus):
         file = _file(options.file, recipe, data_dir)
         return {split: sick_source(file, name) for split, name in SICK.items()}
@@ -243,21 +260,38 @@ def _chained(sources: Sequence[Source]) -> Source:
     )
 
 
-def _dataset_sources(options: DatasetCorpus) -> dict[str, Source]:
+def _dataset_sources(
+    options: DatasetCorpus, recipe: Recipe, data_dir: str | Path | None
+) -> dict[str, Source]:
     columns: Mapping[str, Any] = options.columns
+    path = place_of_dataset(options.path, recipe, data_dir=data_dir)
+    there = dataset_splits(path, config=options.config, revision=options.revision)
+    wanted = {
+        "train": options.train,
+        "dev": options.dev or ("validation" if "validation" in there else None),
+        "test": options.test or ("test" if "test" in there else None),
+    }
     return {
         split: dataset_source(
-            options.path,
+            path,
             columns,
-            split=getattr(options, split),
+            split=name,
             words=options.words,
             config=options.config,
             revision=options.revision,
             bio=options.bio,
         )
-        for split in SPLITS
-        if getattr(options, split)
+        for split, name in wanted.items()
+        if name is not None
     }
+
+
+def place_of_dataset(path: str, recipe: Recipe, *, data_dir: str | Path | None) -> str:
+    """A folder or file where corpora are looked up, or the id of the hub as it is."""
+    given = data_dir if data_dir is not None else os.environ.get(VARIABLE)
+    folders = [Path(given)] if given else []
+    found = (folder / path for folder in (*folders, *recipe.folders, Path()))
+    return next((str(place) for place in found if place.exists()), path)
 
 
 def _sample_sources(options: SampleCorpus, *, layers: Set[str]) -> dict[str, Source]:

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.annotation.predict import check_tasks
 from hiermtl.annotation.writing import FORMAT_OF
-from hiermtl.commands.corpora import layers_of, open_corpora
+from hiermtl.commands.corpora import corpus_sources, layers_of, open_corpora, scorable
 from hiermtl.corpus.build import Corpus
 from hiermtl.errors import DataError, ModelError, RecipeError, listing
 from hiermtl.evaluation import Scores, evaluate_passages, evaluate_raw
@@ -65,7 +66,24 @@ def evaluate(
         raise RecipeError(f"split is {split!r}; allowed are {listing(SPLITS)}")
     recipe = trained_on(nlp)
     corpora = open_corpora(recipe, data_dir=data_dir, splits=("train", split))
-    return score_corpora(nlp, recipe, corpora, split=split, tasks=asked, raw=raw)
+    verbatim = None
+    if raw:
+        verbatim = {
+            name: partial(_verbatim, recipe, name, split=split, data_dir=data_dir)
+            for name in corpora
+        }
+    return score_corpora(nlp, recipe, corpora, split=split, tasks=asked, verbatim=verbatim)
+
+
+def _verbatim(
+    recipe: Recipe, name: str, *, split: str, data_dir: str | Path | None
+) -> list[Sentence]:
+    """The sentences of a corpus as its files have them.
+
+    Stored ones have no multiword tokens and no paragraphs.
+    """
+    source = corpus_sources(recipe, name, data_dir=data_dir)[split]
+    return [sentence for sentence in source.read() if isinstance(sentence, Sentence)]
 
 
 def _gold(path: Path) -> Iterable[Sentence]:
@@ -107,9 +125,12 @@ def score_corpora(
     *,
     split: str,
     tasks: Iterable[str] | None = None,
-    raw: bool = False,
+    verbatim: Mapping[str, Callable[[], list[Sentence]]] | None = None,
 ) -> Scores:
-    """Scores on one split of each corpus that has it, joined in order of level."""
+    """Scores on one split of each corpus that has it, joined in order of level.
+
+    With `verbatim`, corpus to its sentences as they stand in its files, from their plain text.
+    """
     asked = None if tasks is None else set(tasks)
     parts: list[Scores] = []
     without: list[str] = []
@@ -120,18 +141,28 @@ def score_corpora(
         if split not in corpora[name].splits:
             without.append(name)
             continue
+        if asked is None:
+            able = scorable(recipe, corpora, name, split)
+            blind = [task for task in wanted if task not in able]
+            wanted = [task for task in wanted if task in able]
+            if blind:
+                note = f"{', '.join(blind)}: {name} has nothing to score in {split}"
+                parts.append(Scores((), (note,)))
         seed = recipe.training.seed
         of_words = [task for task in wanted if nlp.heads[task].unit == "word"]
         found: list[Scores] = []
+        of_passages = [task for task in wanted if task not in of_words]
         if of_words:
-            sentences = list(corpora[name].sentences(split))
-            judge = evaluate_raw if raw else score
+            sentences = verbatim[name]() if verbatim else list(corpora[name].sentences(split))
+            judge = evaluate_raw if verbatim else score
             # A task that was asked for must have gold; one that was not may lack it, with a note.
             named = None if asked is None else of_words
             scores = judge(nlp, sentences, tasks=named, data=name, split=split, seed=seed)
             found.append(scores.filter(task=(*of_words, SEGMENT)) if asked is None else scores)
-        of_passages = [task for task in wanted if task not in of_words]
-        if of_passages and not raw:
+        if of_passages and verbatim:
+            note = f"{', '.join(of_passages)}: judge whole texts or pairs, so not scored from text"
+            found.append(Scores((), (note,)))
+        elif of_passages:
             passages = list(corpora[name].read_passages(split))
             found.append(
                 evaluate_passages(
@@ -139,6 +170,11 @@ def score_corpora(
                 )
             )
         parts += [_with_notes(scores, recipe, corpora=[name]) for scores in found]
+    if not parts and not without:
+        raise DataError(
+            f"no corpus of the model has gold for {listing(sorted(asked or nlp.tasks))}; give a "
+            "file with --data FILE"
+        )
     if not parts:
         raise DataError(
             f"no corpus has a split {split!r} for these tasks (without it: "

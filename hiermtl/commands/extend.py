@@ -11,6 +11,7 @@ from hiermtl.commands.card import model_card
 from hiermtl.commands.corpora import placed, training_corpora
 from hiermtl.commands.train import (
     CONFIG,
+    Cost,
     Run,
     begin,
     check_folder,
@@ -68,6 +69,11 @@ def extend(
     base, tokenizer = load_model(model)
     dropped = _dropped(base, drop)
     if recipe is None:
+        if overrides or settings or resume:
+            raise RecipeError(
+                "without a recipe nothing is trained, so there is nothing to set or to resume; "
+                "name a recipe, or only tasks to drop"
+            )
         return _only_drop(base, tokenizer, dropped=dropped, output=output)
     before = _recipe_of(base)
     loaded = _loaded(recipe, {**(overrides or {}), **settings}, before, base.stack.depth)
@@ -84,7 +90,7 @@ def extend(
     plain = _merged(before, loaded, kept, data_dir=data_dir)
     about_all = load_recipe(plain)
     begin(folder, loaded, beside={BASE: json.dumps(about, indent=2)})
-    seconds = train_built(built, loaded, corpora, folder, resume=resume, quiet=quiet)
+    cost = train_built(built, loaded, corpora, folder, resume=resume, quiet=quiet)
     for task, frozen in kept.items():
         built.model.config.tasks[task]["frozen"] = frozen
     # What bf16 costs the kept tasks was measured on the encoder as it was.
@@ -94,7 +100,7 @@ def extend(
         loaded,
         corpora,
         folder,
-        seconds=seconds,
+        cost=cost,
         plain=plain,
         half=half,
         about=about_all,
@@ -294,6 +300,8 @@ def _check_base(folder: Path, about: Mapping[str, Any]) -> None:
     path = folder / BASE
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("no JSON object")
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"{folder} holds no run that extends a model ({path.name}: {error}); use another folder"
@@ -340,4 +348,4 @@ def _only_drop(
     model.config.recipe = left
     card = model_card(Annotator(model, tokenizer), loaded, Scores(()), words=None)
     save_model(model, tokenizer, folder, card=card)
-    return Run(folder, Scores(()), 0.0, loaded)
+    return Run(folder, Scores(()), Cost(), loaded)

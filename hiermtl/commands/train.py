@@ -18,7 +18,13 @@ from hiermtl.annotation import Annotator, load
 from hiermtl.atomic import write_whole
 from hiermtl.commands.build import Built, build, make_settings
 from hiermtl.commands.card import model_card
-from hiermtl.commands.corpora import layers_of, main_tasks, placed, training_corpora
+from hiermtl.commands.corpora import (
+    layers_of,
+    main_tasks,
+    placed,
+    scorable,
+    training_corpora,
+)
 from hiermtl.commands.evaluate import score_corpora
 from hiermtl.corpus.build import Corpus
 from hiermtl.document import Document
@@ -39,8 +45,28 @@ from hiermtl.training.progress import Progress
 CONFIG = "config.json"
 RECIPE = "recipe.json"
 SCORES = "scores.json"
+COST = "cost.json"
 EXAMPLE_WORDS = range(8, 14)
 """How many words the sentence shown after training may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What training took: steps, words that encoders read, seconds; and the model's parameters."""
+
+    steps: int = 0
+    words: int = 0
+    seconds: float = 0.0
+    parameters: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Of both together."""
+        return Cost(
+            self.steps + other.steps,
+            self.words + other.words,
+            self.seconds + other.seconds,
+            self.parameters + other.parameters,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +78,14 @@ class Run:
 
     folder: Path
     scores: Scores
-    seconds: float
+    cost: Cost
     recipe: Recipe
     example: Document | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long training took."""
+        return self.cost.seconds
 
     def load(self) -> Annotator:
         """The trained model."""
@@ -98,9 +129,9 @@ def train(
     check_means(loaded)
     corpora = training_corpora(loaded, data_dir=data_dir)
     train_parts = _train_apart if loaded.sharing.name == "single" else _train_whole
-    built, seconds = train_parts(loaded, corpora, folder, resume=resume, quiet=quiet)
+    built, cost = train_parts(loaded, corpora, folder, resume=resume, quiet=quiet)
     plain = placed(loaded, data_dir=data_dir)
-    return finish(built, loaded, corpora, folder, seconds=seconds, plain=plain)
+    return finish(built, loaded, corpora, folder, cost=cost, plain=plain)
 
 
 def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
@@ -116,13 +147,15 @@ def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
             )
         return
     saved = folder / RECIPE
-    if not saved.exists():
+    if not os.path.exists(saved):
         raise RecipeError(
             f"{folder} holds no run to resume ({RECIPE} is missing); train without --resume"
         )
     try:
         before = json.loads(saved.read_text(encoding="utf-8"))
-    except ValueError as error:
+        if not isinstance(before, dict):
+            raise ValueError(f"a JSON {type(before).__name__} where an object is needed")
+    except (OSError, ValueError) as error:
         raise RecipeError(
             f"{saved} is damaged ({error}); delete {folder} and train again"
         ) from error
@@ -136,7 +169,7 @@ def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
 
 def _train_whole(
     recipe: Recipe, corpora: Mapping[str, Corpus], folder: Path, *, resume: bool, quiet: bool
-) -> tuple[Built, float]:
+) -> tuple[Built, Cost]:
     """One model for all tasks."""
     built = build(recipe, corpora)
     return built, train_built(built, recipe, corpora, folder, resume=resume, quiet=quiet)
@@ -150,8 +183,8 @@ def train_built(
     *,
     resume: bool,
     quiet: bool,
-) -> float:
-    """Trains a model on what it was built for; returns the seconds it took."""
+) -> Cost:
+    """Trains a model on what it was built for."""
     accelerator = _accelerator(recipe, folder)
     settings = make_settings(
         recipe, resolve_precision(recipe.training.precision, accelerator.device)
@@ -165,9 +198,8 @@ def train_built(
     main = main_tasks(recipe) or list(recipe.tasks)
 
     def judge(model: HierarchicalModel) -> Evaluation:
-        nlp = Annotator(
-            model, built.tokenizer, precision="bf16" if settings.precision == "bf16" else "fp32"
-        )
+        own = None if settings.precision == "fp64" else settings.precision
+        nlp = Annotator(model, built.tokenizer, precision=own)
         scores = score_corpora(nlp, recipe, corpora, split="dev")
         rows = [asdict(row) for row in scores.rows]
         shown = "  ".join(
@@ -177,7 +209,7 @@ def train_built(
         )
         return Evaluation(main_score(scores, main), rows, shown)
 
-    has_dev = any("dev" in corpora[name].splits for name in layers_of(recipe))
+    has_dev = any(scorable(recipe, corpora, name, "dev") for name in layers_of(recipe))
     try:
         history = train_model(
             built.model,
@@ -193,12 +225,13 @@ def train_built(
     finally:
         for tracker in accelerator.trackers:
             tracker.finish()
-    return history.seconds
+    parameters = sum(parameter.numel() for parameter in built.model.parameters())
+    return Cost(history.step, history.words, history.seconds, parameters)
 
 
 def _train_apart(
     recipe: Recipe, corpora: Mapping[str, Corpus], folder: Path, *, resume: bool, quiet: bool
-) -> tuple[Built, float]:
+) -> tuple[Built, Cost]:
     """A model for each task, each as if it were the only one; then one folder for all.
 
     Each has its own encoder, optimizer, schedule and best checkpoint, under `folder/tasks/<task>`.
@@ -206,19 +239,20 @@ def _train_apart(
     """
     whole = build(recipe, corpora)
     begin(folder, recipe)
-    seconds = 0.0
+    cost = Cost()
     for task in whole.model.hierarchy.names:
         part = recipe.only(task)
         place = folder / "tasks" / task
         trained = place / "trained"
         if not (resume and trained.exists()):
             built, took = _train_whole(part, corpora, place, resume=resume, quiet=quiet)
-            seconds += took
             if PartialState().is_main_process:
-                save_checkpoint(trained, built.model, optimizer=None, state={"seconds": took})
+                save_checkpoint(trained, built.model, state=asdict(took))
             PartialState().wait_for_everyone()
-        _take_part(whole.model, load_checkpoint(trained).weights, task)
-    return whole, seconds
+        found = load_checkpoint(trained)
+        _take_part(whole.model, found.weights, task)
+        cost += Cost(**found.state)
+    return whole, cost
 
 
 def _take_part(model: HierarchicalModel, weights: Mapping[str, Tensor], task: str) -> None:
@@ -259,7 +293,7 @@ def finish(
     corpora: Mapping[str, Corpus],
     folder: Path,
     *,
-    seconds: float,
+    cost: Cost,
     plain: Mapping[str, Any],
     half: bool = True,
     about: Recipe | None = None,
@@ -271,21 +305,26 @@ def finish(
     """
     model = built.model.float()
     model.config.recipe = dict(plain)
-    splits = {split for corpus in corpora.values() for split in corpus.splits}
     scores = Scores(())
-    if "dev" in splits:
+    if any(scorable(recipe, corpora, name, "dev") for name in layers_of(recipe)):
         model.config.precision, scores = _choose_precision(built, recipe, corpora, half=half)
     if PartialState().is_main_process:
         nlp = Annotator(model, built.tokenizer)
         card = model_card(nlp, about or recipe, scores, words=built.words)
         scores.write_json(folder / SCORES)
+        write_whole(folder / COST, json.dumps(asdict(cost)) + "\n")
         save_model(model, built.tokenizer, folder, card=card)
     example = _example(Annotator(model, built.tokenizer), corpora)
-    return Run(folder, scores, seconds, recipe, example)
+    return Run(folder, scores, cost, recipe, example)
 
 
 def _example(nlp: Annotator, corpora: Mapping[str, Corpus]) -> Document | None:
-    """The first sentence of dev that is neither very short nor long, annotated."""
+    """The first sentence of dev that is neither very short nor long, annotated.
+
+    None where the model judges nothing but pairs.
+    """
+    if all(head.unit == "pair" for head in nlp.heads.values()):
+        return None
     for corpus in corpora.values():
         for sentence in corpus.sentences("dev") if "dev" in corpus.splits else ():
             if len(sentence.words) in EXAMPLE_WORDS:
@@ -324,12 +363,13 @@ def finished(folder: Path, recipe: Recipe) -> Run:
     try:
         rows = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         scores = Scores(tuple(ScoreRow(**row) for row in rows))
+        cost = Cost(**json.loads((folder / COST).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(
-            f"the run in {folder} is finished, but its {SCORES} cannot be read ({error}); score it "
-            f"anew with `hiermtl evaluate {folder}`"
+            f"the run in {folder} is finished, but its {SCORES} or {COST} cannot be read "
+            f"({error}); score it anew with `hiermtl evaluate {folder}`"
         ) from error
-    return Run(folder, scores, 0.0, recipe)
+    return Run(folder, scores, cost, recipe)
 
 
 def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
@@ -346,7 +386,7 @@ def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
 def check_means(recipe: Recipe) -> None:
     """Raises RecipeError when the processes or trackers the recipe asks for are not there."""
     _check_processes(recipe)
-    _check_trackers(recipe)
+    check_trackers(recipe)
 
 
 def _check_processes(recipe: Recipe) -> None:
@@ -359,7 +399,7 @@ def _check_processes(recipe: Recipe) -> None:
         )
 
 
-def _check_trackers(recipe: Recipe) -> None:
+def check_trackers(recipe: Recipe) -> None:
     """Raises RecipeError for a tracker that is not installed."""
     there = {str(tracker) for tracker in get_available_trackers()}
     for tracker in recipe.training.trackers:

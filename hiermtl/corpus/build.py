@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from hiermtl.corpus.store import (
     read_sentences,
 )
 from hiermtl.errors import DataError, RecipeError, listing, nearest
-from hiermtl.text.sentence import Layer, Passage, Sentence
+from hiermtl.text.bio import is_iob2
+from hiermtl.text.sentence import Layer, Passage, Sentence, Tree
 
 FORMAT = 2
 """Version of the stored form and of what the readers give; a change makes every entry new."""
@@ -88,6 +90,23 @@ class Corpus:
         """
         return read_sentences(self.split(split), self.layers, names=self.names)
 
+    def first_sentences(self, split: str, limit: int | None) -> Iterator[Sentence]:
+        """The sentences of the first examples of a split: of passages, then of single sentences.
+
+        Raises:
+            DataError: The corpus has no such split.
+        """
+        if limit is None or split not in self.passages:
+            yield from islice(self.sentences(split), limit)
+            return
+        sentences = list(self.sentences(split))
+        passages = self.passages[split]["sentences"]
+        rows = [row for rows in passages[:limit] for row in rows]
+        inside = {row for rows in passages for row in rows}
+        lone = (row for row in range(len(sentences)) if row not in inside)
+        for row in (*dict.fromkeys(rows), *islice(lone, max(0, limit - len(passages)))):
+            yield sentences[row]
+
     def read_passages(self, split: str) -> Iterator[Passage]:
         """The passages of a split, without origin; none where it has only sentences.
 
@@ -111,6 +130,29 @@ class Corpus:
         batches = self.split(split).data.to_batches()
         kind = self.layers[layer]
         return [one for batch in batches for one in read_layer(batch, layer, kind, lookup=lookup)]
+
+    def scorable(self, split: str, layer: str) -> bool:
+        """Whether a split has anything of a layer to score: an item, of span tags a span.
+
+        Raises:
+            DataError: The corpus has no such split or layer.
+        """
+        self._check(layer)
+        kind = self.layers[layer]
+        data = self.split(split)
+        if kind in OF_PASSAGES:
+            passages = self.passages.get(split)
+            if passages is None or layer not in passages.column_names:
+                return False
+            return passages.data.column(layer).null_count < len(passages)
+        nothing = (None, "O") if all(map(is_iob2, self.names[layer])) else (None,)
+        lookup = np.array([*self.names[layer], None], dtype=object)
+        for batch in data.data.to_batches():
+            for one in read_layer(batch, layer, kind, lookup=lookup):
+                labels = one.heads if isinstance(one, Tree) else one or ()
+                if any(label not in nothing for label in labels):
+                    return True
+        return False
 
     def split(self, name: str) -> datasets.Dataset:
         """A split as a dataset.
@@ -309,7 +351,8 @@ def _kinds(
         if layer not in kinds:
             raise DataError(
                 f"no sentence of corpus {name!r} has layer {layer!r}; its sources have "
-                f"{listing(kinds)}{nearest(layer, kinds)}"
+                f"{listing(kinds)}{nearest(layer, kinds)} (to leave this corpus out, name those "
+                "that have the layer: tasks.<name>.corpus)"
             )
     return {layer: kinds[layer] for layer in sorted(kinds)}
 

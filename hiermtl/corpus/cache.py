@@ -1,5 +1,6 @@
 """Folders of derived files under a key of their contents, made whole or not at all."""
 
+import errno
 import hashlib
 import json
 import os
@@ -36,6 +37,10 @@ def file_digest(path: str | Path) -> str:
         raise missing_file_error(path) from None
     except IsADirectoryError:
         raise DataError("this is a folder; name one of its files", path) from None
+    except OSError as error:
+        raise DataError(
+            f"the file cannot be read ({error.strerror}); change its mode, or name another", path
+        ) from None
 
 
 @lru_cache(maxsize=4096)
@@ -93,6 +98,14 @@ def kept(folder: Path, make: Callable[[Path], Mapping[str, Any]]) -> dict[str, A
             file.flush()
             os.fsync(file.fileno())
         return _publish(work, folder, json.loads(meta)["value"])
+    except OSError as error:
+        # Others are those of the files that are read.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunError(
+            f"{folder.parent}: no space is left in the cache; make room, or set HIERMTL_CACHE to "
+            "another folder"
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -12,7 +12,7 @@ from hiermtl.text.bio import Bio, with_legal_spans
 from hiermtl.text.columns import read_columns
 from hiermtl.text.conllu import MISC_KEYS, read_conllu
 from hiermtl.text.docbin import read_docbin
-from hiermtl.text.hub import dataset_fingerprint, read_dataset
+from hiermtl.text.hub import dataset_fingerprint, dataset_splits, read_dataset
 from hiermtl.text.join import JoinReport, join_layers
 from hiermtl.text.listed import ColumnMap
 from hiermtl.text.sentence import Passage, Sentence
@@ -97,8 +97,19 @@ def sick_source(path: str | Path, split: str) -> Source:
 
 
 def docbin_source(path: str | Path) -> Source:
-    """A file of spaCy documents; see `read_docbin`."""
-    return Source((Path(path),), lambda: read_docbin(path), {"reader": "docbin"})
+    """A file of spaCy documents; see `read_docbin`. Its report counts what was mended."""
+    repairs: Counter[str] = Counter()
+
+    def read() -> Iterator[Sentence]:
+        repairs.clear()
+        return read_docbin(path, repairs=repairs)
+
+    def report() -> tuple[str, ...]:
+        spaces = repairs["white space"]
+        left = (f"{spaces} tokens of white space left out",) if spaces else ()
+        return (*left, *_repaired(Counter({n: c for n, c in repairs.items() if n == "ner"})))
+
+    return Source((Path(path),), read, {"reader": "docbin"}, report)
 
 
 def _held_to_iob2(source: Source, bio: Bio, *, layers: Sequence[str] | None) -> Source:
@@ -193,6 +204,7 @@ __all__ = [
     "columns_source",
     "conllu_source",
     "dataset_source",
+    "dataset_splits",
     "docbin_source",
     "joined_source",
     "jsonl_source",

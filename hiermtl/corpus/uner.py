@@ -6,9 +6,9 @@ OTH, which the release dropped, one `B-O` marker at the end of the first sentenc
 and two columns fewer on words outside spans.
 """
 
-import os
 from pathlib import Path
 
+from hiermtl.atomic import written_whole
 from hiermtl.errors import DataError
 from hiermtl.text.lines import read_blocks, read_lines
 
@@ -23,29 +23,26 @@ def normalise_uner(source: str | Path, target: str | Path) -> int:
 
     Raises:
         DataError: `source` is missing or has a line without number, form and tag.
+        RecipeError: There is no such folder, or `target` is one.
+        RunError: It cannot be written.
     """
     changed = 0
-    target = Path(target)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            for first, block in read_blocks(read_lines(source), str(source)):
-                for number, line in enumerate(block, first):
-                    cells = line.split("\t")
-                    if line.startswith("#") and len(cells) == 1:
-                        file.write(line + "\n")
-                        continue
-                    if len(cells) < 3:
-                        raise DataError(
-                            f"{len(cells)} columns; at least number, form and tag are needed",
-                            source,
-                            line=number,
-                        )
-                    tag = "O" if cells[2] in _OUTSIDE else cells[2]
-                    changed += tag != cells[2]
-                    file.write("\t".join([cells[0], cells[1], tag, "-", "-"]) + "\n")
-                file.write("\n")
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(target) as file:
+        for first, block in read_blocks(read_lines(source), str(source)):
+            for number, line in enumerate(block, first):
+                cells = line.split("\t")
+                if line.startswith("#") and len(cells) == 1:
+                    file.write(f"{line}\n".encode())
+                    continue
+                if len(cells) < 3:
+                    raise DataError(
+                        f"{len(cells)} columns; at least number, form and tag are needed",
+                        source,
+                        line=number,
+                    )
+                tag = "O" if cells[2] in _OUTSIDE else cells[2]
+                changed += tag != cells[2]
+                row = "\t".join([cells[0], cells[1], tag, "-", "-"])
+                file.write(f"{row}\n".encode())
+            file.write(b"\n")
     return changed

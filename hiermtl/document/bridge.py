@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
 
 _BIO = ("B-", "I-")
-_TOKEN_FIELDS = ("upos", "xpos", "feats", "lemma")
+TOKEN_FIELDS = ("upos", "xpos", "feats", "lemma")
+"""Levels that are fields of spaCy's tokens."""
 
 
 def as_spacy(document: Document, nlp: "Language | None") -> "Doc":
@@ -41,7 +42,7 @@ def as_spacy(document: Document, nlp: "Language | None") -> "Doc":
         if task == "ner":
             doc.set_ents([SpacySpan(doc, s.start, s.end, s.label) for s in document.entities])
         elif (
-            task not in _TOKEN_FIELDS and document.kinds[task] == "tags" and _is_bio(document, task)
+            task not in TOKEN_FIELDS and document.kinds[task] == "tags" and _is_bio(document, task)
         ):
             spans = document.spans(task)
             doc.spans[task] = [SpacySpan(doc, s.start, s.end, s.label) for s in spans]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
 from hiermtl.encoders.base import Block, Embedding, Encoder
+from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.records import Layout, recurring
 from hiermtl.seeding import untouched
 
@@ -192,7 +193,16 @@ class BiLstmEncoder(Encoder):
     side_by_side = True
 
     def __init__(self, **options: Any) -> None:
-        """Takes any of `DEFAULTS`; `vocabulary` and `buckets` must be the tokenizer's."""
+        """Takes any of `DEFAULTS`; `vocabulary` and `buckets` must be the tokenizer's.
+
+        Raises ModelError for an option that is none of them.
+        """
+        for name in options:
+            if name not in DEFAULTS:
+                raise ModelError(
+                    f"{name!r} is no option of a BiLSTM; allowed are {listing(DEFAULTS)}"
+                    f"{nearest(name, DEFAULTS)}"
+                )
         self._config = {**DEFAULTS, **options}
         below = self._config["word_width"] + self._config["ngram_width"]
         self.widths = (below, *[2 * self._config["hidden"]] * self._config["layers"])
@@ -217,4 +227,4 @@ class BiLstmEncoder(Encoder):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "BiLstmEncoder":
         """An encoder with weights from scratch."""
-        return cls(**{k: v for k, v in config.items() if k in DEFAULTS})
+        return cls(**{key: value for key, value in config.items() if key != "family"})

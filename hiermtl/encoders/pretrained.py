@@ -124,7 +124,7 @@ class PostNormBlock(TransformerBlock):
     ) -> None:
         """Takes `query`, `key`, `value`, `out`, `attention_norm`, `inner`, `outer` and `norm`.
 
-        And, where the layer has them, `attention_drop` and `drop` of what is added.
+        And `drop` of what is added and, where the layer has it, `attention_drop`.
         """
         width = parts["norm"].get_parameter("weight").shape[0]
         super().__init__(parts, width=width, extra_width=extra_width)

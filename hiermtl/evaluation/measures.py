@@ -1,25 +1,23 @@
 """Which metric scores a task, and how gold and predicted layers are laid before it."""
 
-import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from hiermtl.errors import DataError, ModelError, RunError, listing
 from hiermtl.evaluation.aligned import AlignedF1, ProjectedSpanF1
-from hiermtl.evaluation.counts import Counts
 from hiermtl.evaluation.predictor import HeadInfo
 from hiermtl.metrics.accuracy import Accuracy
 from hiermtl.metrics.attachment import Attachment, universal
 from hiermtl.metrics.base import Metric
 from hiermtl.metrics.correlation import Correlation
 from hiermtl.metrics.spans import SpanF1
+from hiermtl.text.bio import is_iob2
 from hiermtl.text.edits import edit_script
 from hiermtl.text.sentence import Layer, Sentence, Tags, Tree
 
 _FAMILIES: dict[str, type[Metric]] = {
     kind.name: kind for kind in (Accuracy, Attachment, Correlation, ProjectedSpanF1, SpanF1)
 }
-_IOB2 = re.compile(r"O|[BI](-.*)?", re.DOTALL)
 
 
 def metric_of(task: str, head: HeadInfo) -> Metric:
@@ -43,12 +41,26 @@ def metric_of(task: str, head: HeadInfo) -> Metric:
             f"task {task!r} predicts a layer of kind {head.layer!r}; scored are tags, edits, "
             "tree, label and number"
         )
-    kept = [_IOB2.fullmatch(label) is not None for label in head.labels]
+    kept = [is_iob2(label) for label in head.labels]
     begins = any(label.startswith("B-") for label in head.labels)
     return SpanF1() if kept and (all(kept) or (head.bio and begins)) else Accuracy()
 
 
-def counted_by(counts: Counts) -> Metric:
+class Counted(Protocol):
+    """Whatever holds counts of a metric."""
+
+    @property
+    def metric(self) -> str:
+        """Its family."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is counted."""
+        ...
+
+
+def counted_by(counts: Counted) -> Metric:
     """The metric that made counts, and that turns sums of their rows into scores.
 
     Raises:
@@ -157,7 +169,7 @@ def check_iob2(sentence: Sentence, task: str, *, head: HeadInfo, gold: Tags) -> 
         DataError: A tag is neither IOB2 nor known to the head.
     """
     for at, tag in enumerate(gold):
-        if tag is not None and not _IOB2.fullmatch(tag) and tag not in head.labels:
+        if tag is not None and not is_iob2(tag) and tag not in head.labels:
             path, line = place_of(sentence)
             raise DataError(
                 f"layer {head.column or task!r} tags word {at + 1}, {sentence.words[at]!r}, with "
@@ -169,7 +181,7 @@ def check_iob2(sentence: Sentence, task: str, *, head: HeadInfo, gold: Tags) -> 
 
 def only_iob2(tags: Tags) -> list[str]:
     """The tags with all that is not IOB2 outside."""
-    return [tag if tag is not None and _IOB2.fullmatch(tag) else "O" for tag in tags]
+    return [tag if tag is not None and is_iob2(tag) else "O" for tag in tags]
 
 
 def place_of(sentence: Sentence) -> tuple[str | None, int | None]:

@@ -72,7 +72,9 @@ def evaluate_raw(
     """
     hierarchy, heads = nlp.hierarchy, nlp.heads
     asked = None if tasks is None else [task for task in tasks if task != SEGMENT]
-    chosen = [task for task in chosen_tasks(hierarchy, asked) if task != SEGMENT]
+    every = [task for task in chosen_tasks(hierarchy, asked) if task != SEGMENT]
+    chosen = [task for task in every if heads[task].unit == "word"]
+    whole = [task for task in every if task not in chosen]
     gathered = {task: _Gathered(task, heads[task]) for task in chosen}
     has_gold: set[str] = set()
     segment: list[Rows] = []
@@ -85,7 +87,7 @@ def evaluate_raw(
         layers = {
             task: [gold_layer(sentence, task, head=heads[task]) for sentence in gold]
             for task in hierarchy.names
-            if task != SEGMENT
+            if task != SEGMENT and heads[task].unit == "word"
         }
         has_gold.update(task for task, found in layers.items() if any(found))
         system = nlp.annotate_text(raw_text(gold), chosen)
@@ -111,6 +113,8 @@ def evaluate_raw(
         documents=ids,
         items=metric.items_of(rows.sum(axis=0)),
     )
+    if whole:
+        table.notes.append(f"{', '.join(whole)}: judges whole texts or pairs, so it is not scored")
     for task, of_task in gathered.items():
         if task not in has_gold:
             table.notes.append(f"{task}: {data} has no gold for it, so it is not scored")

@@ -27,7 +27,7 @@ class ScoreRow:
         depth: Depth of the encoder the task is read at; 0 for what belongs to no task of a model.
         task: Name of the task.
         metric: Name of the metric, one of `hiermtl.metrics.base.METRIC_NAMES`.
-        score: Rates from 0 to 100, correlations from -1 to 1.
+        score: Rates from 0 to 100, correlations from -1 to 1, errors as they are.
         items: Number of gold items that were scored.
         data: Name of the data.
         split: Split of the data, such as `dev`.
@@ -133,7 +133,8 @@ class Scores:
             for row in self.rows
             if all(getattr(row, key) in values for key, values in allowed.items())
         )
-        tasks = {row.task for row in rows}
+        # A task that was asked for may have no row, and then a note that says why.
+        tasks = {row.task for row in rows} | {str(task) for task in allowed.get("task", ())}
         origins = {(row.task, row.data) for row in rows}
         return Scores(
             rows,

@@ -13,7 +13,12 @@ _DECIMALS = {"pearson": 4, "spearman": 4, "mse": 4}
 
 def shown_score(row: "ScoreRow") -> str:
     """The score with as many decimals as its metric is printed with."""
-    return f"{row.score:.{_DECIMALS.get(row.metric, 2)}f}"
+    return f"{row.score:.{decimals(row.metric)}f}"
+
+
+def decimals(metric: str) -> int:
+    """How many decimals a metric is printed with."""
+    return _DECIMALS.get(metric, 2)
 
 
 def text_table(rows: Sequence["ScoreRow"], notes: Sequence[str]) -> str:
@@ -46,9 +51,9 @@ def markdown_table(rows: Sequence["ScoreRow"], notes: Sequence[str]) -> str:
     blocks = []
     for about, group in _by_origin(rows):
         lines = [
-            _piped(_HEADER),
-            _piped("--:" if right else ":--" for right in _RIGHT),
-            *(_piped(_cells(row)) for row in group),
+            piped(_HEADER),
+            piped("--:" if right else ":--" for right in _RIGHT),
+            *(piped(_cells(row)) for row in group),
         ]
         blocks.append("\n".join([*lines, "", about]))
     if not rows:
@@ -107,6 +112,7 @@ def _aligned(cells: Iterable[str], widths: Sequence[int]) -> str:
     return "  ".join(parts).rstrip()
 
 
-def _piped(cells: Iterable[str]) -> str:
+def piped(cells: Iterable[str]) -> str:
+    """A row of a Markdown table."""
     escaped = (cell.replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(escaped)} |"

@@ -18,8 +18,7 @@ class Head(nn.Module, ABC):
     `kind` is the row in the table of heads; `layer` the kind of annotation it is trained on
     (`tags`: a label per word, `edits`: a script per word that makes its label, `tree`: a head and a
     relation per word, `label` and `number`: one of the whole text or pair); `unit` what it judges;
-    `labels` its inventory, in
-    the order of its scores; `bio` says whether decoding keeps to IOB2.
+    `labels` its inventory, in the order of its scores; `bio` says whether decoding keeps to IOB2.
     """
 
     kind: ClassVar[str]

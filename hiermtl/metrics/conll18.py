@@ -211,7 +211,7 @@ class _Words(NamedTuple):
                     start.append(token.start)
                     upos.append(word.upos)
                     xpos.append(word.xpos)
-                    feats.append(_universal_features(word.feats))
+                    feats.append(universal_features(word.feats))
                     lemma.append(word.lemma)
                     head.append(
                         _NONE
@@ -300,7 +300,8 @@ def _agreements(
     }
 
 
-def _universal_features(features: str) -> str:
+def universal_features(features: str) -> str:
+    """The features that the shared task compares, in order; those of single languages left out."""
     if features == "_":
         return ""
     kept = [f for f in features.split("|") if f.partition("=")[0] in UNIVERSAL_FEATURES]

@@ -11,7 +11,10 @@ _SILENT = 50  # above an error
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Inside, transformers says nothing below an error; its settings come back afterwards."""
+    """Inside, transformers says nothing, not even of errors, which come as exceptions too.
+
+    Its settings come back afterwards.
+    """
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     hub_bars = not are_progress_bars_disabled()
     logging.set_verbosity(_SILENT)

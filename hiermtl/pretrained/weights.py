@@ -58,7 +58,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, OSError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); copy the file again") from None
     if not isinstance(data, dict):
-        raise ModelError(f"{path}: holds a JSON {type(data).__name__}, allowed is an object")
+        raise ModelError(
+            f"{path}: holds a JSON {type(data).__name__}, allowed is an object; copy the file again"
+        )
     return data
 
 

@@ -67,22 +67,27 @@ def _class_weights(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _heads_that_read(recipe: Recipe) -> Iterator[Problem]:
-    """What heads read must be tasks of pairs, none above the reader, and no ring."""
+    """What heads read must be other tasks of pairs, in a recipe that trains them together.
+
+    Depths, rings and labels are for the model to check, which knows them.
+    """
     reads = {task: getattr(o.head, "reads", ()) for task, o in recipe.tasks.items()}
     pairs = [task for task, o in recipe.tasks.items() if isinstance(o.head, PairHead)]
     for task, lower in reads.items():
         others = [name for name in pairs if name != task]
         for name in lower:
             path = ("tasks", task, "head", "reads")
-            if name not in others:
+            if recipe.sharing.name == "single":
+                yield Problem(
+                    path,
+                    f"is {name!r}, but sharing 'single' trains each task by itself, so that there "
+                    "is nothing to read; leave it out",
+                )
+            elif name not in others:
                 yield Problem(
                     path,
                     f"is {name!r}; allowed are the other tasks of pairs, which are "
                     f"{listing(others)}{nearest(name, others)}",
-                )
-            elif task in reads[name]:
-                yield Problem(
-                    path, f"is {name!r}, which reads {task!r} itself; take one of the two out"
                 )
 
 

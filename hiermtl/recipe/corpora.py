@@ -69,7 +69,7 @@ class FileCorpus(CorpusOptions):
 
 
 class ColumnsJoin(Section):
-    """Layers from files of columns, added to a corpus's sentences by their id."""
+    """Layers from files of columns, added to a corpus's sentences by id or by position."""
 
     format: str = row("columns", required=True)
     """One word per line, an empty line after each sentence."""
@@ -121,7 +121,7 @@ class ConlluCorpus(FileCorpus):
     join: Annotated[
         tuple[Annotated[ColumnsJoin, OneOf(JOINS, key="format")], ...], Field(strict=False)
     ] = ()
-    """Layers from other files, added by sentence id."""
+    """Layers from other files, added by sentence id or by position."""
 
 
 class ColumnsCorpus(FileCorpus):
@@ -148,7 +148,7 @@ class DatasetCorpus(CorpusOptions):
     """Rows with a list of words and a list of labels per layer."""
 
     path: str = Field(min_length=1)
-    """Hub id or folder."""
+    """Hub id, or a folder or file of parquet, JSON or CSV."""
 
     config: str | None = None
     """Which configuration of the data set."""
@@ -159,11 +159,11 @@ class DatasetCorpus(CorpusOptions):
     train: str = Field(default="train", min_length=1)
     """Name of the training split. Default: the hub's custom."""
 
-    dev: str = Field(default="validation", min_length=1)
-    """Name of the development split. Default: the hub's custom."""
+    dev: Annotated[str, Field(min_length=1)] | None = None
+    """Name of the development split. Default: `validation` where there is one."""
 
-    test: str = Field(default="test", min_length=1)
-    """Name of the test split. Default: the hub's custom."""
+    test: Annotated[str, Field(min_length=1)] | None = None
+    """Name of the test split. Default: `test` where there is one."""
 
     words: str = Field(default="tokens", min_length=1)
     """Feature that holds the words. Default: the hub's custom."""

@@ -87,7 +87,8 @@ class TaskOptions(Section):
 
     depth: Depth | None = None
     """Encoder depth the task is read at: a whole number from 1, or a share (`50%`, rounded half up,
-    at least 1). Default: none under `low_supervision`, the top under `hard` and `single`."""
+    at least 1). Default: none under `low_supervision` and `joint_many`, the top under `hard` and
+    `single`."""
 
     head: Annotated[HeadOptions, OneOf(HEADS)]
     """What turns states into labels. Default: by the task's name (upos, xpos, feats: tagging;

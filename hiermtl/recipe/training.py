@@ -125,7 +125,8 @@ class TrainingOptions(Section):
     """Experiment trackers, as accelerate names them. Default: none."""
 
     max_examples: int | None = Field(default=None, ge=1)
-    """Training sentences used, the first of each corpus; for curves and tests. Default: all."""
+    """Training sentences (or texts, or pairs) used, the first of each corpus; for curves and tests.
+    Label inventories stay those of the whole corpus. Default: all."""
 
 
 class CheckOptions(Section):

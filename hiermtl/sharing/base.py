@@ -5,8 +5,9 @@ branch at depth k reads one branch at depth k - 1, its parent, so that the branc
 rooted in the embeddings; mixing between branches of one depth happens after their blocks. As it
 stands the class is one stream of states: one branch at each depth, read by every task.
 
-Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`, `sees`), from which
-`Routes` knows, before any computation, which blocks a task depends on. Computation is `extra`,
+Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`, `sees`,
+`extra_width`), from which `Routes` knows, before any computation, which blocks a task depends on;
+`owned` names what else of the scheme it depends on. Computation is `extra`,
 `mix` and `read`. Training is `penalties`, `after_step`, `propose` and `rates`.
 
 Source: the interface of sharing schemes worked out for this project; each scheme's file names its
@@ -56,6 +57,9 @@ class Sharing(nn.Module):
 
     even_start: bool = False
     """Whether heads start by finding all choices equally probable."""
+
+    detach_labels: bool = False
+    """Whether what reads a task's predictions leaves that task's head alone."""
 
     def __init__(
         self,

@@ -16,7 +16,13 @@ from hiermtl.text.sentence import Sentence, Tags, Tree
 Bio: TypeAlias = Literal["strict", "repair", "off"]
 BIO_MODES: tuple[Bio, ...] = ("strict", "repair", "off")
 
+_IOB2 = re.compile(r"O|[BI](-.*)?", re.DOTALL)
 _OTHER_SCHEME = re.compile(r"[ESLU]-.+")
+
+
+def is_iob2(label: str) -> bool:
+    """Whether a label has the shape of IOB2: `O`, or `B` or `I` with a type, which may be empty."""
+    return _IOB2.fullmatch(label) is not None
 
 
 def find_illegal(tags: Sequence[str | None]) -> int | None:

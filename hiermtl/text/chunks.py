@@ -95,7 +95,6 @@ GLUE = {",", ".", ":", "``", "''", "-LRB-", "-RRB-", "HYPH", "NFP", "CC"}
 
 QUOTES = {"``", "''"}
 VERBAL = ("VB", "MD", "TO", "RB", "CC")
-_VERBS = ("V", "M", "T")
 PAIRED = {"both", "either", "neither"}
 NEGATIONS = {"not", "n't"}
 

@@ -1,5 +1,6 @@
 """spaCy's `DocBin` files: documents with whatever spaCy's pipelines or annotators put on them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,16 @@ if TYPE_CHECKING:
     from spacy.tokens import Span as SpacySpan
 
 
-def read_docbin(path: str | Path, *, language: str = "xx") -> Iterator[Sentence]:
+def read_docbin(
+    path: str | Path, *, language: str = "xx", repairs: Counter[str] | None = None
+) -> Iterator[Sentence]:
     """Sentences of a `DocBin` with the layers its documents carry.
 
     `upos`, `xpos`, `feats`, `lemma`, `dep` and `ner` (IOB2), where a document is annotated with
     them; a word without a value has `None`, and spaCy's relation `ROOT` is `root`. Tokens of white
     space are left out. A document without sentence marks is one sentence. `Sentence.origin` counts
-    documents, not lines.
+    documents, not lines. `repairs` is told what was changed: `white space` tokens left out, `ner`
+    tags of entities that a sentence mark or white space cut in two.
 
     Raises:
         DataError: The file is missing or is no `DocBin`, or a dependency crosses sentences.
@@ -43,15 +47,23 @@ def read_docbin(path: str | Path, *, language: str = "xx") -> Iterator[Sentence]
         has |= {name: document.has_annotation(name) for name in ("DEP", "ENT_IOB")}
         marked = document.has_annotation("SENT_START")
         for span in document.sents if marked else [document[:]]:
-            sentence = _sentence(span, has, f"doc-{number}", Origin(str(path), number))
+            place = Origin(str(path), number)
+            sentence = _sentence(span, has, f"doc-{number}", place, repairs=repairs)
             if sentence is not None:
                 yield sentence
 
 
 def _sentence(
-    span: "SpacySpan", has: dict[str, bool], doc_id: str, origin: Origin
+    span: "SpacySpan",
+    has: dict[str, bool],
+    doc_id: str,
+    origin: Origin,
+    *,
+    repairs: Counter[str] | None,
 ) -> Sentence | None:
     tokens: list[Any] = [token for token in span if not token.is_space]
+    if repairs is not None and len(tokens) < len(span):
+        repairs["white space"] += len(span) - len(tokens)
     if not tokens:
         return None
     layers: dict[str, Layer] = {}
@@ -69,7 +81,9 @@ def _sentence(
         layers["dep"] = _tree(tokens, origin)
     if has["ENT_IOB"]:
         # An entity that began before the sentence, or with white space, begins here.
-        layers["ner"] = repair_bio([_entity(token) for token in tokens])[0]
+        layers["ner"], mended = repair_bio([_entity(token) for token in tokens])
+        if repairs is not None and mended:
+            repairs["ner"] += mended
     layers = {
         name: layer
         for name, layer in layers.items()

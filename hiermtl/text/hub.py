@@ -102,27 +102,27 @@ def _load(
     source: str | Path, *, config: str | None, revision: str | None
 ) -> "Dataset | DatasetDict":
     import datasets
+    from datasets.exceptions import DatasetsError
 
     path = Path(source)
-    if path.is_file():
-        kind = _FORMATS.get(path.suffix)
-        if kind is None:
-            raise DataError(f"ending {path.suffix!r}; allowed are {listing(_FORMATS)}", path)
-        if path.suffix == ".tsv":
-            return datasets.load_dataset(kind, data_files=str(path), sep="\t")
-        return datasets.load_dataset(kind, data_files=str(path))
-    if path.is_dir() and (path / "dataset_info.json").is_file():
-        return datasets.Dataset.load_from_disk(str(path))
-    if path.is_dir() and (path / "dataset_dict.json").is_file():
-        return datasets.DatasetDict.load_from_disk(str(path))
-    local = path.is_dir()
+    kind = _FORMATS.get(path.suffix)
+    if path.is_file() and kind is None:
+        raise DataError(f"ending {path.suffix!r}; allowed are {listing(_FORMATS)}", path)
     try:
-        return datasets.load_dataset(str(source), config, revision=None if local else revision)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if path.is_file():
+            more: dict[str, Any] = {"sep": "\t"} if path.suffix == ".tsv" else {}
+            return datasets.load_dataset(str(kind), data_files=str(path), **more)
+        if path.is_dir() and (path / "dataset_info.json").is_file():
+            return datasets.Dataset.load_from_disk(str(path))
+        if path.is_dir() and (path / "dataset_dict.json").is_file():
+            return datasets.DatasetDict.load_from_disk(str(path))
+        own = None if path.is_dir() else revision
+        return datasets.load_dataset(str(source), config, revision=own)
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        reason = next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
         advice = (
-            "the folder must hold parquet, JSON or CSV files"
-            if local
+            "it must hold whole parquet, JSON or CSV"
+            if path.exists()
             else "check the id; without network, give a local file or folder of parquet, JSON or "
             "CSV instead, or fetch it once on a machine with network and set HF_HUB_OFFLINE=1 to "
             "use that copy"
@@ -149,6 +149,15 @@ def _rows(
             layers: dict[str, Layer] = {}
             for layer, column in columns.items():
                 value: Layer | None
+                for name_of in (column,) if isinstance(column, str) else column.values():
+                    given = rows[name_of][place]
+                    if given is not None and not isinstance(given, list):
+                        raise DataError(
+                            f"column {name_of!r} holds {given!r:.60}; allowed are lists, a value "
+                            "for each word, and null",
+                            name,
+                            line=origin.line,
+                        )
                 if isinstance(column, str):
                     value = tags_of(rows[column][place], names[column])
                 else:
@@ -198,6 +207,21 @@ def _tree(
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def dataset_splits(
+    source: "str | Path | Dataset", *, config: str | None = None, revision: str | None = None
+) -> tuple[str, ...]:
+    """The names of its splits; none of a dataset without splits.
+
+    Raises:
+        DataError: The dataset cannot be had.
+    """
+    import datasets
+
+    found = source if isinstance(source, datasets.Dataset) else None
+    found = found or _load(str(source), config=config, revision=revision)
+    return () if isinstance(found, datasets.Dataset) else tuple(map(str, found))
 
 
 def dataset_fingerprint(

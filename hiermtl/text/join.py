@@ -5,6 +5,7 @@ guessed: the layer stays absent, or, if asked for, spans are carried over by the
 that is certain. All of it is counted.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -22,9 +23,10 @@ COUNTED = ("joined", "projected", "different_forms", "missing_in_other", "missin
 class JoinReport:
     """What happened to the sentences of a join.
 
-    `joined` had equal forms, `projected` had other forms but their spans were carried over,
+    `joined` had equal forms, `projected` had other forms but spans of theirs were carried over,
     `different_forms` were left without the layers; `missing_in_other` and `missing_in_base` had no
-    partner. `examples` has a few ids of each of the last four.
+    partner. `examples` has a few ids of each of the last four. `left_out` counts for each layer the
+    projected sentences that lost it.
     """
 
     joined: int
@@ -33,6 +35,7 @@ class JoinReport:
     missing_in_other: int
     missing_in_base: int
     examples: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    left_out: tuple[tuple[str, int], ...] = ()
 
     @property
     def common(self) -> int:
@@ -52,6 +55,7 @@ class JoinReport:
             count = getattr(self, name)
             more = ", ..." if count > len(ids) else ""
             out.append(f"{count} {said[name]} ({', '.join(ids)}{more})")
+        out += [f"{count} of those carried over lost {layer}" for layer, count in self.left_out]
         return out
 
 
@@ -94,6 +98,7 @@ def _join(
 ) -> Iterator[Sentence]:
     counts: dict[str, int] = dict.fromkeys(COUNTED, 0)
     examples: dict[str, list[str]] = {name: [] for name in COUNTED}
+    lost: Counter[str] = Counter()
 
     def count(what: str, sentence: Sentence) -> None:
         counts[what] += 1
@@ -116,8 +121,10 @@ def _join(
         if partner.words == sentence.words:
             count("joined", sentence)
         else:
-            found = _project(found, partner.words, words=sentence.words) if project else {}
-            count("projected" if found else "different_forms", sentence)
+            kept = _project(found, partner.words, words=sentence.words) if project else {}
+            count("projected" if kept else "different_forms", sentence)
+            lost.update(name for name in found if kept and name not in kept)
+            found = kept
         yield sentence.with_layers(found) if found else sentence
     for left in partners.values() if partners is not None else following or ():
         count("missing_in_base", left)
@@ -133,7 +140,7 @@ def _join(
         kept = tuple(
             (name, tuple(ids)) for name, ids in examples.items() if ids and name != "joined"
         )
-        report(JoinReport(**counts, examples=kept))
+        report(JoinReport(**counts, examples=kept, left_out=tuple(sorted(lost.items()))))
 
 
 def _name(sentence: Sentence) -> str:

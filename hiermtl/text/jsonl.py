@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hiermtl.errors import DataError, listing, nearest
-from hiermtl.text.lines import MARK, decode, read_lines
+from hiermtl.text.lines import decoded_lines, read_lines
 from hiermtl.text.plain import from_words, split_text
 from hiermtl.text.sentence import Origin, Sentence
 
@@ -51,11 +51,7 @@ def parse_jsonl(lines: Iterable[bytes], name: str, *, pairs: bool = False) -> It
     With `pairs` an object may have two texts, `first` and `second`, each a string or a list of
     words.
     """
-    offset = 0
-    for number, line in enumerate(lines, 1):
-        raw = line.removeprefix(MARK) if number == 1 else line
-        text = decode(raw, name, line=number, offset=offset + len(line) - len(raw))
-        offset += len(line)
+    for number, text in decoded_lines(lines, name):
         if text.strip():
             yield _line(text, Origin(name, number), pairs=pairs)
 

@@ -58,6 +58,19 @@ def decode(raw: bytes, name: str, *, line: int, offset: int) -> str:
         ) from None
 
 
+def decoded_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line, with its line end; a byte order mark is passed over.
+
+    Raises:
+        DataError: A line is not UTF-8.
+    """
+    offset = 0
+    for number, line in enumerate(lines, 1):
+        raw = line.removeprefix(MARK) if number == 1 else line
+        yield number, decode(raw, name, line=number, offset=offset + len(line) - len(raw))
+        offset += len(line)
+
+
 def read_blocks(
     lines: Iterable[bytes], name: str, *, blank: bytes = b" \r\n"
 ) -> Iterator[tuple[int, list[str]]]:

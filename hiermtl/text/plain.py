@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hiermtl.errors import DataError, RecipeError
-from hiermtl.text.lines import MARK, decode, read_lines
+from hiermtl.text.lines import decoded_lines, read_lines
 from hiermtl.text.sentence import Origin, Sentence
 
 if TYPE_CHECKING:
@@ -64,11 +64,7 @@ def read_text(path: str | Path, language: str) -> Iterator[Sentence]:
 
 def parse_text(lines: Iterable[bytes], name: str, *, language: str) -> Iterator[Sentence]:
     """Like `read_text`, from encoded lines such as standard input; `name` stands in messages."""
-    offset = 0
-    for number, line in enumerate(lines, 1):
-        raw = line.removeprefix(MARK) if number == 1 else line
-        text = decode(raw, name, line=number, offset=offset + len(line) - len(raw))
-        offset += len(line)
+    for number, text in decoded_lines(lines, name):
         origin = Origin(name, number)
         for sentence in split_text(text, language):
             yield Sentence(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hiermtl.errors import DataError
-from hiermtl.text.lines import decode, read_blocks, read_lines
+from hiermtl.text.lines import decoded_lines, read_blocks, read_lines
 from hiermtl.text.plain import split_text
 from hiermtl.text.sentence import Origin, Relations, Sentence, Span, Spans
 
@@ -29,10 +29,7 @@ def read_crossre(path: str | Path) -> Iterator[Sentence]:
         DataError: With file and line, when the file is missing, is not UTF-8, or a line is not an
             object with `sentence`, `ner` and `relations` of the right shape.
     """
-    offset = 0
-    for number, raw in enumerate(read_lines(path), 1):
-        text = decode(raw, str(path), line=number, offset=offset)
-        offset += len(raw)
+    for number, text in decoded_lines(read_lines(path), str(path)):
         if text.strip():
             yield _crossre(text, Origin(str(path), number))
 

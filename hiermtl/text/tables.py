@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hiermtl.errors import DataError, RecipeError, listing, nearest
-from hiermtl.text.lines import MARK, decode, read_lines
+from hiermtl.text.lines import decoded_lines, read_lines
 from hiermtl.text.plain import split_text
 from hiermtl.text.sentence import Origin, Passage, Sentence
 
@@ -167,7 +167,8 @@ def _rows(
         separator = SEPARATORS.get(Path(name.removesuffix(".gz")).suffix, "\t")
     # Only tables separated by commas put cells in quotes.
     quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
-    reader = csv.reader(_decoded(path), delimiter=separator, quoting=quoting, strict=True)
+    texts = (text for _, text in decoded_lines(read_lines(path), name))
+    reader = csv.reader(texts, delimiter=separator, quoting=quoting, strict=True)
     places: dict[str | int, int] | None = None
     while True:
         line = reader.line_num + 1
@@ -205,11 +206,3 @@ def _header(row: list[str], columns: list[str | int], name: str) -> dict[str | i
                 line=1,
             )
     return {column: row.index(str(column)) for column in columns}
-
-
-def _decoded(path: str | Path) -> Iterator[str]:
-    offset = 0
-    for number, line in enumerate(read_lines(path), 1):
-        raw = line.removeprefix(MARK) if number == 1 else line
-        yield decode(raw, str(path), line=number, offset=offset + len(line) - len(raw))
-        offset += len(line)

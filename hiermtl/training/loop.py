@@ -14,6 +14,7 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiermtl.errors import ModelError, RunError
 from hiermtl.model import HierarchicalModel
@@ -61,10 +62,11 @@ class Evaluation:
 class History:
     """How a run went. `evaluations` hold epoch, main score and rows.
 
-    `best` is the step of the best one.
+    `best` is the step of the best one; `words` those of all steps' sentences.
     """
 
     step: int = 0
+    words: int = 0
     best: int = 0
     best_main: float | None = None
     since_best: int = 0
@@ -174,7 +176,9 @@ def train_model(
             for task, loss in losses.items():
                 sums[task] = sums[task] + loss if task in sums else loss
                 counts[task] = counts.get(task, 0) + 1
-            bar.advance(int(examples.words[chosen].sum()))
+            read = int(examples.words[chosen].sum())
+            history.words += read
+            bar.advance(read)
             epoch = history.step / plan.steps_per_epoch
             ends_epoch = history.step % (plan.steps_per_epoch * settings.evaluate_every) == 0
             last = history.step == total
@@ -184,7 +188,7 @@ def train_model(
             # unlogged.
             if shown or ends_epoch or due or last:
                 mean = {task: float(loss) / counts[task] for task, loss in sums.items()}
-                _check_finite(mean, history.step)
+                _check_finite(mean, bare if ends_epoch or due or last else None, history.step)
                 if shown:
                     bar.show(history.step, epoch=epoch, losses=mean)
                 log.write(
@@ -331,11 +335,15 @@ def _factors(balancer: Balancer, step: int) -> dict[str, Any]:
     return {"factors": found} if found else {}
 
 
-def _check_finite(losses: Mapping[str, float], step: int) -> None:
-    bad = [task for task, loss in losses.items() if not math.isfinite(loss)]
+def _check_finite(losses: Mapping[str, float], trained: nn.Module | None, step: int) -> None:
+    """Raises RunError when losses since the last look, or weights if given, are no numbers."""
+    bad = [f"the loss of {task}" for task, loss in losses.items() if not math.isfinite(loss)]
+    if not bad and trained is not None:
+        named = trained.named_parameters()
+        bad = [f"weight {name}" for name, value in named if not bool(value.isfinite().all())][:1]
     if bad:
         raise RunError(
-            f"at step {step} the loss of {', '.join(bad)} is not a number; lower training.lr or "
+            f"by step {step} {', '.join(bad)} is not a number; lower training.lr or "
             "training.lr_heads, or set training.precision=fp32, and train again into "
             "another folder"
         )
@@ -383,7 +391,10 @@ def _cut(path: Path, start: int) -> None:
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, float]:
-    """Names as trackers show them: `train/<task>/loss`, `eval/<task>/<metric>`."""
+    """Names as trackers show them: `train/<task>/loss`, `eval/<task>/<metric>`.
+
+    Of a task that is scored on several corpora, `eval/<task>/<metric>/<corpus>`.
+    """
     out: dict[str, float] = {}
     for name, value in values.items():
         if name == "losses":
@@ -391,7 +402,13 @@ def _flat(values: Mapping[str, Any]) -> dict[str, float]:
         elif name == "factors":
             out |= {f"train/{task}/factor": factor for task, factor in value.items()}
         elif name == "rows":
-            out |= {f"eval/{row['task']}/{row['metric']}": row["score"] for row in value}
+            data = {(row["task"], row["data"]) for row in value}
+            often = Counter(task for task, _ in data)
+            for row in value:
+                place = f"eval/{row['task']}/{row['metric']}"
+                out[f"{place}/{row['data']}" if often[row["task"]] > 1 else place] = row["score"]
+        elif name == "main":
+            out["eval/main"] = value
         elif isinstance(value, int | float):
             out[f"train/{name}"] = value
     return out

@@ -37,8 +37,13 @@ def unbranched(named: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
     return renamed
 
 
+NEUTRAL = {"joint_many": {"zero_softmax": False}}
+"""Options under which a scheme starts as others do."""
+
+
 def fresh(family: str, sharing: str, *, depths: dict[str, int]) -> World:
-    return make_world(family, sharing, depths=depths, spread=0.0, dtype=torch.float32)
+    given = {"name": sharing, **NEUTRAL.get(sharing, {})}
+    return make_world(family, given, depths=depths, spread=0.0, dtype=torch.float32)
 
 
 def one_step_of_each(world: World) -> tuple[dict[str, Tensor], dict[str, Tensor], list[float]]:

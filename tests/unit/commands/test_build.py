@@ -174,7 +174,7 @@ def test_a_main_task_without_dev_data_is_refused_before_training(
         # Each task chooses by itself, and one without dev data by none.
         assert check(given)
         return
-    with pytest.raises(RecipeError, match=r"tasks\.ner has no gold in dev data") as error:
+    with pytest.raises(RecipeError, match=r"tasks\.ner has nothing to score in dev data") as error:
         check(given)
     assert "tasks.ner.auxiliary=true" in str(error.value)
     assert check(given, overrides={"tasks.ner.auxiliary": True})

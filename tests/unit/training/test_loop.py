@@ -336,7 +336,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     with pytest.raises(RunError, match=r"loss of .*ner.* is not a number") as error:
         train(tmp_path, world=world, evaluate=judge, **options)
     message = str(error.value)
-    assert "at step 6 " in message
+    assert "by step 6 " in message
     for part in ("training.lr", "training.precision=fp32", "train again into another folder"):
         assert part in message
     assert error.value.exit_code == 1
@@ -353,7 +353,7 @@ def test_a_loss_that_is_no_number_is_named_at_its_step_where_each_is_read(
 ) -> None:
     world = fresh()
     monkeypatch.setattr(world.model.head("ner"), "loss", lambda *_: torch.tensor(math.inf))
-    with pytest.raises(RunError, match="at step 1 the loss of ner is not a number"):
+    with pytest.raises(RunError, match="by step 1 the loss of ner is not a number"):
         train(tmp_path, world=world, annotated=[ALL], progress=EveryStep)
 
 

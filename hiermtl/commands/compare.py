@@ -1,0 +1,126 @@
+"""`hiermtl compare`: runs against each other, over seeds, with paired tests."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import MappingProxyType
+
+from hiermtl.commands.evaluate import evaluate
+from hiermtl.commands.train import RECIPE, finished
+from hiermtl.errors import DataError, RecipeError, listing
+from hiermtl.evaluation.compare import RESAMPLES, Comparison, compare_results
+from hiermtl.evaluation.results import RunResult, read_result, units_of
+from hiermtl.recipe import load_recipe
+
+CONTROLS = ("single", "hard")
+RESULTS = "results"
+"""The folder of a grid in which its results lie."""
+
+
+def compare(
+    runs: Iterable[str | Path],
+    *,
+    split: str = "dev",
+    controls: Sequence[str] | None = None,
+    resamples: int = RESAMPLES,
+    data_dir: str | Path | None = None,
+) -> Comparison:
+    """Means and spreads over seeds, differences to controls, and paired tests.
+
+    Args:
+        runs: Each a run folder, a file with a result, or a folder with such files, as
+            `hiermtl grid` leaves it. A run folder is scored once, and keeps its result beside it.
+        split: What run folders are scored on; results have theirs.
+        controls: Arms that the others are set against. Default: those whose recipe is of `single`
+            or `hard`, else the first.
+        resamples: How often seeds and documents are drawn for a test.
+        data_dir: Where corpora lie, instead of HIERMTL_DATA.
+
+    Raises:
+        DataError: There is no such run or result.
+        RecipeError: Runs cannot be compared.
+    """
+    if resamples < 1:
+        raise RecipeError(f"resamples is {resamples}; allowed is 1 or more")
+    results = [
+        result for path in runs for result in _results(Path(path), split=split, data_dir=data_dir)
+    ]
+    arms = list(dict.fromkeys(result.arm for result in results))
+    if controls is None:
+        controls = [arm for arm in arms if arm.split("/")[0] in CONTROLS] or arms[:1]
+    return compare_results(results, controls=controls, resamples=resamples)
+
+
+def _results(path: Path, *, split: str, data_dir: str | Path | None) -> Iterator[RunResult]:
+    if path.is_file():
+        yield read_result(path)
+    elif (path / RECIPE).is_file():
+        yield result_of_run(path, split=split, data_dir=data_dir)
+    elif path.is_dir():
+        folder = path / RESULTS if (path / RESULTS).is_dir() else path
+        files = sorted(folder.glob("*.json"))
+        if not files:
+            raise DataError("no run and no result of one; name a run folder, or results", path)
+        for file in files:
+            yield read_result(file)
+    else:
+        raise DataError("no such run or result; name a run folder, or results of a grid", path)
+
+
+def result_of_run(folder: Path, *, split: str, data_dir: str | Path | None = None) -> RunResult:
+    """What a run folder's model scores on a split; scored once, then read from beside it.
+
+    Raises:
+        RecipeError: The run is not finished.
+    """
+    kept = folder / f"result-{split}.json"
+    if kept.exists():
+        return read_result(kept)
+    if not (folder / "config.json").exists():
+        raise RecipeError(
+            f"the run in {folder} is not finished; go on with it (hiermtl train --resume)"
+        )
+    plain = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    recipe = load_recipe(plain)
+    result = scored(
+        folder,
+        arm=recipe.name or folder.name,
+        size=recipe.training.max_examples,
+        seed=recipe.training.seed,
+        split=split,
+        data_dir=data_dir,
+    )
+    result.write(kept)
+    return result
+
+
+def scored(
+    folder: Path,
+    *,
+    arm: str,
+    size: int | None,
+    seed: int,
+    split: str,
+    data_dir: str | Path | None,
+    changes: Mapping[str, object] = MappingProxyType({}),
+    fingerprint: str = "",
+) -> RunResult:
+    """The result of a finished run."""
+    recipe = load_recipe(json.loads((folder / RECIPE).read_text(encoding="utf-8")))
+    run = finished(folder, recipe)
+    scores = evaluate(folder, split=split, data_dir=data_dir)
+    if not scores.counts:
+        raise DataError(f"there is nothing to compare; scored are {listing(scores.tasks)}", folder)
+    return RunResult(
+        arm=arm,
+        size=size,
+        seed=seed,
+        changes=changes,
+        fingerprint=fingerprint,
+        cost=asdict(run.cost),
+        rows=scores.rows,
+        units=units_of(scores),
+        dev=run.scores.rows,
+        notes=scores.notes,
+    )

@@ -1,0 +1,132 @@
+"""Comparisons as tables: text for a terminal, and Markdown."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hiermtl.evaluation.table import decimals, piped
+
+if TYPE_CHECKING:
+    from hiermtl.evaluation.compare import Comparison, Difference, Mean
+
+Table = list[list[str]]
+"""A header and rows; the first column is text, the others are numbers."""
+
+
+def comparison_text(comparison: "Comparison") -> str:
+    """Titled tables with aligned columns, then the notes."""
+    return "\n\n".join([*_blocks(comparison, _aligned), *_notes(comparison, "note: ")])
+
+
+def comparison_markdown(comparison: "Comparison") -> str:
+    """The same in Markdown."""
+    return "\n\n".join([*_blocks(comparison, _markdown), *_notes(comparison, "- ")])
+
+
+def _blocks(comparison: "Comparison", made: Callable[[Table], str]) -> Iterable[str]:
+    for size in dict.fromkeys(mean.size for mean in comparison.means):
+        part = "all sentences" if size is None else f"{size:,} sentences of each corpus"
+        means = [mean for mean in comparison.means if mean.size == size]
+        yield f"{part}, {comparison.split}: mean and standard deviation over seeds"
+        yield made(_means(means))
+        found = [item for item in comparison.differences if item.size == size]
+        for control in dict.fromkeys(item.control for item in found):
+            own = [item for item in found if item.control == control]
+            yield f"{part}, {comparison.split}: difference to {control}, paired by seed and unit"
+            yield made(_differences(own))
+        yield f"{part}: cost of training a model, on average"
+        yield made(_costs([cost for cost in comparison.costs if cost.size == size]))
+
+
+def _means(means: "Sequence[Mean]") -> Table:
+    tasks = dict.fromkeys((mean.task, mean.metric) for mean in means)
+    found = {(mean.arm, mean.task): mean for mean in means}
+    rows = [["arm", "seeds", *(f"{task} {metric}" for task, metric in tasks)]]
+    for arm in dict.fromkeys(mean.arm for mean in means):
+        own = [found.get((arm, task)) for task, _ in tasks]
+        seeds = next(mean.seeds for mean in own if mean is not None)
+        rows.append([arm, str(seeds), *(_shown(mean) for mean in own)])
+    return rows
+
+
+def _shown(mean: "Mean | None") -> str:
+    if mean is None:
+        return "-"
+    places = decimals(mean.metric)
+    if mean.spread is None:
+        return f"{mean.mean:.{places}f}"
+    return f"{mean.mean:.{places}f} ± {mean.spread:.{places}f}"
+
+
+def _differences(differences: "Sequence[Difference]") -> Table:
+    rows = [["arm", "task", "metric", "seeds", "difference", "95 % interval", "p"]]
+    last = None
+    for item in differences:
+        places = decimals(item.metric)
+        between = p = "-"
+        if item.p is not None and item.low is not None and item.high is not None:
+            between = f"{item.low:+.{places}f} to {item.high:+.{places}f}"
+            p = f"{item.p:.3f}"
+        arm = item.arm if item.arm != last else ""
+        last = item.arm
+        mean = f"{item.mean:+.{places}f}"
+        rows.append([arm, item.task, item.metric, str(item.seeds), mean, between, p])
+    return rows
+
+
+def _costs(costs: Iterable[Any]) -> Table:
+    rows = [["arm", "steps", "encoder words", "minutes", "parameters"]]
+    for cost in costs:
+        minutes = f"{cost.seconds / 60:.1f}"
+        rows.append(
+            [
+                cost.arm,
+                f"{cost.steps:,.0f}",
+                f"{cost.words:,.0f}",
+                minutes,
+                f"{cost.parameters:,.0f}",
+            ]
+        )
+    return rows
+
+
+def _notes(comparison: "Comparison", mark: str) -> list[str]:
+    found = []
+    tested = [item for item in comparison.differences if item.p is not None]
+    if tested:
+        found.append(
+            f"{len(tested)} differences are tested, and p is not corrected for their number: about "
+            f"{0.05 * len(tested):.1f} would be below 0.05 by chance alone"
+        )
+    if len(tested) < len(comparison.differences):
+        found.append("with fewer than 3 common seeds nothing is tested")
+    for arm, changes in comparison.changes.items():
+        if changes:
+            shown = ", ".join(f"{key}={value}" for key, value in changes.items())
+            found.append(f"{arm}: {shown}")
+    found += comparison.notes
+    return ["\n".join(f"{mark}{note}" for note in found)] if found else []
+
+
+def _aligned(table: Table) -> str:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    words = _text_columns(table)
+    lines = []
+    for row in table:
+        cells = [
+            cell.ljust(width) if place in words else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _markdown(table: Table) -> str:
+    words = _text_columns(table)
+    head, *rows = table
+    marks = [":--" if place in words else "--:" for place in range(len(head))]
+    return "\n".join(piped(row) for row in (head, marks, *rows))
+
+
+def _text_columns(table: Table) -> set[int]:
+    """Columns that hold no numbers."""
+    return {place for place, name in enumerate(table[0]) if name in ("arm", "task", "metric")}

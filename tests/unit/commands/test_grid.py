@@ -1,0 +1,67 @@
+"""Experiments: what is done is skipped, and what is chosen on dev is used for all seeds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hiermtl.commands import compare, grid
+from hiermtl.errors import RecipeError
+from tests.unit.commands.runs import recipe
+
+GRID: dict[str, Any] = {
+    "arms": {
+        "single": {"recipe": "own.yaml", "set": {"sharing": "single"}},
+        "low": "own.yaml",
+    },
+    "set": {"training.epochs": 1},
+    "seeds": [0, 1],
+    "sizes": [30],
+    "tune": [{"training.lr": 1e-4}, {"training.lr": 1e-2}],
+}
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    (folder / "own.yaml").write_text(json.dumps(recipe()), encoding="utf-8")
+    file = folder / "levels.yaml"
+    file.write_text(json.dumps({**GRID, **changes}), encoding="utf-8")
+    return file
+
+
+def test_a_grid_is_run_once_and_compared(tmp_path: Path) -> None:
+    file, folder = written(tmp_path), tmp_path / "out"
+    found = grid(file, folder, quiet=True)
+    assert {(mean.arm, mean.task, mean.seeds) for mean in found.means} == {
+        (arm, task, 2) for arm in ("single", "low") for task in ("upos", "ner", "dep")
+    }
+    assert {item.control for item in found.differences} == {"single"}
+    assert {cost.steps > 0 for cost in found.costs} == {True}
+    results = sorted((folder / "results").iterdir())
+    assert len(results) == 4
+    assert not list((folder / "runs").iterdir())
+    times = [path.stat().st_mtime_ns for path in results]
+    assert grid(file, folder, quiet=True) == found
+    assert [path.stat().st_mtime_ns for path in results] == times
+    again = compare([folder], controls=["single"])
+    assert set(again.means) == set(found.means)
+    assert set(again.differences) == set(found.differences)
+    with pytest.raises(RecipeError, match="was made by another recipe of arm 'single'"):
+        grid(written(tmp_path, set={"training.epochs": 2}), folder, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": [1]}, "seed is not a key; did you mean 'seeds'"),
+        ({"controls": ["singel"]}, "names the control 'singel', which is no arm; did you mean"),
+        ({"seeds": []}, "seeds is .*a list of whole numbers is needed"),
+        ({"set": {"training.epoch": 1}}, "training.epoch is not a key"),
+    ],
+)
+def test_a_wrong_grid_is_refused_before_anything_is_trained(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        grid(written(tmp_path, **changes), tmp_path / "out", quiet=True)
+    assert not (tmp_path / "out").exists()

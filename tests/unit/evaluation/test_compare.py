@@ -1,0 +1,101 @@
+"""Runs against each other: means, spreads, and a test that knows seeds from documents."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hiermtl.errors import DataError, RecipeError
+from hiermtl.evaluation.compare import compare_results, resampled_differences
+from hiermtl.evaluation.results import RunResult, Units, read_result
+from hiermtl.evaluation.scores import ScoreRow
+from hiermtl.metrics.accuracy import Accuracy
+
+COLUMNS = Accuracy().columns
+
+
+def units(rates: np.ndarray) -> Units:
+    """Documents of 100 items each, with these shares right."""
+    rows = np.zeros((len(rates), len(COLUMNS)))
+    right, total = Accuracy().count([["a"]], [["a"]])[0].nonzero()[0].tolist()
+    rows[:, right], rows[:, total] = np.round(100 * rates), 100
+    return Units("accuracy", COLUMNS, rows)
+
+
+def result(arm: str, seed: int, rates: np.ndarray, *, size: int | None = None) -> RunResult:
+    score = float(np.round(100 * rates).mean())
+    row = ScoreRow(1, 1, "upos", "accuracy", score, 100, "d", "test", "accuracy", "fp32", seed)
+    cost = {"steps": 10, "words": 1000, "seconds": 60.0, "parameters": 5}
+    return RunResult(arm, size, seed, {}, cost, (row,), {"upos": units(rates)})
+
+
+def runs(arm: str, shift: float, *, seeds: int = 5, noise: float = 0.0) -> list[RunResult]:
+    random = np.random.default_rng(1)
+    base = random.uniform(0.5, 0.8, 60)
+    drawn = np.random.default_rng(len(arm)).normal(0, noise, seeds)
+    return [result(arm, seed, base + shift + drawn[seed]) for seed in range(seeds)]
+
+
+def test_a_difference_that_all_seeds_and_documents_show_is_found() -> None:
+    found = compare_results([*runs("single", 0), *runs("low", 0.1)], controls=["single"])
+    (difference,) = found.differences
+    assert difference.mean == pytest.approx(10, abs=0.2)
+    assert difference.p is not None
+    assert difference.p < 0.01
+    assert difference.low is not None
+    assert difference.high is not None
+    assert difference.low <= difference.mean <= difference.high
+    assert [mean.spread for mean in found.means] == [0, 0]
+
+
+def test_seeds_that_disagree_are_no_evidence_however_many_documents_there_are() -> None:
+    one, other = runs("single", 0, noise=0.08), runs("low", 0.02, noise=0.08)
+    (difference,) = compare_results([*one, *other], controls=["single"]).differences
+    assert difference.p is not None
+    assert difference.p > 0.05
+    # Documents alone, of one seed, would have said so with certainty.
+    alone = resampled_differences([([one[0].units["upos"]], [other[0].units["upos"]])])
+    assert abs(alone.mean()) > 3 * alone.std()
+
+
+def test_two_seeds_are_not_tested() -> None:
+    found = compare_results([*runs("single", 0, seeds=2), *runs("low", 0.1, seeds=2)])
+    assert not found.differences
+    found = compare_results(
+        [*runs("single", 0, seeds=2), *runs("low", 0.1, seeds=2)], controls=["single"]
+    )
+    assert [item.p for item in found.differences] == [None]
+    assert "with fewer than 3 common seeds nothing is tested" in found.to_text()
+
+
+def test_tables_say_the_same_in_text_and_markdown() -> None:
+    found = compare_results([*runs("single", 0), *runs("low", 0.1)], controls=["single"])
+    for table in (found.to_text(), found.to_markdown()):
+        assert "difference to single" in table
+        assert "upos accuracy" in table
+        assert "+10." in table
+    assert '"differences"' in found.to_json()
+
+
+def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    one = runs("low", 0.1)[0]
+    one.write(tmp_path / "a.json")
+    again = read_result(tmp_path / "a.json")
+    assert (again.arm, again.rows, again.cost) == (one.arm, one.rows, one.cost)
+    assert np.array_equal(again.units["upos"].rows, one.units["upos"].rows)
+    (tmp_path / "b.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(DataError, match="no result of a run"):
+        read_result(tmp_path / "b.json")
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    one = runs("single", 0)
+    with pytest.raises(RecipeError, match="two results are of arm 'single'"):
+        compare_results([*one, one[0]])
+    with pytest.raises(RecipeError, match="'sngle' is no arm; there are single"):
+        compare_results(one, controls=["sngle"])
+    shorter = [result("low", seed, np.full(7, 0.5)) for seed in range(5)]
+    with pytest.raises(RecipeError, match="not scored on the same data"):
+        compare_results([*one, *shorter], controls=["single"])
+    with pytest.raises(RecipeError, match="no result to compare"):
+        compare_results([])
