@@ -119,3 +119,11 @@ def test_what_no_task_judges_is_refused(run: Path, tmp_path: Path) -> None:
     target = tmp_path / "o.jsonl"
     refused("annotate", run, source, "-o", target, "--tasks", "entailment", says=says)
     assert not target.exists()
+
+
+def test_raw_scores_and_timing_leave_pairs_out_with_a_line(run: Path) -> None:
+    found = done("evaluate", run, "--raw")
+    assert "judge whole texts or pairs, so not scored from text" in found.stdout
+    timed = done("benchmark", run, "--words", "200", "--rounds", "1")
+    assert "not timed, since they judge pairs" in timed.stdout
+    refused("benchmark", run, "--tasks", "relatedness", says=("judge pairs of texts",))

@@ -195,3 +195,35 @@ def test_recomputed_blocks_have_the_same_gradients_and_keep_less(family: str) ->
         found.append(world.gradients(loss))
     assert_same(*({name: value for name, value in of.items() if value is not None} for of in found))
     assert kept[1] < 0.7 * kept[0]
+
+
+PAIR: dict[str, object] = {"head": "pair_classification", "labels": ["a", "b", "c"]}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ({"x": {"depth": 1, "reads": {"z": 3}}}, "tasks.x.head.reads is 'z', which is no other"),
+        (
+            {"x": {"depth": 1, "reads": {"y": 3}}, "y": {"depth": 2}},
+            "which judges pairs at depth 2, and the reader pairs at depth 1",
+        ),
+        (
+            {"x": {"depth": 2, "reads": {"y": 2}}, "y": {"depth": 2}},
+            "expects 2 labels of 'y', which has 3",
+        ),
+        (
+            {"x": {"depth": 2, "reads": {"y": 3}}, "y": {"depth": 2, "reads": {"x": 3}}},
+            "tasks x and y read each other in a ring",
+        ),
+    ],
+)
+def test_what_heads_read_must_be_there_below_and_in_no_ring(
+    tasks: dict[str, dict[str, object]], message: str
+) -> None:
+    made = {
+        name: {**PAIR, "depth": given["depth"], "options": {"reads": given.get("reads", {})}}
+        for name, given in tasks.items()
+    }
+    with pytest.raises(ModelError, match=message):
+        build(tasks=made)

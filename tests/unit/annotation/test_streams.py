@@ -119,3 +119,12 @@ def test_predictions_do_not_depend_on_streams(
         assert own.scores.keys() == other.scores.keys()
         for task in own.scores:
             assert own.scores[task] == pytest.approx(other.scores[task], abs=1e-5)
+
+
+def test_while_streams_run_another_caller_does_all_itself(threads: int) -> None:
+    first = streamed(where, range(12), CPU)
+    next(first)
+    mine = {name for name, _ in streamed(where, range(12), CPU)}
+    assert mine == {threading.current_thread().name}
+    list(first)
+    assert len({name for name, _ in streamed(where, range(12), CPU)}) == STREAMS

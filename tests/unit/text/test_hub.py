@@ -95,3 +95,12 @@ def test_heads_that_are_no_tree_are_refused(heads: list[int], message: str) -> N
     data = datasets.Dataset.from_dict({"tokens": [["a", "b"]], "h": [heads], "r": [["x", "y"]]})
     with pytest.raises(DataError, match=f"dataset:1: column 'h' {message}"):
         next(read_dataset(data, {"dep": {"heads": "h", "relations": "r"}}))
+
+
+def test_damaged_files_and_values_that_are_no_lists_are_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"tokens": ["a"]\n{{', encoding="utf-8")
+    with pytest.raises(DataError, match="cannot be loaded"):
+        list(read_dataset(tmp_path / "bad.jsonl", {"upos": "tags"}, split="train"))
+    (tmp_path / "flat.jsonl").write_text('{"tokens": ["a"], "tags": 3}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="column 'tags' holds 3; allowed are lists"):
+        list(read_dataset(tmp_path / "flat.jsonl", {"upos": "tags"}, split="train"))

@@ -533,3 +533,20 @@ def test_runs_of_one_process_may_differ_in_precision(tmp_path: Path) -> None:
             assert same(found[precision], world)
         found[precision] = world
     assert not same(found["bf16"], found["fp32"])
+
+
+def test_weights_that_are_no_numbers_end_the_run_before_they_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The losses of that step are still numbers: they were computed before it."""
+    world = fresh()
+
+    def spoil(stack: Any, step: int) -> None:
+        if step == 3:
+            with torch.no_grad():
+                next(stack.parameters()).fill_(math.nan)
+
+    monkeypatch.setattr(world.model.sharing, "after_step", spoil)
+    with pytest.raises(RunError, match=r"by step 4 weight model\.stack.* is not a number"):
+        train(tmp_path, world=world, annotated=[ALL], checkpoint_every=2, keep_checkpoints=9)
+    assert [path.name for path in (tmp_path / "checkpoints").glob("step-*")] == ["step-2"]
