@@ -34,8 +34,8 @@ class Prediction:
 
     `scores` has for each task the probability (0 to 1) of each word's label or arc, or of the one
     label of the text or pair whose first sentence this is; it is empty unless asked for, and lacks
-    tasks whose head has no probabilities. `labels` are what is
-    said of the text or pair whose first sentence this is: a label or a number.
+    tasks whose head has no probabilities. `labels` are what is said of that text or pair: a label
+    or a number.
     """
 
     layers: Mapping[str, Layer]

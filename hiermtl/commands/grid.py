@@ -23,6 +23,7 @@ from hiermtl.evaluation.compare import Comparison, compare_results
 from hiermtl.evaluation.results import read_result
 from hiermtl.recipe import Recipe, resolved
 from hiermtl.recipe.grid import Grid, load_grid
+from hiermtl.recipe.resolved import RESUMABLE, flattened
 
 RUNS, TUNING = "runs", "tuning"
 
@@ -45,10 +46,10 @@ class Job:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with every key of the recipe that changes a number."""
-        plain = resolved(self.recipe)
-        plain["training"] = {k: v for k, v in plain["training"].items() if k != "output"}
-        return digest({key: value for key, value in plain.items() if key != "description"})
+        """Changes with every key of the recipe that may change a number."""
+        silent = RESUMABLE | {"name", "description"}
+        keys = flattened(resolved(self.recipe))
+        return digest({key: value for key, value in keys.items() if key not in silent})
 
 
 def grid(
@@ -132,13 +133,21 @@ class _Runner:
     def tune(self, jobs: Iterable[Job]) -> dict[str, float]:
         """The main score on dev of each job, by its name."""
         jobs = list(jobs)
-        self._all(jobs, _tune, lambda job: self.folder / TUNING / f"{job.name}.json", "tuning")
+        places = {job.name: self.folder / TUNING / f"{job.name}.json" for job in jobs}
+        self._all(jobs, _tune, lambda job: places[job.name], "tuning")
         found = {}
         for job in jobs:
-            path = self.folder / TUNING / f"{job.name}.json"
-            data = json.loads(path.read_text(encoding="utf-8"))
-            self._check(job, path, data["fingerprint"])
-            found[job.name] = float(data["main"])
+            path = places[job.name]
+            try:
+                data = json.loads(path.read_text(encoding="utf-8"))
+                found[job.name], fingerprint = float(data["main"]), data["fingerprint"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"no result of tuning ({type(error).__name__}: {error}); delete it to run it "
+                    "again",
+                    path,
+                ) from None
+            self._check(job, path, fingerprint)
         return found
 
     def score(self, jobs: Iterable[Job]) -> None:

@@ -57,7 +57,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class MeanCost:
     """What an arm cost, on average over its runs."""
 
     size: int | None
@@ -75,7 +75,7 @@ class Comparison:
     split: str
     means: tuple[Mean, ...]
     differences: tuple[Difference, ...]
-    costs: tuple[Cost, ...]
+    costs: tuple[MeanCost, ...]
     changes: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
 
@@ -170,8 +170,8 @@ def _mean(size: int | None, arm: str, task: str, runs: Sequence[RunResult]) -> M
     return Mean(size, arm, task, metric, fmean(scores), spread, len(scores))
 
 
-def _cost(size: int | None, arm: str, runs: Sequence[RunResult]) -> Cost:
-    return Cost(
+def _cost(size: int | None, arm: str, runs: Sequence[RunResult]) -> MeanCost:
+    return MeanCost(
         size,
         arm,
         **{

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hiermtl.commands import compare, grid
-from hiermtl.errors import RecipeError
+from hiermtl.errors import DataError, RecipeError
 from tests.unit.commands.runs import recipe
 
 GRID: dict[str, Any] = {
@@ -46,6 +46,12 @@ def test_a_grid_is_run_once_and_compared(tmp_path: Path) -> None:
     again = compare([folder], controls=["single"])
     assert set(again.means) == set(found.means)
     assert set(again.differences) == set(found.differences)
+    tuned = next((folder / "tuning").iterdir())
+    whole = tuned.read_text(encoding="utf-8")
+    tuned.write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match=r"no result of tuning .*; delete it to run it again"):
+        grid(file, folder, quiet=True)
+    tuned.write_text(whole, encoding="utf-8")
     with pytest.raises(RecipeError, match="was made by another recipe of arm 'single'"):
         grid(written(tmp_path, set={"training.epochs": 2}), folder, quiet=True)
 
