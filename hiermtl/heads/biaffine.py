@@ -2,7 +2,8 @@
 
 Source: Dozat and Manning 2017 (Deep biaffine attention for neural dependency parsing), section 3.1.
 Departs: the root is a learned vector of the states' width, not a token; label scores have no
-separate linear classifier (the 1 appended on both sides covers it). Decoding is exact
+separate linear classifier (the 1 appended on both sides covers it); no word is a candidate for its
+own head, as in Hashimoto et al. 2017 (A Joint Many-Task Model). Decoding is exact
 (Chu-Liu/Edmonds), with one word under the root. Shapes: states (words, width) to projected
 states (words, size); arc scores (sentences, n, n + 1) are made where they are used. Units: nats per
 word, arc and label losses added.
@@ -105,10 +106,7 @@ class BiaffineHead(Head):
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy of the head, and of the relation given the gold head."""
         layout = output.layout
-        scores = self.arc_scores(output)
-        lengths = layout.tensor("word_counts")
-        beyond = torch.arange(scores.shape[-1], device=scores.device) > lengths[:, None, None]
-        scores = scores.masked_fill(beyond, float("-inf"))
+        scores = self._candidates(output)
         heads, _ = pad_words(gold["heads"].unsqueeze(-1), layout, fill=MISSING)
         arcs = F.cross_entropy(
             scores.flatten(0, 1), heads.flatten(), ignore_index=MISSING, reduction="sum"
@@ -139,14 +137,19 @@ class BiaffineHead(Head):
 
     def confidence(self, output: HeadOutput, decoded: Sequence[Any]) -> Tensor:
         """(words,): softmax over candidate heads, without the demand that arcs form a tree."""
+        scores = self._candidates(output)
+        places = torch.arange(scores.shape[1], device=scores.device)
+        words = places < output.layout.tensor("word_counts")[:, None]
+        probabilities = scores[words].softmax(-1)
+        return taken(probabilities, np.concatenate([heads for heads, _ in decoded]))
+
+    def _candidates(self, output: HeadOutput) -> Tensor:
+        """The arc scores; minus infinity beyond the sentence and for the word itself."""
         scores = self.arc_scores(output)
         lengths = output.layout.tensor("word_counts")
         candidates = torch.arange(scores.shape[-1], device=scores.device)
-        scores = scores.masked_fill(candidates > lengths[:, None, None], float("-inf"))
-        own = torch.arange(1, scores.shape[-1], device=scores.device)[:, None] == candidates
-        words = candidates[:-1] < lengths[:, None]
-        probabilities = scores.masked_fill(own, float("-inf"))[words].softmax(-1)
-        return taken(probabilities, np.concatenate([heads for heads, _ in decoded]))
+        own = candidates == torch.arange(1, scores.shape[-1], device=scores.device)[:, None]
+        return scores.masked_fill(own | (candidates > lengths[:, None, None]), float("-inf"))
 
     @staticmethod
     def _places(heads: Tensor, layout: Layout) -> Tensor:

@@ -60,13 +60,22 @@ def label_scores_by_hand(
 
 
 def loss_by_hand(
-    head: BiaffineHead, states: torch.Tensor, heads: torch.Tensor, relations: torch.Tensor
+    head: BiaffineHead,
+    states: torch.Tensor,
+    heads: torch.Tensor,
+    relations: torch.Tensor,
+    *,
+    itself: bool = False,
 ) -> torch.Tensor:
+    """`itself`: as if a word could be its own head."""
     total = torch.zeros((), dtype=torch.float64)
     start = 0
     for count in COUNTS:
         own = states[start : start + count]
-        arcs = arc_scores_by_hand(head, own).log_softmax(-1)
+        arcs = arc_scores_by_hand(head, own)
+        if not itself:
+            arcs = arcs - F.pad(torch.eye(count, dtype=arcs.dtype), (1, 0)) * 1e9
+        arcs = arcs.log_softmax(-1)
         for word in range(count):
             gold, relation = int(heads[start + word]), int(relations[start + word])
             if gold == MISSING:
@@ -97,6 +106,21 @@ def test_the_loss_and_its_gradient_are_those_of_a_loop_over_words(missing: str) 
     right = torch.autograd.grad(expected, parameters)
     for one, two in zip(left, right, strict=True):
         torch.testing.assert_close(one, two)
+
+
+def test_no_word_is_a_candidate_for_its_own_head() -> None:
+    head = head_of()
+    output, states = scored(head)
+    loss = head.loss(output, {"heads": HEADS, "relations": RELATIONS})
+    assert loss < loss_by_hand(head, states, HEADS, RELATIONS, itself=True)
+    itself = [(np.arange(1, count + 1), np.zeros(count, dtype=np.int64)) for count in COUNTS]
+    assert not head.confidence(output, itself).any()
+    columns = []
+    for place in range(COUNTS[0] + 1):
+        heads = [(np.full(count, min(place, count)), np.zeros(count)) for count in COUNTS]
+        columns.append(head.confidence(output, heads)[: COUNTS[0]].detach())
+    total = torch.stack(columns).sum(0)
+    torch.testing.assert_close(total, torch.ones_like(total))
 
 
 def test_words_without_a_head_add_nothing() -> None:
@@ -177,7 +201,7 @@ def test_at_the_start_all_heads_are_equally_likely_and_the_loss_is_known() -> No
     head = BiaffineHead(5, LABELS, arc_width=4, label_width=3).double().eval()
     output, _ = scored(head)  # type: ignore[arg-type]
     loss = head.loss(output, {"heads": HEADS, "relations": RELATIONS})
-    expected = sum(n * np.log(n + 1) for n in COUNTS) + 7 * np.log(3)
+    expected = sum(n * np.log(n) for n in COUNTS) + 7 * np.log(3)
     assert loss.item() == pytest.approx(expected)
 
 
