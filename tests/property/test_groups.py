@@ -29,7 +29,9 @@ PAIRS: tuple[tuple[int, int, dict[str, int | float]], ...] = (
 everywhere = pytest.mark.parametrize("family", FAMILIES)
 
 
-def make_world(family: str, *, sharing: str = "low_supervision", seed: int = 0) -> World:
+def make_world(
+    family: str, *, sharing: str | dict[str, object] = "low_supervision", seed: int = 0
+) -> World:
     encoder = make_encoder(family)
     tasks = {
         name: {
@@ -40,7 +42,8 @@ def make_world(family: str, *, sharing: str = "low_supervision", seed: int = 0) 
         }
         for name, (kind, depth, labels, options) in TASKS.items()
     }
-    config = HierarchicalConfig(encoder.config(), tasks, {"name": sharing})
+    scheme = {"name": sharing} if isinstance(sharing, str) else sharing
+    config = HierarchicalConfig(encoder.config(), tasks, scheme)
     model = HierarchicalModel(config, encoder, seed=seed).double().eval()
     randomise(model.named_parameters(), spread=0.3)
     return World(model, make_tokenizer(family))
@@ -213,3 +216,12 @@ def test_groups_know_which_lie_inside_some_sentences() -> None:
     assert pairs[0] in batch.groups.inside(np.sort(first.members), 2)
     assert pairs[0] not in batch.groups.inside(np.sort(first.members)[:1], 2)
     assert len(SENTENCES) == 6
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_head_that_reads_another_trains_it_unless_labels_are_detached(detached: bool) -> None:
+    world = make_world("bert", sharing={"name": "joint_many", "detach_labels": detached})
+    loss = world.losses(batch_of(world, entries(world)))["entails"]
+    reached = {name for name, gradient in world.gradients(loss).items() if gradient is not None}
+    assert any(name.startswith("heads.entails.") for name in reached)
+    assert any(name.startswith("heads.related.") for name in reached) != detached

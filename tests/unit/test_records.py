@@ -1,5 +1,8 @@
 """Layouts: words to units and back, some sentences of a batch, and streams of fewer sentences."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -250,3 +253,16 @@ def test_units_of_no_row_reach_no_word_and_get_no_gradient(family: str) -> None:
         found.append((words, given.grad))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
+
+
+def test_a_layout_that_is_dropped_frees_what_it_keeps() -> None:
+    """Layouts hold masks and orderings; one that held itself would wait for the collector."""
+    gc.disable()
+    try:
+        layout = layout_of()
+        layout.tensor("word_counts")
+        gone = weakref.ref(layout)
+        del layout
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -1,5 +1,6 @@
 """The annotator: texts and words in, documents out."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from hiermtl.annotation import Annotator, load
 from hiermtl.annotation.annotator import has_bf16
 from hiermtl.document import Document
 from hiermtl.errors import DataError, ModelError
+from hiermtl.model import HierarchicalModel
 from hiermtl.text.plain import from_words
+from hiermtl.tokens import Tokenizer
 
 TEXTS = ["A dog barks. It runs!", "", ["one", "two"], [], "\u200f\u05e9\u05dc\u05d5\u05dd 😀", "x"]
 
@@ -174,3 +177,21 @@ def test_padded_batches_give_the_same_documents(
     assert list(padded.pipe(TEXTS)) == list(nlp.pipe(TEXTS))
     assert bool(seen[0])
     assert not seen[-1]
+
+
+def test_precision_is_what_is_computed_in(bert: tuple[HierarchicalModel, Tokenizer]) -> None:
+    model, tokenizer = bert
+    words = [["abc", "de", "f"]]
+    expected = next(Annotator(model, tokenizer, precision="fp32").pipe(words))
+    doubles = Annotator(copy.deepcopy(model).double(), tokenizer)
+    assert doubles.precision == "fp64"
+    assert next(doubles.pipe(words)).tags("upos") == expected.tags("upos")
+    seen: list[torch.dtype] = []
+    half = Annotator(copy.deepcopy(model).bfloat16(), tokenizer, precision="fp32")
+    half._computing.head("upos").register_forward_hook(
+        lambda *parts: seen.append(parts[2]["labels"].dtype)
+    )
+    next(half.pipe(words))
+    assert half.precision == "fp32"
+    assert seen == [torch.float32]
+    assert half.model.dtype == torch.bfloat16

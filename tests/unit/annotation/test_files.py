@@ -13,6 +13,7 @@ from spacy.tokens import DocBin
 
 from hiermtl.annotation import Annotator, annotate_files
 from hiermtl.errors import DataError, RecipeError, RunError
+from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.text.conllu import read_conllu
 
 CONLLU = """# newdoc id = n1
@@ -253,3 +254,16 @@ def test_a_task_is_written_to_the_column_it_was_trained_on(nlp: Annotator, tmp_p
     (found,) = read_conllu(tmp_path / "o.conllu")
     assert found.layers["xpos"] == nlp("One.").tags("upos")
     assert "upos" not in found.layers
+
+
+def test_tasks_without_a_place_in_a_docbin(nlp: Annotator, tmp_path: Path):
+    known = nlp.model.config.tasks
+    tasks = {"word_class": known["upos"], "dep": known["dep"]}
+    config = HierarchicalConfig(nlp.model.config.encoder, tasks)
+    own = Annotator(HierarchicalModel(config), nlp.tokenizer)
+    (tmp_path / "a.txt").write_text("One.\n")
+    report = annotate_files(own, tmp_path / "a.txt", tmp_path / "o.spacy")
+    assert (report.tasks, report.left_out) == (("dep",), ("word_class",))
+    with pytest.raises(RecipeError, match="DocBin has no place for word_class; it holds upos,"):
+        annotate_files(own, tmp_path / "a.txt", tmp_path / "o.spacy", tasks=["word_class"])
+    assert annotate_files(own, tmp_path / "a.txt", tmp_path / "o.jsonl").left_out == ()

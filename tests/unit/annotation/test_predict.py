@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from hiermtl.annotation.predict import predict, predict_scored
+from hiermtl.annotation.predict import Together, predict, predict_scored
 from hiermtl.errors import ModelError
-from hiermtl.model import HierarchicalModel
+from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.text.sentence import Tree
 from hiermtl.tokens import Tokenizer
 
@@ -196,3 +196,23 @@ def test_an_unknown_task_is_named_at_once_with_those_there_are(bert: Parts):
 def test_numbers_below_one_are_refused(bert: Parts, option: str):
     with pytest.raises(ModelError, match=f"{option} is 0; allowed is 1"):
         predict(*bert, [["a"]], **{option: 0})
+
+
+def test_padded_batches_of_pairs_keep_to_the_budget(
+    bert: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, sizes = HierarchicalModel.forward, []
+
+    def watched(model, batch, *rest):
+        sizes.append(batch.layout.rows * batch.layout.padded)
+        return forward(model, batch, *rest)
+
+    monkeypatch.setattr(HierarchicalModel, "forward", watched)
+    options = {"depth": 2, "head": "pair_classification", "labels": ["no", "yes"]}
+    config = HierarchicalConfig(bert[0].config.encoder, {"entails": options})
+    parts = HierarchicalModel(config).eval(), bert[1]
+    long, short = ["a"] * 16, ["b"]
+    given = [Together((long, short)), *[Together((short, short))] * 6, Together((short, long))]
+    list(predict_scored(*parts, given, tokens_per_batch=80, flat=False))
+    assert sum(sizes) > 80
+    assert max(sizes) <= 80

@@ -12,9 +12,9 @@ from transformers import BertModel
 from hiermtl import heads
 from hiermtl.commands import check
 from hiermtl.commands.build import make_settings
-from hiermtl.encoders import BertEncoder
+from hiermtl.encoders import BertEncoder, BiLstmEncoder, encoder_from_config
 from hiermtl.encoders.bilstm import DEFAULTS
-from hiermtl.errors import DataError, RecipeError
+from hiermtl.errors import DataError, ModelError, RecipeError
 from hiermtl.recipe import load_recipe, tables
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.training import TrainingOptions
@@ -279,3 +279,33 @@ def test_scripts_that_spell_words_are_not_learnt(tmp_path: Path) -> None:
     assert all(inserted(script) <= 5 for script in few)
     assert edit_script("Sept", "September") in few
     assert edit_script("SMTH", "something else") in all_ - few
+
+
+def test_words_are_those_of_the_examples_trained_on(tmp_path: Path) -> None:
+    given = of_files(tmp_path, encoder={**BILSTM, "min_count": 1})
+    found, _ = built(given, **{"training.max_examples": 2})
+    assert isinstance(found.tokenizer, WordTokenizer)
+    inside, beyond = (
+        {word_code(form) for sentence in part for form, _, _ in sentence}
+        for part in (TRAIN[:2], TRAIN[2:])
+    )
+    assert inside <= set(found.tokenizer.vocabulary)
+    assert not (beyond - inside) & set(found.tokenizer.vocabulary)
+
+
+def test_entities_are_not_judged_by_dev_data_that_has_none(tmp_path: Path) -> None:
+    given = of_files(tmp_path)
+    nothing = [[(form, upos, "O") for form, upos, _ in sentence] for sentence in DEV]
+    conllu(tmp_path / "dev.conllu", nothing)
+    with pytest.raises(RecipeError, match=r"tasks\.ner has nothing to score in dev data"):
+        check(given)
+    one = [[("Ada", "PROPN", "B-PER")], *nothing]
+    conllu(tmp_path / "dev.conllu", one)
+    assert check(given)
+
+
+def test_an_option_no_encoder_has_is_named() -> None:
+    config = BiLstmEncoder(layers=2, hidden=4).config()
+    assert encoder_from_config(config).config() == config
+    with pytest.raises(ModelError, match=r"layerz.*did you mean 'layers'"):
+        encoder_from_config({**config, "layerz": 3})

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 from spacy.tokens import DocBin
 
@@ -151,3 +152,40 @@ def test_only_the_splits_asked_for_are_read(tmp_path: Path) -> None:
     given["corpora"]["own"]["test"] = conllu(tmp_path / "test.conllu", TRAIN)
     assert set(opened(given)["own"].splits) == {"train", "dev", "test"}
     assert set(opened(given, splits=("dev",))["own"].splits) == {"dev"}
+
+
+def saved(folder: Path, splits: dict[str, list[str]]) -> None:
+    """A data set on disk, each word of each split a sentence."""
+    datasets.DatasetDict(
+        {
+            split: datasets.Dataset.from_dict(
+                {"tokens": [[word] for word in words], "tags": [["X"] for _ in words]}
+            )
+            for split, words in splits.items()
+        }
+    ).save_to_disk(str(folder))
+
+
+def test_a_dataset_may_lack_dev_and_test(tmp_path: Path) -> None:
+    options = {"format": "dataset", "columns": {"upos": "tags"}}
+    tasks = {"upos": {"depth": 1}}
+    saved(tmp_path / "bare", {"train": ["a", "b"]})
+    saved(tmp_path / "full", {"train": ["a"], "validation": ["b"], "test": ["c"]})
+    for name, splits in (("bare", {"train"}), ("full", {"train", "dev", "test"})):
+        given = recipe(corpora={"own": {**options, "path": str(tmp_path / name)}}, tasks=tasks)
+        assert set(opened(given)["own"].splits) == splits
+    named = {**options, "path": str(tmp_path / "bare"), "dev": "validation"}
+    with pytest.raises(DataError, match="no split 'validation'; this dataset has train"):
+        opened(recipe(corpora={"own": named}, tasks=tasks))
+
+
+def test_datasets_are_looked_up_where_files_are(tmp_path: Path) -> None:
+    for place, word in (("data", "a"), ("recipes", "b")):
+        saved(tmp_path / place / "own", {"train": [word]})
+    file = tmp_path / "recipes" / "own.yaml"
+    options = {"format": "dataset", "path": "own", "columns": {"upos": "tags"}}
+    given = recipe(corpora={"own": options}, tasks={"upos": {"depth": 1}})
+    file.write_text(json.dumps(given))
+    for data_dir, word in ((tmp_path / "data", "a"), (None, "b")):
+        (found,) = open_corpora(load_recipe(file), data_dir=data_dir)["own"].sentences("train")
+        assert found.words == (word,)

@@ -172,3 +172,32 @@ def test_a_task_with_two_corpora_is_scored_on_both(tmp_path: Path) -> None:
         "upos (b)": "upos",
         "ner": "ner",
     }
+
+
+def test_raw_scores_of_a_corpus_are_those_of_its_file(tmp_path: Path) -> None:
+    """Stored sentences have no multiword tokens and no paragraphs; the files have."""
+    given = of_files(tmp_path)
+    dev = tmp_path / "dev.conllu"
+    first, rest = dev.read_text().split("\n\n", 1)
+    lines = first.splitlines()
+    lines.insert(1, "1-2\tAdaslept\t_\t_\t_\t_\t_\t_\t_\t_")
+    dev.write_text("# newdoc id = d\n" + "\n".join(lines) + "\n\n" + rest)
+    own = train(given, output=tmp_path / "run", quiet=True)
+    nlp = load(own.folder)
+    found, expected = evaluate(nlp, raw=True), evaluate(nlp, dev, raw=True)
+    assert [(row.metric, row.score) for row in found] == [
+        (row.metric, row.score) for row in expected
+    ]
+    words = next(row for row in found if row.metric == "words")
+    assert words.score < 100
+    conllu(dev, DEV)
+    assert evaluate(nlp, dev, raw=True).rows != expected.rows
+
+
+def test_tasks_of_a_file_that_cannot_be_scored_are_noted(run: Run, tmp_path: Path) -> None:
+    nothing = [[(form, upos, "O") for form, upos, _ in sentence] for sentence in DEV]
+    found = evaluate(run.folder, conllu(tmp_path / "gold.conllu", nothing))
+    assert "ner" not in found.tasks
+    assert [note for note in found.notes if note.startswith("ner: ")]
+    whole = evaluate(run.folder, conllu(tmp_path / "gold.conllu", DEV))
+    assert not [note for note in whole.notes if note.startswith("ner: ")]

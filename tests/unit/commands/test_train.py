@@ -91,9 +91,10 @@ def test_resuming_another_recipe_names_the_keys(run: Run) -> None:
 def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"holds no run to resume.*train without --resume"):
         train(recipe(), output=tmp_path, resume=True)
-    (tmp_path / "recipe.json").write_text('{"encoder": ')
-    with pytest.raises(RecipeError, match=r"recipe\.json is damaged"):
-        train(recipe(), output=tmp_path, resume=True)
+    for content in ('{"encoder": ', "[1, 2]", "null"):
+        (tmp_path / "recipe.json").write_text(content)
+        with pytest.raises(RecipeError, match=r"recipe\.json is damaged"):
+            train(recipe(), output=tmp_path, resume=True)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_run(tmp_path: Path) -> None:

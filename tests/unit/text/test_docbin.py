@@ -1,5 +1,6 @@
 """spaCy's DocBin."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,20 @@ def test_entities_cut_by_a_sentence_mark_begin_again(tmp_path: Path) -> None:
     )
     found = list(read_docbin(write(tmp_path / "a.spacy", document)))
     assert [sentence.layers["ner"] for sentence in found] == [("B-LOC",), ("B-LOC", "I-LOC")]
+
+
+def test_what_was_left_out_or_mended_is_counted(tmp_path: Path) -> None:
+    document = Doc(
+        VOCAB,
+        words=["New", "\n", "York", "City"],
+        ents=["B-LOC", "I-LOC", "I-LOC", "I-LOC"],
+        sent_starts=[True, False, False, True],
+    )
+    repairs: Counter[str] = Counter()
+    one, two = read_docbin(write(tmp_path / "a.spacy", document), repairs=repairs)
+    assert (one.layers["ner"], two.layers["ner"]) == (("B-LOC", "I-LOC"), ("B-LOC",))
+    assert repairs == {"white space": 1, "ner": 1}
+    repairs.clear()
+    whole = Doc(VOCAB, words=["New", "York"], ents=["B-LOC", "I-LOC"])
+    list(read_docbin(write(tmp_path / "b.spacy", whole), repairs=repairs))
+    assert not repairs

@@ -129,3 +129,20 @@ def test_swedish_and_chinese_join_by_position_without_a_difference(
     list(join_layers(base, ner, layers=["ner"], key="position", report=reports.append))
     assert reports[0].joined == reports[0].common
     assert reports[0].missing_in_other == reports[0].missing_in_base == 0
+
+
+def test_layers_that_cannot_be_carried_over_are_counted() -> None:
+    reports: list[JoinReport] = []
+    other = make("1", "NewYork", ner=("B-LOC",), upos=("PROPN",))
+    (found,) = join_layers(
+        [make("1", "New York")],
+        [other],
+        layers=["ner", "upos"],
+        mismatch="project",
+        report=reports.append,
+    )
+    assert dict(found.layers) == {"ner": ("B-LOC", "I-LOC")}
+    assert reports[0].left_out == (("upos", 1),)
+    assert reports[0].lines()[-1] == "1 of those carried over lost upos"
+    list(join_layers([other], [other], layers=["ner", "upos"], report=reports.append))
+    assert reports[1].left_out == ()

@@ -27,6 +27,7 @@ from hiermtl.training import (
     train_model,
 )
 from hiermtl.training.checkpoint import load_checkpoint
+from hiermtl.training.loop import _flat
 from hiermtl.training.plan import shares
 from hiermtl.training.step import run_step
 from tests.unit.training.runs import (
@@ -550,3 +551,15 @@ def test_weights_that_are_no_numbers_end_the_run_before_they_are_kept(
     with pytest.raises(RunError, match=r"by step 4 weight model\.stack.* is not a number"):
         train(tmp_path, world=world, annotated=[ALL], checkpoint_every=2, keep_checkpoints=9)
     assert [path.name for path in (tmp_path / "checkpoints").glob("step-*")] == ["step-2"]
+
+
+def test_trackers_tell_corpora_of_one_task_apart() -> None:
+    row = {"task": "upos", "metric": "accuracy", "data": "a", "score": 90.0}
+    other = {"task": "ner", "metric": "f1", "data": "a", "score": 50.0}
+    found = _flat({"main": 70.0, "rows": [row, {**row, "data": "b", "score": 80.0}, other]})
+    assert found == {
+        "eval/main": 70.0,
+        "eval/upos/accuracy/a": 90.0,
+        "eval/upos/accuracy/b": 80.0,
+        "eval/ner/f1": 50.0,
+    }
