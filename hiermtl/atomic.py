@@ -3,12 +3,26 @@
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from hiermtl.errors import RecipeError, RunError
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error says that no space is left, also one that a library made a text of."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left" in str(error) or "os error 28" in str(error)
+
+
+def free_bytes(place: str | Path) -> int:
+    """Bytes left where a file or folder lies or would lie."""
+    path = Path(place).absolute()
+    return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
 
 
 @contextmanager
@@ -41,7 +55,7 @@ def written_whole(path: str | Path) -> Iterator[BinaryIO]:
         if not special:
             os.replace(beside, place)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = disk_is_full(error)
         # Other errors are those of the block, about files it reads.
         if not full and Path(error.filename or "") != beside:
             raise

@@ -8,7 +8,7 @@ may share a depth, and then a level.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from hiermtl.errors import RecipeError
+from hiermtl.errors import ModelError, RecipeError, listing, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +80,20 @@ class Hierarchy:
     def level(self, name: str) -> int:
         """The rank of the task's depth among the depths in use, counted from 1."""
         return self._depths.index(self._by_name[name].depth) + 1
+
+    def select(self, tasks: Iterable[str] | None = None) -> tuple[str, ...]:
+        """The tasks, each once, lowest first; `None` means all, a string one task.
+
+        Raises:
+            ModelError: There is no such task.
+        """
+        if tasks is None:
+            return self.names
+        asked = [tasks] if isinstance(tasks, str) else list(tasks)
+        for task in asked:
+            if task not in self:
+                raise ModelError(
+                    f"the model has no task {task!r}; it has {listing(self.names)}"
+                    f"{nearest(task, self.names)}"
+                )
+        return tuple(task for task in self.names if task in asked)

@@ -136,6 +136,13 @@ class HierarchicalModel(PreTrainedModel):
         config = self.config
         options = {key: value for key, value in config.sharing.items() if key != "name"}
         scheme = _row(SHARING, config.sharing["name"], "sharing")
+        known = scheme.option_names()
+        for name in options:
+            if name not in known:
+                raise ModelError(
+                    f"{name!r} is no option of sharing {scheme.name!r}; it has "
+                    f"{listing(known) if known else 'none'}{nearest(name, known)}"
+                )
         labels = {
             name: len(task["labels"])
             for name, task in config.tasks.items()
@@ -289,25 +296,15 @@ class HierarchicalModel(PreTrainedModel):
             known = [task for task in self.hierarchy.names if task in batch.annotated]
             asked = {task: batch.annotated[task] for task in known}
         elif isinstance(tasks, Mapping):
-            asked = {task: tasks[task] for task in self._known(tasks)}
+            asked = {task: tasks[task] for task in self.hierarchy.select(tasks)}
         else:
-            asked = dict.fromkeys(self._known(tasks), np.ones(sentences, dtype=bool))
+            asked = dict.fromkeys(self.hierarchy.select(tasks), np.ones(sentences, dtype=bool))
         for task, mask in asked.items():
             for needed in self.routes[task].tasks:
                 masks[needed] = masks[needed] | mask if needed in masks else mask
         names = sorted(self.hierarchy.names, key=lambda task: len(self.routes[task].tasks))
         chosen = {task: np.flatnonzero(masks[task]) for task in names if task in masks}
         return {task: who for task, who in chosen.items() if len(who)}
-
-    def _known(self, tasks: Iterable[str]) -> list[str]:
-        tasks = list(tasks)
-        for task in tasks:
-            if task not in self.hierarchy:
-                raise ModelError(
-                    f"the model has no task {task!r}; it has {listing(self.hierarchy.names)}"
-                    f"{nearest(task, self.hierarchy.names)}"
-                )
-        return tasks
 
     def _demand(
         self, wanted: Mapping[str, np.ndarray]

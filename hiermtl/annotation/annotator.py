@@ -16,7 +16,6 @@ from hiermtl.annotation.predict import (
     Prediction,
     Together,
     check_sizes,
-    check_tasks,
     predict_scored,
 )
 from hiermtl.annotation.workers import predict_in_workers
@@ -146,7 +145,7 @@ class Annotator:
                 blank.
             RunError: A worker died, or there is no room for its copy of the model.
         """
-        names = check_tasks(self.model, tasks)
+        names = self.model.hierarchy.select(tasks)
         if isinstance(texts, str | bytes):
             raise DataError(
                 f"one text, {texts[:40]!r}, where several are expected; pass a list of texts, or "

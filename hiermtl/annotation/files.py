@@ -10,7 +10,6 @@ from pathlib import Path
 
 from hiermtl.annotation.annotator import Annotator
 from hiermtl.annotation.given import Given
-from hiermtl.annotation.predict import check_tasks
 from hiermtl.annotation.reading import (
     SOURCE_FORMATS,
     STANDARD,
@@ -152,7 +151,7 @@ def _writable(
     nlp: Annotator, tasks: Iterable[str] | None, formats: set[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The tasks to annotate, and those left out because the format has no place for them."""
-    names = check_tasks(nlp.model, tasks)
+    names = nlp.model.hierarchy.select(tasks)
     placed = {
         "conllu": set(conllu_columns({name: nlp.columns[name] for name in names})),
         "docbin": {name for name in names if _in_docbin(nlp, name)},

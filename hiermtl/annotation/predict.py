@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from hiermtl.annotation.streams import streamed
-from hiermtl.errors import ModelError, listing, nearest
+from hiermtl.errors import ModelError
 from hiermtl.model import HierarchicalModel
 from hiermtl.records import Example, Group, HeadOutput
 from hiermtl.text.edits import apply_edits
@@ -115,7 +115,7 @@ def predict_scored(
 
     Sentences may come together with others they are judged with.
     """
-    names = check_tasks(model, tasks)
+    names = model.hierarchy.select(tasks)
     check_sizes(tokens_per_batch=tokens_per_batch, window=window)
     place = model.device if device is None else torch.device(device)
     collator = Collator(tokenizer, model.routes.depths(), flat=flat, device=place)
@@ -133,24 +133,6 @@ def check_sizes(**sizes: int) -> None:
     for name, value in sizes.items():
         if value < 1:
             raise ModelError(f"{name} is {value}; allowed is 1 or more")
-
-
-def check_tasks(model: HierarchicalModel, tasks: Iterable[str] | None) -> tuple[str, ...]:
-    """The tasks, each once, lowest first; `None` means all of the model's, a string one task.
-
-    Raises:
-        ModelError: The model does not have one of them.
-    """
-    known = model.hierarchy.names
-    if tasks is None:
-        return known
-    asked = [tasks] if isinstance(tasks, str) else list(tasks)
-    for task in asked:
-        if task not in model.hierarchy:
-            raise ModelError(
-                f"the model has no task {task!r}; it has {listing(known)}{nearest(task, known)}"
-            )
-    return tuple(task for task in known if task in asked)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -65,8 +65,9 @@ def evaluate(
         ),
     ] = None,
     split: Annotated[
-        Literal["dev", "test"], typer.Option("--split", help="Which part of the recipe's corpora.")
-    ] = "dev",
+        Literal["dev", "test"] | None,
+        typer.Option("--split", help="Which part of the recipe's corpora. Default: dev."),
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Score from plain text, aligned as in CoNLL-18.")
     ] = False,

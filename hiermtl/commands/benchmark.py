@@ -12,7 +12,6 @@ from pathlib import Path
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.annotation.given import Given, Pair
-from hiermtl.annotation.predict import check_tasks
 from hiermtl.annotation.reading import format_of, read_records
 from hiermtl.errors import DataError, ModelError, RecipeError, listing
 from hiermtl.sample.write import sample_corpus
@@ -126,7 +125,7 @@ def benchmark(
     began = time.perf_counter()
     nlp = model if isinstance(model, Annotator) else load(model, precision=precision)
     loading = time.perf_counter() - began
-    every = check_tasks(nlp.model, tasks)
+    every = nlp.model.hierarchy.select(tasks)
     names = tuple(task for task in every if nlp.heads[task].unit != "pair")
     if not names:
         raise ModelError(

@@ -18,7 +18,7 @@ from hiermtl.errors import DataError, RecipeError
 from hiermtl.heads import HEADS
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.pretrained import encoder_source
-from hiermtl.recipe import Recipe, resolve_depths
+from hiermtl.recipe import Recipe, frozen_problems, resolve_depths
 from hiermtl.recipe.base import Options
 from hiermtl.recipe.encoder import BilstmEncoder, PretrainedEncoder
 from hiermtl.recipe.tables import (
@@ -102,23 +102,8 @@ def task_configs(
 
 def check_frozen(recipe: Recipe, blocks: int) -> None:
     """Raises RecipeError when nothing would train, or depths are frozen that do not exist."""
-    below, first = recipe.encoder.freeze_below, recipe.encoder.freeze_from
-    if below > blocks + 1:
-        raise RecipeError(
-            f"encoder.freeze_below is {below}, but encoder {recipe.encoder.name!r} has depths 0 to "
-            f"{blocks}; {blocks + 1} freezes all of them"
-        )
-    if first and first >= below:
-        raise RecipeError(
-            f"encoder.freeze_from is {first}, but encoder.freeze_below is {below}; depths "
-            "freeze_from to freeze_below - 1 are frozen: raise freeze_below, or leave freeze_from "
-            "out"
-        )
-    if not first and below > blocks and all(task.freeze for task in recipe.tasks.values()):
-        raise RecipeError(
-            f"encoder.freeze_below is {below} and every task has freeze: true, so nothing is left "
-            "to train; free a task or a depth"
-        )
+    for problem in frozen_problems(recipe, blocks):
+        raise RecipeError(f"{'.'.join(map(str, problem.path))} {problem.message}")
 
 
 def check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from hiermtl._version import __version__
 from hiermtl.commands.sample import sample
 from hiermtl.corpus.build import Corpus, Source, build_corpus
-from hiermtl.corpus.cache import cache_folder, digest, file_digest
+from hiermtl.corpus.cache import cache_folder, digest, file_digest, kept
 from hiermtl.corpus.catalogue import missing_file_error
 from hiermtl.corpus.leakage import leaks
 from hiermtl.corpus.sources import (
@@ -29,6 +29,7 @@ from hiermtl.recipe import Recipe, corpora_of, data_file, resolved
 from hiermtl.recipe.corpora import (
     CORPORA,
     PAIR_LAYERS,
+    SPLITS,
     ColumnsCorpus,
     ColumnsJoin,
     ConlluCorpus,
@@ -45,7 +46,6 @@ from hiermtl.recipe.corpora import (
 from hiermtl.recipe.data_files import VARIABLE
 from hiermtl.text.sentence import Passage, Sentence
 
-SPLITS = ("train", "dev", "test")
 SICK = {"train": "TRAIN", "dev": "TRIAL", "test": "TEST"}
 """Our names of splits, and SICK's."""
 
@@ -310,8 +310,12 @@ def _sample_sources(options: SampleCorpus, *, layers: Set[str]) -> dict[str, Sou
         **sizes,
     }
     folder = cache_folder() / "sample" / digest(key)[:16]
-    if not (folder / "README.md").exists():
-        sample(folder, seed=options.seed, **sizes)
+
+    def write(place: Path) -> dict[str, Any]:
+        sample(place, seed=options.seed, **sizes)
+        return {}
+
+    kept(folder, write)
     sources = {}
     for split in SPLITS:
         base = conllu_source(folder / f"{split}.conllu")

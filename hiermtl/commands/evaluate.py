@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from hiermtl.annotation import Annotator, load
-from hiermtl.annotation.predict import check_tasks
 from hiermtl.annotation.writing import FORMAT_OF
-from hiermtl.commands.corpora import corpus_sources, layers_of, open_corpora, scorable
+from hiermtl.commands.corpora import SPLITS, corpus_sources, layers_of, open_corpora, scorable
 from hiermtl.corpus.build import Corpus
 from hiermtl.errors import DataError, ModelError, RecipeError, listing
 from hiermtl.evaluation import Scores, evaluate_passages, evaluate_raw
@@ -20,14 +19,12 @@ from hiermtl.text.conllu import read_conllu
 from hiermtl.text.docbin import read_docbin
 from hiermtl.text.sentence import Sentence
 
-SPLITS = ("dev", "test", "train")
-
 
 def evaluate(
     model: str | Path | Annotator,
     data: str | Path | None = None,
     *,
-    split: str = "dev",
+    split: str | None = None,
     tasks: Iterable[str] | None = None,
     raw: bool = False,
     precision: str | None = None,
@@ -40,7 +37,7 @@ def evaluate(
         data: A file with gold for some of the tasks, in a form that `annotate` writes: `.conllu`,
             `.jsonl` or `.spacy`. Default: the corpora the model was trained on, found as the recipe
             found them.
-        split: Which split of those corpora; test is read only when it is asked for.
+        split: Which split of those corpora. Default: dev; test is read only when it is asked for.
         tasks: Default: every task with gold.
         raw: From plain text, words and sentences found by the model's own means.
         precision: `fp32` or `bf16`. Default: the model's.
@@ -49,12 +46,18 @@ def evaluate(
     Raises:
         ModelError: The model is not there, or does not say what it was trained on.
         DataError: The data is missing, malformed or without gold.
+        RecipeError: There is no such split, or both a file and a split are given.
     """
     nlp = model if isinstance(model, Annotator) else load(model, precision=precision)
     seed = nlp.model.config.recipe.get("training", {}).get("seed")
-    asked = None if tasks is None else check_tasks(nlp.model, tasks)
+    asked = None if tasks is None else nlp.model.hierarchy.select(tasks)
     judge = evaluate_raw if raw else score
     if data is not None:
+        if split is not None:
+            raise RecipeError(
+                f"split {split!r} is one of the model's own corpora, but {data} is a file, which "
+                "is scored whole: leave out one of the two"
+            )
         path = Path(data)
         sentences = list(_gold(path))
         scores = judge(nlp, sentences, tasks=asked, data=path.name, split="-", seed=seed)
@@ -62,6 +65,7 @@ def evaluate(
             return scores
         recipe = trained_on(nlp)
         return _with_notes(scores, recipe, corpora=layers_of(recipe))
+    split = "dev" if split is None else split
     if split not in SPLITS:
         raise RecipeError(f"split is {split!r}; allowed are {listing(SPLITS)}")
     recipe = trained_on(nlp)

@@ -1,6 +1,5 @@
 """Folders of derived files under a key of their contents, made whole or not at all."""
 
-import errno
 import hashlib
 import json
 import os
@@ -11,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hiermtl.atomic import disk_is_full
 from hiermtl.corpus.catalogue import missing_file_error
 from hiermtl.errors import DataError, RunError
 
@@ -100,7 +100,7 @@ def kept(folder: Path, make: Callable[[Path], Mapping[str, Any]]) -> dict[str, A
         return _publish(work, folder, json.loads(meta)["value"])
     except OSError as error:
         # Others are those of the files that are read.
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not disk_is_full(error):
             raise
         raise RunError(
             f"{folder.parent}: no space is left in the cache; make room, or set HIERMTL_CACHE to "

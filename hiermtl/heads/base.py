@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.records import HeadOutput, Tap, recurring
+from hiermtl.records import HeadOutput, Layout, Tap, recurring
 
 
 class Head(nn.Module, ABC):
@@ -109,3 +109,24 @@ def split_by_sentence(
 ) -> list[np.ndarray]:
     """(words,) to one array per sentence."""
     return np.split(values, np.cumsum(word_counts)[:-1])
+
+
+def full_precision(scores: Tensor) -> Tensor:
+    """At least fp32: half-precision scores are widened, fp64 stays."""
+    return scores if scores.dtype == torch.float64 else scores.float()
+
+
+def pad_words(values: Tensor, layout: Layout, *, fill: float = 0) -> tuple[Tensor, Tensor]:
+    """(words, ...) to (sentences, longest, ...), and the lengths (sentences,)."""
+    counts = layout.word_counts
+    longest = int(counts.max(initial=0))
+    places = layout.cached("padded words", lambda: _padded_words(layout, longest))
+    out = values.new_full((layout.sentences * longest, *values.shape[1:]), fill).index_copy(
+        0, places, values
+    )
+    return out.view(layout.sentences, longest, *values.shape[1:]), layout.tensor("word_counts")
+
+
+def _padded_words(layout: Layout, longest: int) -> Tensor:
+    within = np.arange(layout.words) - np.repeat(layout.word_starts[:-1], layout.word_counts)
+    return torch.from_numpy(layout.word_sentences * longest + within).to(layout.device)

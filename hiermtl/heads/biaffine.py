@@ -18,9 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened, split_by_sentence, taken
-from hiermtl.heads.crf import pad_words
-from hiermtl.heads.tagging import full_precision
+from hiermtl.heads.base import (
+    Head,
+    evened,
+    full_precision,
+    pad_words,
+    split_by_sentence,
+    taken,
+)
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap, recurring
 from hiermtl.structures.tree import maximum_spanning_trees
 

@@ -15,9 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened, split_by_sentence, taken
-from hiermtl.heads.tagging import full_precision
-from hiermtl.records import MISSING, HeadOutput, Layout, Tap
+from hiermtl.heads.base import (
+    Head,
+    evened,
+    full_precision,
+    pad_words,
+    split_by_sentence,
+    taken,
+)
+from hiermtl.records import MISSING, HeadOutput, Tap
 from hiermtl.structures.constraints import bio_transitions
 from hiermtl.structures.crf import log_partition, marginals, sequence_score, viterbi
 
@@ -87,7 +93,7 @@ class CrfHead(Head):
         emissions, lengths = pad_words(full_precision(output.scores["labels"]), output.layout)
         transitions, start = (full_precision(x.detach()) for x in (self.transitions, self.start))
         if self.bio:
-            allowed, opening, _ = bio_transitions(self.labels)
+            allowed, opening = bio_transitions(self.labels)
             transitions = transitions.masked_fill(~allowed.to(transitions.device), float("-inf"))
             start = start.masked_fill(~opening.to(start.device), float("-inf"))
         end = full_precision(self.end.detach())
@@ -118,19 +124,3 @@ class CrfHead(Head):
     def options(self) -> dict[str, Any]:
         """Dropout and whether decoding keeps to IOB2."""
         return self._options
-
-
-def pad_words(values: Tensor, layout: Layout, *, fill: float = 0) -> tuple[Tensor, Tensor]:
-    """(words, ...) to (sentences, longest, ...), and the lengths (sentences,)."""
-    counts = layout.word_counts
-    longest = int(counts.max(initial=0))
-    places = layout.cached("padded words", lambda: _padded_words(layout, longest))
-    out = values.new_full((layout.sentences * longest, *values.shape[1:]), fill).index_copy(
-        0, places, values
-    )
-    return out.view(layout.sentences, longest, *values.shape[1:]), layout.tensor("word_counts")
-
-
-def _padded_words(layout: Layout, longest: int) -> Tensor:
-    within = np.arange(layout.words) - np.repeat(layout.word_starts[:-1], layout.word_counts)
-    return torch.from_numpy(layout.word_sentences * longest + within).to(layout.device)

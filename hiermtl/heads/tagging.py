@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened, split_by_sentence
+from hiermtl.heads.base import Head, evened, full_precision, split_by_sentence
 from hiermtl.records import MISSING, HeadOutput, Tap
 
 
@@ -68,8 +68,3 @@ class TaggingHead(Head):
     def options(self) -> dict[str, Any]:
         """Dropout and class weights."""
         return self._options
-
-
-def full_precision(scores: Tensor) -> Tensor:
-    """At least fp32: half-precision scores are widened, fp64 stays."""
-    return scores if scores.dtype == torch.float64 else scores.float()

@@ -14,9 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head
-from hiermtl.heads.crf import pad_words
-from hiermtl.heads.tagging import full_precision
+from hiermtl.heads.base import Head, full_precision, pad_words
 from hiermtl.records import MISSING, Groups, HeadOutput, Layout, Tap
 
 

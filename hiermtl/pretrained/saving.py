@@ -1,7 +1,6 @@
 """Writes model folders, whole or not at all."""
 
 import copy
-import errno
 import os
 import secrets
 import shutil
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from hiermtl.atomic import disk_is_full, free_bytes
 from hiermtl.errors import ModelError, RunError, listing
 from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained.quiet import quiet
@@ -119,22 +119,16 @@ def _put(beside: Path, target: Path) -> None:
 
 def _explain(error: Exception, target: Path) -> None:
     """Raises RunError if the error came from the disk; the libraries wrap it in their own."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or "os error 28" in str(error) or "No space left" in str(error):
+    if disk_is_full(error):
         raise RunError(
-            f"{target}: no space left to save the model, {_free(target)} bytes are free; what was "
-            "there before is unchanged: make room and save again, or name another folder"
+            f"{target}: no space left to save the model, {free_bytes(target):,} bytes are free; "
+            "what was there before is unchanged: make room and save again, or name another folder"
         ) from error
     if isinstance(error, OSError) or "os error" in str(error):
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise RunError(
             f"{target}: the model cannot be saved ({reason}); name a folder you may write to"
         ) from error
-
-
-def _free(target: Path) -> int:
-    place = next(folder for folder in (target, *target.parents) if folder.exists())
-    return shutil.disk_usage(place).free
 
 
 def default_card(model: HierarchicalModel) -> str:

@@ -7,7 +7,7 @@ from hiermtl.recipe.catalogue import (
     recipes_folder,
     show_recipe,
 )
-from hiermtl.recipe.checks import corpora_of
+from hiermtl.recipe.checks import corpora_of, frozen_problems
 from hiermtl.recipe.data_files import data_file
 from hiermtl.recipe.depths import permute_depths, resolve_depth, resolve_depths
 from hiermtl.recipe.loading import load_recipe
@@ -23,6 +23,7 @@ __all__ = [
     "default_output",
     "differences",
     "flattened",
+    "frozen_problems",
     "load_recipe",
     "permute_depths",
     "recipe_names",

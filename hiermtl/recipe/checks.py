@@ -24,7 +24,7 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
     """All problems that need no file and no encoder, in the order of the recipe."""
     blocks = recipe.encoder.layers if isinstance(recipe.encoder, BilstmEncoder) else None
     return [
-        *_frozen_depths(recipe, blocks),
+        *(() if blocks is None else frozen_problems(recipe, blocks)),
         *depth_problems(recipe, blocks),
         *_class_weights(recipe),
         *_heads_that_read(recipe),
@@ -45,13 +45,27 @@ def corpora_of(recipe: Recipe, task: str) -> tuple[str, ...]:
     )
 
 
-def _frozen_depths(recipe: Recipe, blocks: int | None) -> Iterator[Problem]:
-    below = recipe.encoder.freeze_below
-    if blocks is not None and below > blocks + 1:
+def frozen_problems(recipe: Recipe, blocks: int) -> Iterator[Problem]:
+    """Depths that are frozen but do not exist, and nothing left to train."""
+    below, first = recipe.encoder.freeze_below, recipe.encoder.freeze_from
+    path = ("encoder", "freeze_below")
+    if below > blocks + 1:
         yield Problem(
-            ("encoder", "freeze_below"),
+            path,
             f"is {below}, but encoder {recipe.encoder.name!r} has depths 0 to {blocks}; "
             f"{blocks + 1} freezes all of them",
+        )
+    if first and first >= below:
+        yield Problem(
+            ("encoder", "freeze_from"),
+            f"is {first}, but encoder.freeze_below is {below}; depths freeze_from to "
+            "freeze_below - 1 are frozen: raise freeze_below, or leave freeze_from out",
+        )
+    if not first and below > blocks and all(task.freeze for task in recipe.tasks.values()):
+        yield Problem(
+            path,
+            f"is {below} and every task has freeze: true, so nothing is left to train; free a task "
+            "or a depth",
         )
 
 

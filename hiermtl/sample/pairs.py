@@ -18,8 +18,8 @@ CONTRADICTION = "CONTRADICTION"
 class SentencePair:
     """Two sentences, their relatedness (1 to 5), the label of the second given the first.
 
-    `change` names what was done to the meaning: voice, synonym, hypernym, dropped, added,
-    negated, antonym, swapped, other-object or unrelated.
+    `change` names what was done to the meaning: voice, moved, synonym, hypernym, dropped, added,
+    negated, antonym, swapped, turned, other-object or unrelated.
     """
 
     first: Derivation
@@ -154,11 +154,26 @@ def _antonym(spec: Clause, lexicon: Lexicon, draws: Draws) -> Clause | None:
 
 def _swapped(spec: Clause, lexicon: Lexicon, draws: Draws) -> Clause | None:
     subject, object_ = spec.subject, spec.object
-    if subject is None or object_ is None or subject.kind != object_.kind:
+    if subject is None or object_ is None or (spec.passive and not spec.agent_shown):
         return None
     if subject.form == "pronoun" or object_.form == "pronoun" or spec.complement is not None:
         return None
     return replace(spec, subject=object_, object=subject)
+
+
+def _turned(spec: Clause, lexicon: Lexicon, draws: Draws) -> Clause | None:
+    """The other voice and the other roles: the words of `_voice`, not its meaning."""
+    swapped = _swapped(spec, lexicon, draws)
+    return None if swapped is None else _voice(swapped, lexicon, draws)
+
+
+def _moved(spec: Clause, lexicon: Lexicon, draws: Draws) -> Clause | None:
+    """The same words in another order, as in `_swapped`, and the same meaning."""
+    if spec.time is not None:
+        return replace(spec, time=None, front=spec.time)
+    if spec.adjuncts:
+        return replace(spec, adjuncts=spec.adjuncts[:-1], front_phrase=spec.adjuncts[-1])
+    return None
 
 
 def _other_object(spec: Clause, lexicon: Lexicon, draws: Draws) -> Clause | None:
@@ -175,6 +190,7 @@ def _other_object(spec: Clause, lexicon: Lexicon, draws: Draws) -> Clause | None
 # change, function, relatedness, label
 _CHANGES: tuple[tuple[str, Change, float, str], ...] = (
     ("voice", _voice, 4.9, ENTAILMENT),
+    ("moved", _moved, 4.8, ENTAILMENT),
     ("synonym", _synonym, 4.7, ENTAILMENT),
     ("hypernym", _hypernym, 4.4, ENTAILMENT),
     ("dropped", _dropped, 4.3, ENTAILMENT),
@@ -182,6 +198,7 @@ _CHANGES: tuple[tuple[str, Change, float, str], ...] = (
     ("negated", _negated, 3.6, CONTRADICTION),
     ("antonym", _antonym, 3.4, CONTRADICTION),
     ("swapped", _swapped, 3.5, NEUTRAL),
+    ("turned", _turned, 3.4, NEUTRAL),
     ("other-object", _other_object, 3.0, NEUTRAL),
 )
 CHANGES = (*(name for name, *_ in _CHANGES), "unrelated")
@@ -239,6 +256,9 @@ def sample_pair(
         if draws.chance(0.7):
             # A negation fits nearly every sentence, so it would crowd out the other changes.
             order.sort(key=lambda item: item[0] in ("negated", "added"))
+        if draws.chance(0.5):
+            # These fit few sentences, and only who does what tells their labels apart.
+            order.sort(key=lambda item: item[0] not in ("voice", "turned"))
         for name, change, relatedness, label in order:
             changed = change(spec, lexicon, draws)
             if changed is None:

@@ -14,6 +14,7 @@ Source: the interface of sharing schemes worked out for this project; each schem
 paper.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -76,6 +77,12 @@ class Sharing(nn.Module):
         super().__init__()
         self.hierarchy, self.widths, self.options = hierarchy, tuple(widths), options
         self.labels = dict(labels or {})
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """What a config may say of the scheme: the named arguments of its `__init__`."""
+        given = inspect.signature(cls.__init__).parameters.values()
+        return tuple(p.name for p in given if p.kind is p.KEYWORD_ONLY and p.name != "labels")
 
     def branches(self, depth: int) -> Mapping[str, str | None]:
         """The branches at a depth, each with its parent at the depth below (`None` at depth 0)."""

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-SCHEMES = ("iob2",)
 
-
-def bio_transitions(labels: Sequence[str], scheme: str = "iob2") -> tuple[Tensor, Tensor, Tensor]:
+def bio_transitions(labels: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Permitted transitions of an IOB2 label inventory.
 
     In IOB2 (Tjong Kim Sang & Veenstra, 1999) every span opens with ``B-``: ``I-X`` may follow
@@ -18,17 +16,14 @@ def bio_transitions(labels: Sequence[str], scheme: str = "iob2") -> tuple[Tensor
 
     Args:
         labels: Label inventory in index order.
-        scheme: Tagging scheme, ``"iob2"`` only.
 
     Returns:
-        Boolean tensors: allowed ``(labels, labels)`` from row to column, allowed first labels
-        ``(labels,)`` and allowed last labels ``(labels,)``.
+        Boolean tensors: allowed ``(labels, labels)`` from row to column, and allowed first labels
+        ``(labels,)``.
 
     Raises:
-        ValueError: If the scheme is unknown or a label occurs twice.
+        ValueError: If a label occurs twice.
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"unknown tagging scheme {scheme!r}; known: {', '.join(SCHEMES)}")
     if len(set(labels)) != len(labels):
         raise ValueError("the label inventory names a label twice")
     parts = [_split(label) for label in labels]
@@ -40,21 +35,7 @@ def bio_transitions(labels: Sequence[str], scheme: str = "iob2") -> tuple[Tensor
         dtype=torch.bool,
     ).reshape(len(labels), len(labels))
     start = torch.tensor([prefix != "I" for prefix, _ in parts], dtype=torch.bool)
-    return allowed, start, torch.ones(len(labels), dtype=torch.bool)
-
-
-def forbid(scores: Tensor, allowed: Tensor, *, value: float = float("-inf")) -> Tensor:
-    """Scores with everything that is not allowed replaced.
-
-    Args:
-        scores: Transition, start or end scores.
-        allowed: Boolean tensor of the same shape.
-        value: Score of what is forbidden; ``-inf`` for decoding.
-
-    Returns:
-        A new tensor; the gradient flows through what is allowed.
-    """
-    return scores.masked_fill(~allowed.to(scores.device), value)
+    return allowed, start
 
 
 def _split(label: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hiermtl.errors import DataError
+from hiermtl.text.brackets import brackets, unopened
 from hiermtl.text.sentence import Origin
 
 PHRASES = {
@@ -58,26 +59,16 @@ def read_tree(cells: Sequence[str], origin: Origin) -> tuple[Node, list[Node]]:
     root = node = Node("")
     leaves = []
     for place, cell in enumerate(cells):
-        before, star, after = cell.partition("*")
-        if not star or (before and not before.startswith("(")) or after.strip(")"):
-            raise DataError(
-                f"{cell!r} for word {place + 1} is no piece of a tree; write (LABEL*, *, or *)",
-                origin.path,
-                line=origin.line + place,
-            )
-        for label in before.split("(")[1:]:
+        labels, closed = brackets(cell, place, origin)
+        for label in labels:
             child = Node(label, node)
             node.children.append(child)
             node = child
         node.children.append(place)
         leaves.append(node)
-        for _ in after:
+        for _ in range(closed):
             if node.parent is None:
-                raise DataError(
-                    f"{cell!r} for word {place + 1} closes what no word has opened",
-                    origin.path,
-                    line=origin.line + place,
-                )
+                raise unopened(cell, place, origin)
             node = node.parent
     if node is not root:
         raise DataError(

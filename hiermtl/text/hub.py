@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiermtl.errors import DataError, RecipeError, listing, nearest
+from hiermtl.atomic import disk_is_full
+from hiermtl.errors import DataError, RecipeError, RunError, listing, nearest
 from hiermtl.text.listed import ColumnMap, tags_of, tree_of
 from hiermtl.text.sentence import Layer, Origin, Sentence, Tree
 
@@ -119,6 +120,11 @@ def _load(
         own = None if path.is_dir() else revision
         return datasets.load_dataset(str(source), config, revision=own)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        if disk_is_full(error):
+            raise RunError(
+                f"{source}: no space left for the data set's copy; make room, or set HF_HOME to "
+                "another folder"
+            ) from error
         reason = next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
         advice = (
             "it must hold whole parquet, JSON or CSV"

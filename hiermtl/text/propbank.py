@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hiermtl.atomic import written_whole
 from hiermtl.errors import DataError
+from hiermtl.text.brackets import brackets, unopened
 from hiermtl.text.chunks import chunk_tags, read_tree
 from hiermtl.text.lines import read_blocks, read_lines
 from hiermtl.text.sentence import Frame, Frames, Origin, Sentence, Span, Tree
@@ -101,22 +102,11 @@ def bracketed(cells: Sequence[str], origin: Origin) -> list[Span]:
     spans: list[Span] = []
     opened: list[tuple[int, str]] = []
     for at, cell in enumerate(cells):
-        before, star, after = cell.partition("*")
-        labels = before.split("(")[1:]
-        if not star or (before and not before.startswith("(")) or after.strip(")"):
-            raise DataError(
-                f"{cell!r} for word {at + 1} is no bracketing; write (LABEL*, *, or *)",
-                origin.path,
-                line=origin.line + at,
-            )
+        labels, closed = brackets(cell, at, origin)
         opened += [(at, label) for label in labels]
-        for _ in after:
+        for _ in range(closed):
             if not opened:
-                raise DataError(
-                    f"{cell!r} for word {at + 1} closes what no word has opened",
-                    origin.path,
-                    line=origin.line + at,
-                )
+                raise unopened(cell, at, origin)
             start, label = opened.pop()
             spans.append(Span(start, at + 1, label))
     if opened:

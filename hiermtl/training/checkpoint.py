@@ -6,7 +6,6 @@ step draws from a seed of its own (`hiermtl.seeding`), so that the step number s
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from hiermtl.atomic import disk_is_full, free_bytes
 from hiermtl.errors import ModelError, RunError
 from hiermtl.model import HierarchicalModel
 from hiermtl.training.optimizer import named_state
@@ -92,8 +92,8 @@ def save_checkpoint(
         _replace(partial, folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        reason = f"the disk is full, {_free(folder):,} bytes free" if full else str(error)
+        full = disk_is_full(error)
+        reason = f"the disk is full, {free_bytes(folder):,} bytes free" if full else str(error)
         remedy = "make room" if full else "make the folder writable"
         raise RunError(
             f"{folder} could not be written ({reason}); the checkpoint before it is whole: "
@@ -105,11 +105,6 @@ def save_checkpoint(
 def _made_of(model: HierarchicalModel) -> dict[str, Any]:
     """What the weights belong to, in the order in which its parts draw dropout."""
     return {name: getattr(model.config, name) for name in ("encoder", "tasks", "sharing")}
-
-
-def _free(folder: Path) -> int:
-    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    return shutil.disk_usage(place).free
 
 
 def _weights(model: HierarchicalModel) -> dict[str, Tensor]:

@@ -1,11 +1,12 @@
 """Files are there whole or not at all."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from hiermtl.atomic import write_whole, written_whole
+from hiermtl.atomic import disk_is_full, write_whole, written_whole
 from hiermtl.errors import RecipeError, RunError
 
 
@@ -73,3 +74,14 @@ def test_names_at_the_limit_are_written_and_beyond_it_refused(tmp_path: Path) ->
 def test_a_device_that_is_full_is_named() -> None:
     with pytest.raises(RunError, match=r"/dev/full: cannot be written \(no space left\)"):
         write_whole("/dev/full", "x")
+
+
+def test_a_full_disk_is_known_however_it_is_said() -> None:
+    said = [
+        OSError(errno.ENOSPC, "x"),
+        OSError(errno.EDQUOT, "x"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ]
+    assert all(map(disk_is_full, said))
+    assert not disk_is_full(PermissionError(errno.EACCES, "Permission denied"))
+    assert not disk_is_full(ValueError("os error 13"))

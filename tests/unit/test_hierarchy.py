@@ -1,6 +1,6 @@
 import pytest
 
-from hiermtl.errors import RecipeError
+from hiermtl.errors import ModelError, RecipeError
 from hiermtl.hierarchy import Hierarchy, Task
 
 TASKS = (Task("ner", 4), Task("upos", 2), Task("dep", 4), Task("feats", 2), Task("srl", 9))
@@ -42,3 +42,12 @@ def test_a_name_given_twice_is_refused() -> None:
 def test_a_task_below_depth_one_is_refused(depth: int) -> None:
     with pytest.raises(RecipeError, match=rf"tasks\.upos\.depth is {depth}; .* depth 1 or above"):
         Hierarchy([Task("upos", depth)])
+
+
+def test_tasks_are_selected_in_order_of_depth() -> None:
+    hierarchy = Hierarchy([Task("dep", 3), Task("upos", 1), Task("ner", 2)])
+    assert hierarchy.select() == ("upos", "ner", "dep")
+    assert hierarchy.select(["dep", "upos", "dep"]) == ("upos", "dep")
+    assert hierarchy.select("ner") == ("ner",)
+    with pytest.raises(ModelError, match=r"no task 'nre'; it has upos, ner and dep; did you mean"):
+        hierarchy.select(["nre"])

@@ -38,6 +38,10 @@ def test_the_sample_is_written_once(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert list(first.sentences("dev")) == list(again.sentences("dev"))
     other = opened(recipe(corpora={"sample": {**small, "seed": 1}}))["sample"]
     assert len(calls) == 2
+    next(tmp_path.rglob("test.conllu")).unlink()
+    opened(recipe(corpora={"sample": small}))
+    opened(recipe(corpora={"sample": {**small, "seed": 1}}))
+    assert len(calls) == 3
     assert list(first.sentences("dev")) != list(other.sentences("dev"))
 
 

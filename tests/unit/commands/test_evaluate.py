@@ -41,8 +41,14 @@ def test_a_file_is_scored_for_the_gold_it_has(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("split", ["dev ", "validation", ""])
 def test_an_unknown_split_is_refused(run: Run, split: str) -> None:
-    with pytest.raises(RecipeError, match=r"split is .*allowed are dev, test and train"):
+    with pytest.raises(RecipeError, match=r"split is .*allowed are train, dev and test"):
         evaluate(run.folder, split=split)
+
+
+def test_a_file_has_no_splits(run: Run, tmp_path: Path) -> None:
+    path = conllu(tmp_path / "gold.conllu", DEV)
+    with pytest.raises(RecipeError, match=r"split 'test' is one of .*but .*gold\.conllu is a file"):
+        evaluate(run.folder, path, split="test")
 
 
 def test_a_file_of_another_format_is_refused(run: Run, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hiermtl.heads import CrfHead
-from hiermtl.heads.crf import pad_words
+from hiermtl.heads.base import pad_words
 from hiermtl.records import MISSING, HeadOutput, Tap
 from tests.unit.heads.test_tagging import layout_of
 

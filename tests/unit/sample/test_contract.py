@@ -11,6 +11,9 @@ import pytest
 
 from hiermtl.sample import sample_corpus
 from hiermtl.sample.derivation import Derivation
+from hiermtl.sample.draws import Draws
+from hiermtl.sample.lexicon import build_lexicon
+from hiermtl.sample.pairs import SentencePair, sample_pairs
 
 Features = list[str]
 Labels = Sequence[str]
@@ -307,6 +310,69 @@ def test_lower_labels_help_every_higher_level(level: str, seed: int) -> None:
     plain = score(train, test, features=words_only(window), **task)
     helped = score(train, test, features=with_gold(*lower, window=window), **task)
     assert helped >= plain + 5, f"{level}: {plain:.1f} without, {helped:.1f} with"
+
+
+def pair_words(pair: SentencePair) -> Features:
+    """What the words tell: those of one sentence alone, those of both, and the lengths."""
+    first, second = ({word.lower() for word in x.words} for x in (pair.first, pair.second))
+    shared = len(first & second) / max(1, len(first | second))
+    longer = len(pair.second.words) - len(pair.first.words)
+    return [
+        "bias",
+        f"shared={round(10 * shared)}",
+        f"longer={max(-4, min(4, longer))}",
+        *(f"-{word}" for word in sorted(first - second)),
+        *(f"+{word}" for word in sorted(second - first)),
+    ]
+
+
+def pair_labels(pair: SentencePair) -> Features:
+    """What gold lower labels add: the roles of what both say, and of what one says alone."""
+    features = pair_words(pair)
+    one, two = pair.first, pair.second
+    roles = [dict(zip(x.lemmas, x.deprels, strict=True)) for x in (one, two)]
+    features += [
+        f"{role}>{roles[1][lemma]}" for lemma, role in roles[0].items() if lemma in roles[1]
+    ]
+    for sign, sentence, other in (("-", one, roles[1]), ("+", two, roles[0])):
+        for lemma, upos, role in zip(sentence.lemmas, sentence.upos, sentence.deprels, strict=True):
+            if lemma not in other:
+                features += [f"{sign}upos={upos}", f"{sign}role={role}"]
+    return features
+
+
+@cache
+def pairs_of(seed: int) -> tuple[Sequence[SentencePair], Sequence[SentencePair]]:
+    lexicon = build_lexicon(seed)
+    train, test = (
+        sample_pairs(part, lexicon=lexicon, draws=Draws(f"{seed}:contract:{name}"))
+        for name, part in zip(("train", "test"), splits(seed), strict=True)
+    )
+    return train, test
+
+
+PAIR_LEVELS = {
+    "relatedness": lambda pair: str(sum(pair.relatedness >= bound for bound in (2, 3.9))),
+    "entailment": lambda pair: pair.label,
+}
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])]
+)
+@pytest.mark.parametrize("level", PAIR_LEVELS)
+def test_lower_labels_help_pairs(level: str, seed: int) -> None:
+    """Relatedness as far, near or close, so that both are a choice among labels."""
+    train, test = pairs_of(seed)
+    label = PAIR_LEVELS[level]
+
+    def right(features: Callable[[SentencePair], Features]) -> float:
+        model = LinearModel().fit([features(pair) for pair in train], [label(p) for p in train])
+        found = model.predict([features(pair) for pair in test])
+        return accuracy([[label(pair) for pair in test]], [found])
+
+    plain, helped = right(pair_words), right(pair_labels)
+    assert helped >= plain + 5, f"{plain:.1f} without, {helped:.1f} with"
 
 
 @pytest.mark.slow

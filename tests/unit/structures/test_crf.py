@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hiermtl.structures import crf
-from hiermtl.structures.constraints import bio_transitions, forbid
+from hiermtl.structures.constraints import bio_transitions
 
 NEGATIVE_INFINITY = float("-inf")
 
@@ -372,11 +372,11 @@ def test_impossible_sentences_have_no_gradient():
 @pytest.mark.parametrize("penalty", [NEGATIVE_INFINITY, -1e4, -1e30])
 def test_training_with_forbidden_transitions_stays_finite(penalty):
     problem = draw(batch=8, words=9, labels=5, dtype=torch.float32)
-    allowed, start, _ = bio_transitions(["O", "B-X", "I-X", "B-Y", "I-Y"])
+    allowed, start = bio_transitions(["O", "B-X", "I-X", "B-Y", "I-Y"])
     leaf = problem.transitions.clone().requires_grad_()
     here = problem._replace(
-        transitions=forbid(leaf, allowed, value=penalty),
-        start=forbid(problem.start, start, value=penalty),
+        transitions=leaf.masked_fill(~allowed, penalty),
+        start=problem.start.masked_fill(~start, penalty),
     )
     labels = torch.tensor([0, 1, 2, 2, 3, 4, 0, 1, 3]).expand(8, 9)
     loss = (here.partition() - here.score(labels)).mean()
@@ -389,12 +389,13 @@ def test_training_with_forbidden_transitions_stays_finite(penalty):
 @SEEDS
 def test_constrained_decoding_emits_no_illegal_bigram(seed):
     names = ["O", "I-X", "B-X", "I-Y", "B-Y"]
-    allowed, start, _ = bio_transitions(names)
+    allowed, start = bio_transitions(names)
     problem = draw(batch=40, words=15, labels=5, scale=50.0, seed=seed)
     problem = problem._replace(lengths=torch.arange(40) % 16)
     free = crf.viterbi(problem.emissions, problem.transitions, **problem.edges())
     here = problem._replace(
-        transitions=forbid(problem.transitions, allowed), start=forbid(problem.start, start)
+        transitions=problem.transitions.masked_fill(~allowed, NEGATIVE_INFINITY),
+        start=problem.start.masked_fill(~start, NEGATIVE_INFINITY),
     )
     bound = crf.viterbi(here.emissions, here.transitions, **here.edges())
 
