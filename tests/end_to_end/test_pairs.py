@@ -16,21 +16,21 @@ tasks:
   upos: {depth: 1}
   relatedness: {depth: 2}
   entailment: {depth: 2, head: {name: pair_classification, reads: relatedness}}
-  length: {depth: 2, head: text_classification}
+  topic: {depth: 2, head: text_classification}
 corpora:
   sample: {format: sample, train: 240, dev: 60, test: 40}
-  texts: {format: table, train: texts.csv, dev: texts.csv, text: said, labels: {length: length}}
+  texts: {format: table, train: texts.csv, dev: texts.csv, text: said, labels: {topic: topic}}
 training: {epochs: 6, tokens_per_batch: 120, warmup: 2, precision: fp32, lr: 1e-2, lr_heads: 1e-2}
 """
-SHORT, LONG = "A dog runs.", "The old dog of the neighbour runs to the river and barks."
+DOG, SHIP = "A dog runs.", "Ships sail over the seas to the far islands."
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, _cache: None) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
     (folder / "pairs.yaml").write_text(RECIPE, encoding="utf-8")
-    rows = [f'"{text}",{name}\n' for text, name in ((SHORT, "short"), (LONG, "long"))]
-    (folder / "texts.csv").write_text("said,length\n" + "".join(rows * 20), encoding="utf-8")
+    rows = [f'"{text}",{name}\n' for text, name in ((DOG, "land"), (SHIP, "sea"))]
+    (folder / "texts.csv").write_text("said,topic\n" + "".join(rows * 80), encoding="utf-8")
     done("train", folder / "pairs.yaml", "-o", folder / "run")
     return folder / "run"
 
@@ -40,7 +40,7 @@ def test_every_level_is_scored(run: Path) -> None:
         (row["task"], row["metric"]): row["score"]
         for row in json.loads((run / "scores.json").read_text(encoding="utf-8"))
     }
-    assert found["length", "accuracy"] == 100
+    assert found["topic", "accuracy"] == 100
     assert found["upos", "accuracy"] > 40
     assert found["entailment", "accuracy"] > 35
     assert -1 <= found["relatedness", "pearson"] <= 1
@@ -57,9 +57,9 @@ def test_a_pair_and_a_text_get_labels(run: Path) -> None:
     assert isinstance(relatedness, float)
     assert 1 <= relatedness <= 5
     assert len(pair.tags("upos")) == 8
-    assert nlp(hiermtl.Pair(SHORT, "It barks.")).text == f"{SHORT} It barks."
-    assert nlp(SHORT).labels == {"length": "short"}
-    assert nlp(LONG).labels == {"length": "long"}
+    assert nlp(hiermtl.Pair(DOG, "It barks.")).text == f"{DOG} It barks."
+    assert nlp(DOG).labels == {"topic": "land"}
+    assert nlp(SHIP).labels == {"topic": "sea"}
 
 
 def test_json_lines_of_pairs_are_annotated(run: Path, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_what_pairs_need_is_said(run: Path, tmp_path: Path) -> None:
         tmp_path / "r.yaml",
         says=("which judges pairs, but corpus 'texts' has the format 'table'",),
     )
-    text = RECIPE.replace("length: {depth: 2,", "length: {depth: 2, corpus: sample, column: upos,")
+    text = RECIPE.replace("topic: {depth: 2,", "topic: {depth: 2, corpus: sample, column: upos,")
     (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
     refused(
         "check",
@@ -108,13 +108,13 @@ def test_what_pairs_need_is_said(run: Path, tmp_path: Path) -> None:
 def test_what_no_task_judges_is_refused(run: Path, tmp_path: Path) -> None:
     nlp = hiermtl.load(run)
     with pytest.raises(DataError, match=r"relatedness judge pairs of texts; pass hiermtl\.Pair"):
-        nlp(SHORT, ["relatedness"])
-    with pytest.raises(DataError, match="but length judge single texts; pass each text by itself"):
-        nlp(hiermtl.Pair(SHORT, LONG), ["length"])
-    assert len(nlp(hiermtl.Pair(SHORT, LONG), ["upos"]).tags("upos")) > 8
+        nlp(DOG, ["relatedness"])
+    with pytest.raises(DataError, match="but topic judge single texts; pass each text by itself"):
+        nlp(hiermtl.Pair(DOG, SHIP), ["topic"])
+    assert len(nlp(hiermtl.Pair(DOG, SHIP), ["upos"]).tags("upos")) == 13
     assert not len(nlp("", ["relatedness"]))
     source = tmp_path / "a.txt"
-    source.write_text(SHORT + "\n", encoding="utf-8")
+    source.write_text(DOG + "\n", encoding="utf-8")
     says = ("judge pairs of texts; pass hiermtl.Pair(first, second), or JSON lines with",)
     target = tmp_path / "o.jsonl"
     refused("annotate", run, source, "-o", target, "--tasks", "entailment", says=says)

@@ -112,8 +112,8 @@ def test_heads_that_start_at_zero_find_all_labels_alike_and_move_alone(
         assert gradients[f"heads.{task}.output.weight"].any()
         below = [g for name, g in gradients.items() if name.startswith("stack.") and g is not None]
         assert any(gradient.any() for gradient in below) != zero
-    # A word's candidates are all words and the root.
-    candidates = sum(count * math.log(count + 1) for count in batch.layout.word_counts)
+    # A word's candidates are all other words and the root.
+    candidates = sum(count * math.log(count) for count in batch.layout.word_counts)
     relations = words * math.log(len(world.model.head("dep").labels))
     assert float(losses["dep"].detach()) == pytest.approx(candidates + relations, rel=1e-6)
 
