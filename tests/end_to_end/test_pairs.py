@@ -111,7 +111,7 @@ def test_what_no_task_judges_is_refused(run: Path, tmp_path: Path) -> None:
         nlp(DOG, ["relatedness"])
     with pytest.raises(DataError, match="but topic judge single texts; pass each text by itself"):
         nlp(hiermtl.Pair(DOG, SHIP), ["topic"])
-    assert len(nlp(hiermtl.Pair(DOG, SHIP), ["upos"]).tags("upos")) == 13
+    assert len(nlp(hiermtl.Pair(DOG, SHIP), ["upos"]).tags("upos")) == 14
     assert not len(nlp("", ["relatedness"]))
     source = tmp_path / "a.txt"
     source.write_text(DOG + "\n", encoding="utf-8")
