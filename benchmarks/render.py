@@ -15,11 +15,13 @@ from typing import Any
 from benchmarks.cold_start import report as cold_start
 from benchmarks.pipelines import report as pipelines
 from benchmarks.speed import report as speed
+from benchmarks.start_up import report as start_up
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "cold_start": cold_start.markdown,
     "pipelines": pipelines.markdown,
     "speed": speed.markdown,
+    "start_up": start_up.markdown,
 }
 """A benchmark's name, as its results and the pages say it, to what renders one result."""
 

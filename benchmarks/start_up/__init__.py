@@ -1,0 +1,1 @@
+"""What a user waits for before the first result."""
