@@ -100,7 +100,7 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder of real corpora, which are not part of the repository."""
-    if "HIERMTL_DATA" not in os.environ:
+    if not os.environ.get("HIERMTL_DATA"):
         pytest.skip("HIERMTL_DATA is not set")
     folder = Path(os.environ["HIERMTL_DATA"])
     if not folder.is_dir():
