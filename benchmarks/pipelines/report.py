@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
+from benchmarks.tables import aligned, piped
+
+TEXTS = {"pipeline", "format"}
+"""Columns that are no numbers."""
+
 
 def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Name, number format, seconds and words per second, and the ratio with its goal."""
@@ -38,17 +43,10 @@ def facts(result: Mapping[str, Any]) -> str:
 def markdown(result: Mapping[str, Any]) -> str:
     """A paragraph of facts and the table."""
     head, *body = rows(result)
-    lines = ["| " + " | ".join(head) + " |", "| :-- | :-- | --: | --: | --: | --: |"]
-    lines += ["| " + " | ".join(row) + " |" for row in body]
-    return f"{facts(result)}.\n\n" + "\n".join(lines)
+    return f"{facts(result)}.\n\n{piped(head, body, texts=TEXTS)}"
 
 
 def text(result: Mapping[str, Any]) -> str:
     """The same for a terminal."""
-    table = rows(result)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    ]
-    return "\n".join([facts(result), "", *lines, ""])
+    head, *body = rows(result)
+    return f"{facts(result)}\n\n{aligned(head, body, texts=TEXTS)}\n"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.speed.measure import TREE_GOAL
+from benchmarks.tables import aligned, piped
 
 _TREES = "decode spanning trees"
 
@@ -13,9 +14,9 @@ def text(result: Mapping[str, Any]) -> str:
     """Everything, for a terminal."""
     parts = [
         caption(result),
-        _aligned(_TIMES, _times(result)),
-        _aligned(_RATIOS, _ratios(result)),
-        _aligned(_SHARES, _shares(result)),
+        aligned(_TIMES, _times(result), texts=_TEXTS),
+        aligned(_RATIOS, _ratios(result), texts=_TEXTS),
+        aligned(_SHARES, _shares(result), texts=_TEXTS),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -24,9 +25,9 @@ def markdown(result: Mapping[str, Any]) -> str:
     """The ratios and where the time goes, for a page."""
     parts = [
         caption(result),
-        _piped(_RATIOS, _ratios(result)),
-        _piped(_TIMES, _times(result)),
-        _piped(_SHARES, _shares(result)),
+        piped(_RATIOS, _ratios(result), texts=_TEXTS),
+        piped(_TIMES, _times(result), texts=_TEXTS),
+        piped(_SHARES, _shares(result), texts=_TEXTS),
     ]
     return "\n\n".join(parts)
 
@@ -61,6 +62,7 @@ def caption(result: Mapping[str, Any]) -> str:
 
 
 _TIMES = ("variant", "seconds", "least", "greatest", "words/s", "of peak", "ratio")
+_TEXTS = ("variant", "time of", "over that of", "part", "met")
 _RATIOS = ("time of", "over that of", "ratio", "least", "greatest", "goal", "met")
 _SHARES = ("part", "share", "least", "greatest", "goal", "met")
 
@@ -111,27 +113,3 @@ def _shares(result: Mapping[str, Any]) -> Iterable[Sequence[str]]:
 
 def _met(met: bool) -> str:
     return "yes" if met else "no"
-
-
-def _aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns of texts to the left, of numbers to the right."""
-    table = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    left = _left(head)
-    lines = (
-        "  ".join(
-            cell.ljust(width) if is_left else cell.rjust(width)
-            for cell, width, is_left in zip(row, widths, left, strict=True)
-        ).rstrip()
-        for row in table
-    )
-    return "\n".join(lines)
-
-
-def _piped(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = [":--" if is_left else "--:" for is_left in _left(head)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
-
-
-def _left(head: Sequence[str]) -> list[bool]:
-    return [name in ("variant", "time of", "over that of", "part", "met") for name in head]

@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
+from benchmarks.tables import aligned, piped
+
+TEXTS = {"process", "met"}
+"""Columns that are no numbers."""
+
 GOALS = {"import hiermtl": 0.3, "hiermtl --help": 0.5}
 """Seconds."""
 
@@ -41,17 +46,9 @@ def facts(result: Mapping[str, Any]) -> str:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """A paragraph of facts and the table."""
-    lines = ["| " + " | ".join(HEAD) + " |", "| :-- | --: | --: | --: | --: | :-- |"]
-    lines += ["| " + " | ".join(row) + " |" for row in rows(result)]
-    return f"{facts(result)}.\n\n" + "\n".join(lines)
+    return f"{facts(result)}.\n\n{piped(HEAD, rows(result), texts=TEXTS)}"
 
 
 def text(result: Mapping[str, Any]) -> str:
     """The same for a terminal."""
-    table = [HEAD, *rows(result)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    ]
-    return "\n".join([facts(result), "", *lines, ""])
+    return f"{facts(result)}\n\n{aligned(HEAD, rows(result), texts=TEXTS)}\n"

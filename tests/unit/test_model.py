@@ -227,3 +227,20 @@ def test_what_heads_read_must_be_there_below_and_in_no_ring(
     }
     with pytest.raises(ModelError, match=message):
         build(tasks=made)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "message"),
+    [
+        (
+            "joint_many",
+            "shortcut",
+            r"'shortcut' is no option of sharing 'joint_many'; .*'shortcuts'",
+        ),
+        ("single", "shortcuts", r"'shortcuts' is no option of sharing 'single'; it has none"),
+    ],
+)
+def test_an_option_no_scheme_has_is_named(name: str, option: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        make_world("bert", {"name": name, option: False})
+    assert make_world("bert", {"name": "joint_many", "shortcuts": False})

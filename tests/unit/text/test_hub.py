@@ -1,9 +1,10 @@
+import errno
 from pathlib import Path
 
 import datasets
 import pytest
 
-from hiermtl.errors import DataError, RecipeError
+from hiermtl.errors import DataError, RecipeError, RunError
 from hiermtl.text.hub import read_dataset
 from hiermtl.text.sentence import Tree
 
@@ -104,3 +105,12 @@ def test_damaged_files_and_values_that_are_no_lists_are_named(tmp_path: Path) ->
     (tmp_path / "flat.jsonl").write_text('{"tokens": ["a"], "tags": 3}\n', encoding="utf-8")
     with pytest.raises(DataError, match="column 'tags' holds 3; allowed are lists"):
         list(read_dataset(tmp_path / "flat.jsonl", {"upos": "tags"}, split="train"))
+
+
+def test_a_full_disk_is_not_called_an_absent_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(datasets, "load_dataset", full)
+    with pytest.raises(RunError, match=r"nobody/nothing: no space left .*set HF_HOME"):
+        next(read_dataset("nobody/nothing", COLUMNS))
