@@ -4,8 +4,10 @@ import json
 import multiprocessing
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,30 +83,39 @@ def grid(
         raise RecipeError(f"jobs is {jobs}; allowed is 1 or more")
     plan = load_grid(file)
     folder = Path(output) if output is not None else Path("runs") / plan.source.stem
-    candidates = list(plan.tune) or [{}]
-    sizes: Sequence[int | None] = plan.sizes or (None,)
-    groups = [(size, arm) for size in sizes for arm in plan.arms]
-    every = {
-        (size, arm, place): _job(plan, arm, size, plan.seeds[0], place, changes)
-        for size, arm in groups
-        for place, changes in enumerate(candidates)
-    }
     run = _Runner(folder, plan.split, jobs=jobs, keep=keep, data_dir=data_dir, quiet=quiet)
-    chosen = dict.fromkeys(groups, 0)
-    if len(candidates) > 1:
-        found = run.tune(every.values())
-        for size, arm in groups:
-            mains = [found[every[size, arm, place].name] for place in range(len(candidates))]
-            chosen[size, arm] = mains.index(max(mains))
-    final = [
-        _job(plan, arm, size, seed, chosen[size, arm], candidates[chosen[size, arm]])
-        for size, arm in groups
-        for seed in plan.seeds
-    ]
-    run.score(final)
-    run.clear(every.values())
-    results = [read_result(run.result(job)) for job in final]
+    sizes: Sequence[int | None] = plan.sizes or (None,)
+    groups = [_Group.of(plan, arm, size) for size in sizes for arm in plan.arms]
+    results = [read_result(run.result(job)) for job in run.all(groups)]
     return compare_results(results, controls=plan.against())
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """An arm at a size: for each candidate a job per seed; the first seed's are tuned."""
+
+    candidates: tuple[tuple[Job, ...], ...]
+
+    @classmethod
+    def of(cls, plan: Grid, arm: str, size: int | None) -> "_Group":
+        """Of a plan; builds every recipe, so that a wrong one is refused before anything is run."""
+        candidates = list(plan.tune) or [{}]
+        return cls(
+            tuple(
+                tuple(_job(plan, arm, size, seed, place, changes) for seed in plan.seeds)
+                for place, changes in enumerate(candidates)
+            )
+        )
+
+    @property
+    def tuned(self) -> list[Job]:
+        """The jobs that choose a candidate; none where there is one only."""
+        return [jobs[0] for jobs in self.candidates] if len(self.candidates) > 1 else []
+
+    @property
+    def size(self) -> int:
+        """How many jobs there are, tuned and scored."""
+        return len(self.tuned) + len(self.candidates[0])
 
 
 def _job(
@@ -130,38 +141,60 @@ class _Runner:
         """Where the job's result lies."""
         return self.folder / RESULTS / f"{job.name}.json"
 
-    def tune(self, jobs: Iterable[Job]) -> dict[str, float]:
-        """The main score on dev of each job, by its name."""
-        jobs = list(jobs)
-        places = {job.name: self.folder / TUNING / f"{job.name}.json" for job in jobs}
-        self._all(jobs, _tune, lambda job: places[job.name], "tuning")
-        found = {}
-        for job in jobs:
-            path = places[job.name]
-            try:
-                data = json.loads(path.read_text(encoding="utf-8"))
-                found[job.name], fingerprint = float(data["main"]), data["fingerprint"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(
-                    f"no result of tuning ({type(error).__name__}: {error}); delete it to run it "
-                    "again",
-                    path,
-                ) from None
-            self._check(job, path, fingerprint)
-        return found
+    def all(self, groups: Sequence[_Group]) -> list[Job]:
+        """Does what has no result, group by group, and returns the jobs that are compared.
 
-    def score(self, jobs: Iterable[Job]) -> None:
-        """Trains and scores all that has no result."""
-        jobs = list(jobs)
-        self._all(jobs, _score, self.result, "run")
-        for job in jobs:
+        A job waits for its group's tuning alone, and earlier groups go first: an experiment that is
+        broken off has whole arms.
+        """
+        total, done = sum(group.size for group in groups), 0
+        scored: list[list[Job]] = [[] for _ in groups]
+        lines = [_Line(self._stages(*pair)) for pair in zip(groups, scored, strict=True)]
+        running: dict[Future[str], tuple[_Line, _Task]] = {}
+        with self._pool() as pool:
+            while True:
+                for line in lines:
+                    done += line.advance()
+                    while line.ready and len(running) < self.jobs:
+                        task = line.ready.popleft()
+                        line.running += 1
+                        running[self._submitted(pool, task)] = line, task
+                if not running:
+                    return [job for own in scored for job in own]
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    line, task = running.pop(future)
+                    line.running -= 1
+                    done += 1
+                    said = future.result()
+                    if not self.quiet:
+                        told = f"{done} of {total}  {task.job.name}  {said}"
+                        print(told, file=sys.stderr, flush=True)  # noqa: T201
+
+    def _stages(self, group: _Group, scored: list[Job]) -> Iterator[list["_Task"]]:
+        """The tasks of a group that can be done side by side, then those that wait for these."""
+        places = [self.folder / TUNING / f"{job.name}.json" for job in group.tuned]
+        yield [_Task(_tune, *pair) for pair in zip(group.tuned, places, strict=True)]
+        mains = [self._main(*pair) for pair in zip(group.tuned, places, strict=True)]
+        scored += group.candidates[mains.index(max(mains)) if mains else 0]
+        yield [_Task(_score, job, self.result(job)) for job in scored]
+        for job in scored:
             path = self.result(job)
             self._check(job, path, read_result(path).fingerprint)
-
-    def clear(self, jobs: Iterable[Job]) -> None:
-        """Deletes runs that were tried and not chosen."""
-        for job in jobs if not self.keep else ():
+        for job in group.tuned if not self.keep else ():
             shutil.rmtree(self.folder / RUNS / job.name, ignore_errors=True)
+
+    def _main(self, job: Job, path: Path) -> float:
+        """The main score on dev of a job that was tuned."""
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            main, fingerprint = float(data["main"]), data["fingerprint"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"no result of tuning ({type(error).__name__}: {error}); delete it to run it again",
+                path,
+            ) from None
+        self._check(job, path, fingerprint)
+        return main
 
     def _check(self, job: Job, path: Path, fingerprint: str) -> None:
         if fingerprint != job.fingerprint:
@@ -170,45 +203,66 @@ class _Runner:
                 "delete it to run it again, or give another folder with -o"
             )
 
-    def _all(
-        self,
-        jobs: Sequence[Job],
-        function: Callable[..., str],
-        target: Callable[[Job], Path],
-        what: str,
-    ) -> None:
-        waiting = [job for job in jobs if not target(job).exists()]
-        for number, (job, line) in enumerate(self._done(waiting, function, target), 1):
-            if not self.quiet:
-                left = f"{what} {number} of {len(waiting)}"
-                print(f"{left}  {job.name}  {line}", file=sys.stderr, flush=True)  # noqa: T201
-
-    def _done(
-        self, jobs: Sequence[Job], function: Callable[..., str], target: Callable[[Job], Path]
-    ) -> Iterator[tuple[Job, str]]:
-        """The jobs as they end, each with a line on it."""
+    def _submitted(self, pool: Executor, task: "_Task") -> Future[str]:
+        place = self.folder / RUNS / task.job.name
         options = {"split": self.split, "keep": self.keep, "data_dir": self.data_dir}
-        places = {job.name: self.folder / RUNS / job.name for job in jobs}
+        return pool.submit(task.function, task.job, place, task.target, **options)
+
+    @contextmanager
+    def _pool(self) -> Iterator[Executor]:
+        """Where tasks are done: in this process, or in others that share its threads."""
         if self.jobs == 1:
-            for job in jobs:
-                yield job, function(job, places[job.name], target(job), **options)
+            yield _Here()
             return
-        threads = max(1, torch.get_num_threads() // self.jobs)
         pool = ProcessPoolExecutor(
             self.jobs,
             multiprocessing.get_context("spawn"),
             initializer=torch.set_num_threads,
-            initargs=(threads,),
+            initargs=(max(1, torch.get_num_threads() // self.jobs),),
         )
         try:
-            futures = {
-                pool.submit(function, job, places[job.name], target(job), **options): job
-                for job in jobs
-            }
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            yield pool
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+class _Here(Executor):
+    """Does a task at once, in the caller."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """The finished task."""
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Something to do for a job; it is done when its target exists."""
+
+    function: Callable[..., str]
+    job: Job
+    target: Path
+
+
+@dataclass(slots=True)
+class _Line:
+    """The tasks of a group: stages, what can be started of the present one, what is running."""
+
+    stages: Iterator[list[_Task]]
+    ready: deque[_Task] = field(default_factory=deque)
+    running: int = 0
+
+    def advance(self) -> int:
+        """Enters the next stage when the present one is done; returns what was done before."""
+        before = 0
+        while not self.ready and not self.running:
+            tasks = next(self.stages, None)
+            if tasks is None:
+                break
+            self.ready += [task for task in tasks if not task.target.exists()]
+            before += len(tasks) - len(self.ready)
+        return before
 
 
 def _tune(job: Job, place: Path, target: Path, **options: Any) -> str:

@@ -56,6 +56,32 @@ def test_a_grid_is_run_once_and_compared(tmp_path: Path) -> None:
         grid(written(tmp_path, set={"training.epochs": 2}), folder, quiet=True)
 
 
+def test_arms_are_finished_one_after_the_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, folder = written(tmp_path), tmp_path / "out"
+    found = grid(file, folder)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [f"{n} of 8" for n in range(1, 9)]
+    names = [line.split("  ")[1] for line in lines]
+    chosen = {name[:-2] for name in names if name.endswith("-1")}
+    assert len(chosen) == 2
+    for arm, done in (("single", names[:4]), ("low", names[4:])):
+        assert done[:2] == [f"{arm}-30-0-0", f"{arm}-30-1-0"]
+        (own,) = (name for name in chosen if name.startswith(arm))
+        assert done[2:] == [f"{own}-0", f"{own}-1"]
+    (folder / "results" / f"{names[-1]}.json").unlink()
+    assert grid(file, folder).means == found.means
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[:2] for line in lines] == [["8 of 8", names[-1]]]
+
+
+def test_runs_side_by_side_give_the_same_numbers(tmp_path: Path) -> None:
+    file = written(tmp_path, arms={"low": "own.yaml"})
+    alone = grid(file, tmp_path / "alone", quiet=True)
+    assert grid(file, tmp_path / "beside", jobs=2, quiet=True).means == alone.means
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
