@@ -30,6 +30,7 @@ from hiermtl.corpus.build import Corpus
 from hiermtl.document import Document
 from hiermtl.errors import ModelError, RecipeError, RunError, listing
 from hiermtl.evaluation import ScoreRow, Scores, main_score
+from hiermtl.evaluation.best import points
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import has_bf16, resolve_precision
 from hiermtl.pretrained import save_model
@@ -146,25 +147,34 @@ def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
                 "--resume"
             )
         return
-    saved = folder / RECIPE
-    if not os.path.exists(saved):
+    if not os.path.exists(folder / RECIPE):
         raise RecipeError(
             f"{folder} holds no run to resume ({RECIPE} is missing); train without --resume"
         )
-    try:
-        before = json.loads(saved.read_text(encoding="utf-8"))
-        if not isinstance(before, dict):
-            raise ValueError(f"a JSON {type(before).__name__} where an object is needed")
-    except (OSError, ValueError) as error:
-        raise RecipeError(
-            f"{saved} is damaged ({error}); delete {folder} and train again"
-        ) from error
-    keys = differences(before, recipe)
+    keys = differences(keys_of(folder), recipe)
     if keys:
         raise RecipeError(
             f"the run in {folder} has other values of {listing(keys)}; resume with the same, or "
             "train anew into another folder"
         )
+
+
+def keys_of(folder: Path) -> dict[str, Any]:
+    """The keys of a run's recipe, as they were written when it began.
+
+    Raises:
+        RecipeError: The file is damaged.
+    """
+    saved = folder / RECIPE
+    try:
+        found = json.loads(saved.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"a JSON {type(found).__name__} where an object is needed")
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            f"{saved} is damaged ({error}); delete {folder} and train again"
+        ) from error
+    return found
 
 
 def _train_whole(
@@ -337,7 +347,7 @@ def _choose_precision(
 ) -> tuple[str, Scores]:
     """bf16 when it costs no task's main metric more than it may, measured on dev; else fp32.
 
-    It may cost 0.1 point or the worth of three scored items, whichever is more.
+    It may cost 0.1 point, of 100, or the worth of three scored items, whichever is more.
     """
     full = score_corpora(
         Annotator(built.model, built.tokenizer, precision="fp32"), recipe, corpora, split="dev"
@@ -349,7 +359,7 @@ def _choose_precision(
     )
     for task in full.tasks:
         for row, other in zip(full.mains(task), rounded.mains(task), strict=True):
-            if row.score - other.score > max(0.1, 300 / row.items):
+            if points(row) - points(other) > max(0.1, 300 / row.items):
                 return "fp32", full
     return "bf16", rounded
 

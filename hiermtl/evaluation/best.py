@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from hiermtl.errors import RecipeError
-from hiermtl.evaluation.scores import Scores
+from hiermtl.evaluation.scores import ScoreRow, Scores
 
 _CORRELATIONS = frozenset({"pearson", "spearman"})
 _UNBOUNDED = frozenset({"mse", "perplexity"})
@@ -12,8 +12,8 @@ _UNBOUNDED = frozenset({"mse", "perplexity"})
 def main_score(scores: Scores, main_tasks: Iterable[str]) -> float:
     """The mean of the main metrics of the main tasks, each task with the same say.
 
-    Rates are taken as they are, correlations times 100. Of a task that is scored on several data
-    sets it is the mean over these.
+    Scores are taken in `points`. Of a task that is scored on several data sets it is the mean over
+    these.
 
     Args:
         scores: Scores on the data by which the checkpoint is chosen.
@@ -34,11 +34,15 @@ def main_score(scores: Scores, main_tasks: Iterable[str]) -> float:
                 f"those of other tasks; make the task auxiliary (tasks.{task}.auxiliary: true)"
             )
         rows = scores.mains(task)
-        unit = 100 if row.metric in _CORRELATIONS else 1
-        values.append(unit * sum(row.score for row in rows) / len(rows))
+        values.append(sum(map(points, rows)) / len(rows))
     if not values:
         raise RecipeError(
             "all tasks are auxiliary, so that none can say which checkpoint is best; "
             "leave at least one that is not"
         )
     return sum(values) / len(values)
+
+
+def points(row: ScoreRow) -> float:
+    """A score on a scale up to 100: a rate as it is, a correlation times 100."""
+    return 100 * row.score if row.metric in _CORRELATIONS else row.score

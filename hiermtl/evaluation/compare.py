@@ -89,7 +89,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """Plain data, with the names of the records' fields."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=1)
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False, indent=1)
 
 
 def compare_results(
@@ -250,9 +250,9 @@ def resampled_differences(
 
 
 def _scores(units: Units, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The main metric under each row of weights."""
+    """The main metric under each row of weights; 0 where it cannot be told, as `evaluate` says."""
     found = counted_by(units).score(weights @ units.rows)
-    return np.asarray(next(iter(found.values())))
+    return np.nan_to_num(np.asarray(next(iter(found.values()))), nan=0.0)
 
 
 def _check_same(own: Sequence[Units], other: Sequence[Units]) -> None:

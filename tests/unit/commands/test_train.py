@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -120,11 +120,14 @@ def test_without_output_the_folder_is_named_like_the_recipe(
     assert (found.folder / "config.json").exists()
 
 
-def test_a_run_without_dev_keeps_its_last_weights_and_has_no_scores(tmp_path: Path) -> None:
+def test_a_run_without_dev_keeps_its_last_weights_and_has_no_scores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = {"format": "conllu", "train": conllu(tmp_path / "t.conllu", TRAIN)}
-    found = train(recipe(corpora={"own": files}), output=tmp_path / "run", quiet=True)
+    found = train(recipe(corpora={"own": files}), output=tmp_path / "run")
     assert len(found.scores) == 0
     assert json.loads((found.folder / "scores.json").read_text()) == []
+    assert "no dev data that can be scored: the last weights are kept" in capsys.readouterr().err
     assert found.load()("Ada slept").sentences
 
 
@@ -222,13 +225,12 @@ def test_single_that_is_resumed_keeps_the_tasks_that_are_done(
     assert all(torch.equal(left[name], right[name]) for name in left)
 
 
-def fake(score: float, items: int, dtype: str) -> Scores:
-    rows = [("upos", 90.0, 10_000), ("ner", score, items)]
+def fake(score: float, items: int, dtype: str, metric: str = "f1") -> Scores:
+    rows = [("upos", "accuracy", 90.0, 10_000), ("ner", metric, score, items)]
     return Scores(
         tuple(
             ScoreRow(1, 1, task, metric, value, n, "d", "dev", "s", dtype, 0)
-            for task, value, n in rows
-            for metric in ("accuracy",)
+            for task, metric, value, n in rows
         )
     )
 
@@ -250,6 +252,18 @@ def test_bf16_may_cost_a_tenth_of_a_point_or_three_items(
     monkeypatch: pytest.MonkeyPatch, cost: float, items: int, chosen: str
 ) -> None:
     scores = {"fp32": fake(80.0, items, "fp32"), "bf16": fake(80.0 - cost, items, "bf16")}
+    _check_choice(monkeypatch, scores, chosen)
+    # Correlations run from -1 to 1.
+    scores = {
+        dtype: fake(value, items, dtype, "pearson")
+        for dtype, value in (("fp32", 0.8), ("bf16", 0.8 - cost / 100))
+    }
+    _check_choice(monkeypatch, scores, chosen)
+
+
+def _check_choice(
+    monkeypatch: pytest.MonkeyPatch, scores: Mapping[str, Scores], chosen: str
+) -> None:
     built: Any = SimpleNamespace(model=SimpleNamespace(device=torch.device("cpu")), tokenizer=None)
     monkeypatch.setattr(room, "Annotator", lambda *_, precision: precision)
     monkeypatch.setattr(room, "score_corpora", lambda nlp, *_, **__: scores[nlp])

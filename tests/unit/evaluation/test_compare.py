@@ -1,5 +1,6 @@
 """Runs against each other: means, spreads, and a test that knows seeds from documents."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hiermtl.evaluation.compare import compare_results, resampled_differences
 from hiermtl.evaluation.results import RunResult, Units, read_result
 from hiermtl.evaluation.scores import ScoreRow
 from hiermtl.metrics.accuracy import Accuracy
+from hiermtl.metrics.correlation import Correlation
 
 COLUMNS = Accuracy().columns
 
@@ -56,6 +58,31 @@ def test_seeds_that_disagree_are_no_evidence_however_many_documents_there_are() 
     # Documents alone, of one seed, would have said so with certainty.
     alone = resampled_differences([([one[0].units["upos"]], [other[0].units["upos"]])])
     assert abs(alone.mean()) > 3 * alone.std()
+
+
+def test_a_correlation_that_cannot_be_told_is_no_evidence() -> None:
+    """One seed of the control predicts a constant, which `evaluate` scores as 0."""
+    gold = np.linspace(1, 5, 60).tolist()
+    metric = Correlation()
+
+    def of(arm: str, seed: int, noise: float | None) -> RunResult:
+        drawn = np.random.default_rng(seed).normal(0, 3, 60)
+        rows = metric.count(gold, [3.0] * 60 if noise is None else (gold + noise * drawn).tolist())
+        score = 0.0 if noise is None else metric.score(rows.sum(0))["pearson"]
+        row = ScoreRow(1, 1, "rel", "pearson", score, 60, "d", "test", "pearson", "fp32", seed)
+        own = Units("correlation", metric.columns, rows)
+        return RunResult(arm, None, seed, {}, {}, (row,), {"rel": own})
+
+    arms = [of("a", seed, 1) for seed in range(3)]
+    others = [of("b", seed, None if seed == 1 else 1) for seed in range(3)]
+    found = compare_results([*arms, *others], controls=["b"], resamples=500)
+    (difference,) = found.differences
+    assert difference.low is not None
+    assert difference.high is not None
+    assert difference.low <= difference.mean <= difference.high
+    assert difference.p is not None
+    assert difference.p > 0.05
+    assert json.loads(found.to_json())
 
 
 def test_two_seeds_are_not_tested() -> None:
