@@ -43,8 +43,8 @@ def read_records(source: str | Path, format: str) -> Iterator[Record]:
 
     - `txt`: a paragraph per line; blank lines lie between documents, `doc-1`, `doc-2` and so on.
     - `conllu`: sentence by sentence, with its own words.
-    - `jsonl`: a line each, `first` and `second`, or `words`, or `text`; blank lines are passed
-      over.
+    - `jsonl`: a line each, `first` and `second`, or `words`, divided by `sentences` if there are
+      several, or `text`; blank lines are passed over.
 
     Raises:
         DataError: With file and line, when the file is missing or malformed.
@@ -117,5 +117,5 @@ def _objects(lines: Iterable[bytes], name: str) -> Iterator[Record]:
         if line.pair is not None:
             given = Pair(*line.pair)
         else:
-            given = line.words if line.words is not None else line.text or ""
+            given = line.sentences() if line.words is not None else line.text or ""
         yield Record(given, line.data, doc_id, True)

@@ -3,7 +3,7 @@
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -11,9 +11,13 @@ from typing import Any, BinaryIO
 from hiermtl.annotation.reading import STANDARD, Record
 from hiermtl.atomic import written_whole
 from hiermtl.document import Document
+from hiermtl.errors import DataError
 from hiermtl.text.conllu import render_conllu
 
 SUFFIXES = {"conllu": ".conllu", "jsonl": ".jsonl", "docbin": ".spacy"}
+BY_LEVEL = ("tags", "trees", "labels", "scores")
+"""Keys of `Document.to_dict` that hold something for each level."""
+
 FORMAT_OF = {**{suffix: name for name, suffix in SUFFIXES.items()}, ".docbin": "docbin"}
 
 
@@ -55,14 +59,30 @@ class ConlluWriter(Writer):
 class JsonlWriter(Writer):
     """One object per record: its own keys, and over them those of `Document.to_dict`.
 
-    A `text` that the record has itself stays.
+    A `text` that the record has itself stays, and so do levels that are not predicted.
     """
 
     def write(self, record: Record, document: Document) -> None:
-        """Writes one line."""
-        data: dict[str, Any] = {**record.data, **document.to_dict()}
-        if isinstance(record.data.get("text"), str):
-            data["text"] = record.data["text"]
+        """Writes one line.
+
+        Raises:
+            DataError: The record has something else where levels are to be written.
+        """
+        own, found = record.data, document.to_dict()
+        data: dict[str, Any] = {**own, **found}
+        if isinstance(own.get("text"), str):
+            data["text"] = own["text"]
+        for key in BY_LEVEL:
+            before = own.get(key)
+            if isinstance(before, Mapping):
+                # Scores of what is predicted anew are no longer true, even if it has none now.
+                kept = {level: v for level, v in before.items() if level not in document.levels}
+                data[key] = {**kept, **found.get(key, {})}
+            elif before is not None and key in found:
+                raise DataError(
+                    f"object {record.doc_id}: its `{key}` is {before!r:.60}, and what is predicted "
+                    "has its place there, by level; rename the key"
+                )
         try:
             line = json.dumps(data, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:  # a half surrogate in a key of the input

@@ -1,14 +1,13 @@
 """JSON lines with annotation: what `annotate` writes, or lists of labels under keys one names."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.text.jsonl import JsonLine, read_jsonl
 from hiermtl.text.listed import ColumnMap, tags_of, tree_of
-from hiermtl.text.plain import word_offsets
 from hiermtl.text.sentence import Layer, Sentence, Tree
 
 HEADS_FROM = (0, 1)
@@ -47,20 +46,19 @@ def read_annotated(
             continue
         values = _values(line, line.words, _own(line) if columns is None else columns, heads_from)
         found = found or bool(values)
-        yield from _sentences(line, line.words, values)
+        yield from _sentences(line, values)
     if columns and read and not found:
         raise DataError(f"no object has the keys of {listing(columns)}; name others", path)
 
 
-def _sentences(
-    line: JsonLine, words: tuple[str, ...], values: Mapping[str, list[Any] | _Arcs]
-) -> Iterator[Sentence]:
-    data, bounds = line.data, _bounds(line, len(words))
-    text, places = _text(line, words)
+def _sentences(line: JsonLine, values: Mapping[str, list[Any] | _Arcs]) -> Iterator[Sentence]:
+    data, sentences = line.data, line.sentences()
     name = next((str(data[key]) for key in ("sent_id", "id") if data.get(key) is not None), None)
-    several = len(bounds) > 2
+    several = len(sentences) > 1
     document = data.get("doc_id", name if several else None)
-    for start, end in pairwise(bounds):
+    end = 0
+    for sentence in sentences:
+        start, end = end, end + len(sentence.words)
         layers: dict[str, Layer] = {}
         for layer, of_line in values.items():
             own = (
@@ -70,16 +68,11 @@ def _sentences(
             )
             if own is not None:
                 layers[layer] = own
-        yield Sentence(
-            words[start:end],
-            layers,
+        yield replace(
+            sentence,
+            layers=layers,
             sent_id=None if several else name,
             doc_id=None if document is None else str(document),
-            text=text[places[start][0] : places[end - 1][1]] if places else None,
-            space_after=tuple(text[at : at + 1].isspace() for _, at in places[start:end])
-            if places
-            else None,
-            origin=line.origin,
         )
 
 
@@ -164,39 +157,6 @@ def _tree(arcs: _Arcs, start: int, end: int, line: JsonLine) -> Tree | None:
         own.append(None if head is None else 0 if head == -1 else head - start + 1)
     labels = tags_of(relations[start:end]) if relations is not None else None
     return tree_of(own, labels, column=column, origin=line.origin)
-
-
-def _bounds(line: JsonLine, count: int) -> list[int]:
-    """Where the sentences begin, and the number of words."""
-    given = line.data.get("sentences")
-    if given is None:
-        return [0, count]
-    at = 0
-    for pair in given if isinstance(given, list) else [given]:
-        match pair:
-            case [int(start), int(end)] if start == at < end <= count:
-                at = end
-            case _:
-                at = -1
-                break
-    if at != count:
-        _refuse(
-            f"`sentences` is {given!r:.60}; allowed are [start, end] of each, half open, which "
-            f"follow each other from 0 to the last of {count} words",
-            line,
-        )
-    return [0, *(end for _, end in given)]
-
-
-def _text(line: JsonLine, words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    """The text and where the words stand in it; nothing if it is not given or is another's."""
-    text = line.data.get("text")
-    if not isinstance(text, str):
-        return "", []
-    try:
-        return text, word_offsets(text, words)
-    except DataError:
-        return "", []
 
 
 def _refuse(message: str, line: JsonLine) -> NoReturn:

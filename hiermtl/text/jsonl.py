@@ -1,14 +1,15 @@
 """JSON lines as `annotate` reads them: `text`, `words` or a pair; other keys are kept."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hiermtl.errors import DataError, listing, nearest
 from hiermtl.text.lines import decoded_lines, read_lines
-from hiermtl.text.plain import from_words, split_text
+from hiermtl.text.plain import from_words, word_offsets
 from hiermtl.text.sentence import Origin, Sentence
 
 
@@ -22,14 +23,27 @@ class JsonLine:
     origin: Origin
     pair: tuple[str | tuple[str, ...], str | tuple[str, ...]] | None = None
 
-    def sentences(self, language: str) -> list[Sentence]:
-        """The words as one sentence, or the text split by `split_text`."""
-        if self.words is not None:
-            return [Sentence(self.words, origin=self.origin)] if self.words else []
-        found = split_text(self.text or "", language)
+    def sentences(self) -> list[Sentence]:
+        """The words in the sentences that `sentences` divides them into, with the text's spacing.
+
+        A text in which the words do not stand is passed over.
+
+        Raises:
+            DataError: `sentences` does not divide the words.
+        """
+        words = self.words or ()
+        bounds = _bounds(self, len(words)) if words else [0]
+        text, places = _text(self, words)
         return [
-            Sentence(s.words, text=s.text, space_after=s.space_after, origin=self.origin)
-            for s in found
+            Sentence(
+                words[start:end],
+                text=text[places[start][0] : places[end - 1][1]] if places else None,
+                space_after=tuple(text[at : at + 1].isspace() for _, at in places[start:end])
+                if places
+                else None,
+                origin=self.origin,
+            )
+            for start, end in pairwise(bounds)
         ]
 
 
@@ -115,3 +129,37 @@ def _words(given: Any, key: str, origin: Origin) -> tuple[str, ...]:
         return from_words(given).words
     except DataError as error:
         raise DataError(f"`{key}`: {error}", origin.path, line=origin.line) from None
+
+
+def _bounds(line: JsonLine, count: int) -> list[int]:
+    """Where the sentences begin, and the number of words."""
+    given = line.data.get("sentences")
+    if given is None:
+        return [0, count]
+    at = 0
+    for pair in given if isinstance(given, list) else [given]:
+        match pair:
+            case [int(start), int(end)] if start == at < end <= count:
+                at = end
+            case _:
+                at = -1
+                break
+    if at != count:
+        raise DataError(
+            f"`sentences` is {given!r:.60}; allowed are [start, end] of each, half open, which "
+            f"follow each other from 0 to the last of {count} words",
+            line.origin.path,
+            line=line.origin.line,
+        )
+    return [0, *(end for _, end in given)]
+
+
+def _text(line: JsonLine, words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+    """The text and where the words stand in it; nothing if it is not given or is another's."""
+    text = line.data.get("text")
+    if not isinstance(text, str):
+        return "", []
+    try:
+        return text, word_offsets(text, words)
+    except DataError:
+        return "", []

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import zlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -50,9 +51,11 @@ def decode(raw: bytes, name: str, *, line: int, offset: int) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         at = error.start
+        wide = offset + at == 0 and raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        guess = "utf-16" if wide else "latin1"
         raise DataError(
             f"byte {offset + at} of the file, 0x{raw[at]:02x}, is not UTF-8 ({error.reason}); "
-            "files must be UTF-8: convert this one, for example with `iconv -f latin1 -t utf-8`",
+            f"files must be UTF-8: convert this one, for example with `iconv -f {guess} -t utf-8`",
             name,
             line=line + raw.count(b"\n", 0, at),
         ) from None

@@ -82,7 +82,7 @@ def test_annotating_the_output_again_changes_nothing(nlp: Annotator, tmp_path: P
 def test_json_lines_keep_their_keys(nlp: Annotator, tmp_path: Path):
     rows = [
         {"id": 7, "text": "A dog. It barks.", "meta": {"k": [1]}},
-        {"words": ["x", "y"], "tags": "old"},
+        {"words": ["x", "y"], "tags": {"own": ["B", "C"], "upos": ["?", "?"]}, "labels": ["new"]},
         {"text": ""},
         {"words": ["z"], "text": "own text"},
         {"words": []},
@@ -96,9 +96,44 @@ def test_json_lines_keep_their_keys(nlp: Annotator, tmp_path: Path):
     assert found[0]["id"] == 7
     assert found[0]["meta"] == {"k": [1]}
     assert found[0]["sentences"] == [[0, 3], [3, 6]]
-    assert found[1]["tags"] == nlp(["x", "y"]).to_dict()["tags"]
+    assert found[1]["tags"] == {"own": ["B", "C"], **nlp(["x", "y"]).to_dict()["tags"]}
+    assert found[1]["labels"] == ["new"]
     assert found[2]["words"] == found[2]["tags"]["upos"] == []
     assert found[3]["text"] == "own text"
+
+
+def test_json_lines_can_be_annotated_level_by_level(nlp: Annotator, tmp_path: Path):
+    (tmp_path / "a.txt").write_text("A dog. It barks.\n", encoding="utf-8")
+    one, two, both = (tmp_path / f"{name}.jsonl" for name in ("one", "two", "both"))
+    first, second = nlp.tasks[0], nlp.tasks[1:]
+    annotate_files(nlp, tmp_path / "a.txt", one, tasks=[first])
+    annotate_files(nlp, one, two, tasks=second)
+    annotate_files(nlp, tmp_path / "a.txt", both)
+    assert json.loads(two.read_text()) == json.loads(both.read_text())
+    assert json.loads(two.read_text())["sentences"] == [[0, 3], [3, 6]]
+
+
+def test_scores_of_what_is_predicted_anew_are_not_kept(nlp: Annotator, tmp_path: Path):
+    row = {"words": ["x"], "scores": {"upos": [0.1], "own": [0.2]}}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    annotate_files(nlp, tmp_path / "a.jsonl", tmp_path / "o.jsonl", tasks=["upos"])
+    assert json.loads((tmp_path / "o.jsonl").read_text())["scores"] == {"own": [0.2]}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"id": "n3", "text": "Hi.", "tags": ["news"]}, r"object n3: its `tags` is \['news'\], .*"),
+        ({"words": ["a", "b"], "sentences": [[0, 1]]}, r"a.jsonl:1: `sentences` is \[\[0, 1\]\];"),
+    ],
+)
+def test_json_lines_that_would_lose_something_are_refused(
+    nlp: Annotator, tmp_path: Path, row: dict[str, object], message: str
+):
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    with pytest.raises(DataError, match=message):
+        annotate_files(nlp, tmp_path / "a.jsonl", tmp_path / "o.jsonl")
+    assert not (tmp_path / "o.jsonl").exists()
 
 
 def test_json_lines_become_conllu_documents(nlp: Annotator, tmp_path: Path):

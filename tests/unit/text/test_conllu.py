@@ -157,6 +157,10 @@ def test_bytes_that_are_not_utf8_are_named_by_offset_and_line(tmp_path: Path) ->
     offset = len(good) + bad.index(b"\xe9")
     with pytest.raises(DataError, match=f"{path}:6: byte {offset} of the file, 0xe9, is not UTF-8"):
         list(read_conllu(path))
+    for encoding, named in (("utf-16", "utf-16"), ("latin1", "latin1")):
+        path.write_bytes("# café\n".encode(encoding))
+        with pytest.raises(DataError, match=f"iconv -f {named} -t utf-8"):
+            list(read_conllu(path))
 
 
 def test_a_missing_file_a_folder_and_a_broken_archive_are_data_errors(tmp_path: Path) -> None:

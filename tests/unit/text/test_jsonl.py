@@ -15,13 +15,21 @@ def test_texts_and_words_are_read_and_other_keys_kept(tmp_path: Path) -> None:
     )
     first, second, third, fourth = read_jsonl(path)
     assert first.data == {"text": "A cat sat. It ran.", "id": 7}
-    assert [s.words for s in first.sentences("en")] == [
-        ("A", "cat", "sat", "."),
-        ("It", "ran", "."),
-    ]
+    assert first.text == "A cat sat. It ran."
     assert (second.words, second.text, second.origin.line) == (("x y", "_"), None, 3)
-    assert [s.words for s in second.sentences("en")] == [("x y", "_")]
-    assert third.sentences("en") == fourth.sentences("en") == []
+    assert [s.words for s in second.sentences()] == [("x y", "_")]
+    assert third.sentences() == fourth.sentences() == []
+
+
+def test_words_are_divided_into_sentences_with_the_spacing_of_the_text() -> None:
+    line = b'{"words": ["A", "b.", "C"], "sentences": [[0, 2], [2, 3]], "text": "A b.C"}'
+    (found,) = parse_jsonl([line], "-")
+    assert [(s.words, s.text, s.space_after) for s in found.sentences()] == [
+        (("A", "b."), "A b.", (True, False)),
+        (("C",), "C", (False,)),
+    ]
+    (other,) = parse_jsonl([line.replace(b'"A b.C"', b'"another"')], "-")
+    assert [(s.text, s.space_after) for s in other.sentences()] == [(None, None)] * 2
 
 
 def test_pairs_are_read_where_they_are_wanted() -> None:
