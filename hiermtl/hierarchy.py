@@ -89,11 +89,13 @@ class Hierarchy:
         """
         if tasks is None:
             return self.names
+        if not isinstance(tasks, Iterable):
+            raise ModelError(f"tasks is {tasks!r}; pass names of {listing(self.names)}, or None")
         asked = [tasks] if isinstance(tasks, str) else list(tasks)
         for task in asked:
             if task not in self:
                 raise ModelError(
                     f"the model has no task {task!r}; it has {listing(self.names)}"
-                    f"{nearest(task, self.names)}"
+                    f"{nearest(str(task), self.names)}"
                 )
         return tuple(task for task in self.names if task in asked)

@@ -42,11 +42,14 @@ def grid(
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run an experiment: recipes times seeds times sizes. What is done is skipped."""
+    """Run an experiment: recipes times seeds times sizes. What is done is skipped.
+
+    With --json, --quiet prints no table.
+    """
     from hiermtl import commands
 
     found = commands.grid(file, output, jobs=jobs, keep=keep, data_dir=data_dir, quiet=quiet)
-    _show(found, format=format, json=json)
+    _show(found, format=format, json=json, quiet=quiet)
 
 
 def compare(
@@ -65,18 +68,24 @@ def compare(
     format: Format = "text",
     json: Json = None,
     data_dir: DataDir = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Compare runs per level: means over seeds, differences to controls, paired tests."""
+    """Compare runs per level: means over seeds, differences to controls, paired tests.
+
+    With --json, --quiet prints no table.
+    """
     against = read_names(controls, option="--controls")
     from hiermtl import commands
 
     found = commands.compare(runs, split=split, controls=against, data_dir=data_dir)
-    _show(found, format=format, json=json)
+    _show(found, format=format, json=json, quiet=quiet)
 
 
-def _show(found: "Comparison", *, format: str, json: Path | None) -> None:
+def _show(found: "Comparison", *, format: str, json: Path | None, quiet: bool) -> None:
     if json is not None:
         write_whole(json, found.to_json() + "\n")
+        if quiet:
+            return
     match format:
         case "markdown":
             typer.echo(found.to_markdown())

@@ -65,7 +65,7 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
     depths = resolve_depths(recipe, encoder.blocks)
     check_frozen(recipe, encoder.blocks)
     tasks = task_configs(recipe, corpora, depths)
-    check_dev(recipe, corpora)
+    judging = check_dev(recipe, corpora)
     labels = {task: given["labels"] for task, given in tasks.items()}
     examples, lines = make_examples(recipe, corpora, tokenizer, labels=labels)
     config = HierarchicalConfig(
@@ -76,7 +76,7 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
         language=recipe.language,
     )
     model = HierarchicalModel(config, encoder, seed=recipe.training.seed)
-    return Built(model, tokenizer, examples, int(examples.words.sum()), tuple(lines))
+    return Built(model, tokenizer, examples, int(examples.words.sum()), (*lines, *judging))
 
 
 def task_configs(
@@ -106,10 +106,14 @@ def check_frozen(recipe: Recipe, blocks: int) -> None:
         raise RecipeError(f"{'.'.join(map(str, problem.path))} {problem.message}")
 
 
-def check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> None:
-    """Raises RecipeError when some, but not all, tasks that choose the best have dev data."""
+def check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> list[str]:
+    """A line if no task that chooses the best checkpoint has dev data.
+
+    Raises:
+        RecipeError: Some have, but not all.
+    """
     if recipe.sharing.name == "single":
-        return  # each task chooses by itself, and one without dev data by none
+        return []  # each task chooses by itself, and one without dev data by none
     judged = {task for name in layers_of(recipe) for task in scorable(recipe, corpora, name, "dev")}
     blind = [task for task in main_tasks(recipe) if task not in judged]
     if judged and blind:
@@ -118,6 +122,9 @@ def check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> None:
             "is best; give its corpus a dev split with gold for it, or set "
             f"tasks.{blind[0]}.auxiliary=true"
         )
+    if not blind:
+        return []
+    return ["no dev data that can be scored: the last weights are kept, in fp32"]
 
 
 def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder, Tokenizer]:

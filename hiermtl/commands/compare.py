@@ -1,13 +1,12 @@
 """`hiermtl compare`: runs against each other, over seeds, with paired tests."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
 from hiermtl.commands.evaluate import evaluate
-from hiermtl.commands.train import RECIPE, finished
+from hiermtl.commands.train import RECIPE, finished, keys_of
 from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.evaluation.compare import RESAMPLES, Comparison, compare_results
 from hiermtl.evaluation.results import RunResult, read_result, units_of
@@ -81,8 +80,7 @@ def result_of_run(folder: Path, *, split: str, data_dir: str | Path | None = Non
         raise RecipeError(
             f"the run in {folder} is not finished; go on with it (hiermtl train --resume)"
         )
-    plain = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-    recipe = load_recipe(plain)
+    recipe = load_recipe(keys_of(folder))
     result = scored(
         folder,
         arm=recipe.name or folder.name,
@@ -107,8 +105,7 @@ def scored(
     fingerprint: str = "",
 ) -> RunResult:
     """The result of a finished run."""
-    recipe = load_recipe(json.loads((folder / RECIPE).read_text(encoding="utf-8")))
-    run = finished(folder, recipe)
+    run = finished(folder, load_recipe(keys_of(folder)))
     scores = evaluate(folder, split=split, data_dir=data_dir)
     if not scores.counts:
         raise DataError(f"there is nothing to compare; scored are {listing(scores.tasks)}", folder)

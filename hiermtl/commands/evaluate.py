@@ -13,6 +13,7 @@ from hiermtl.errors import DataError, ModelError, RecipeError, listing
 from hiermtl.evaluation import Scores, evaluate_passages, evaluate_raw
 from hiermtl.evaluation import evaluate as score
 from hiermtl.evaluation.raw import SEGMENT
+from hiermtl.model import HierarchicalModel
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.text.annotated import read_annotated
 from hiermtl.text.conllu import read_conllu
@@ -63,12 +64,12 @@ def evaluate(
         scores = judge(nlp, sentences, tasks=asked, data=path.name, split="-", seed=seed)
         if not nlp.model.config.recipe:
             return scores
-        recipe = trained_on(nlp)
+        recipe = trained_on(nlp.model)
         return _with_notes(scores, recipe, corpora=layers_of(recipe))
     split = "dev" if split is None else split
     if split not in SPLITS:
         raise RecipeError(f"split is {split!r}; allowed are {listing(SPLITS)}")
-    recipe = trained_on(nlp)
+    recipe = trained_on(nlp.model)
     corpora = open_corpora(recipe, data_dir=data_dir, splits=("train", split))
     verbatim = None
     if raw:
@@ -107,19 +108,25 @@ def _gold(path: Path) -> Iterable[Sentence]:
     return readers[format](path)
 
 
-def trained_on(nlp: Annotator) -> Recipe:
+def trained_on(model: HierarchicalModel) -> Recipe:
     """The recipe a model was trained by.
 
     Raises:
-        ModelError: Its config does not hold one.
+        ModelError: Its config does not hold one, or what it holds is none.
     """
-    saved = nlp.model.config.recipe
+    saved = model.config.recipe
     if not saved:
         raise ModelError(
-            "the model's config.json does not say what it was trained on; "
-            "give a file with --data FILE"
+            "the model's config.json does not say what it was trained on; train it with this "
+            "version, or, to score it, give a file with --data FILE"
         )
-    return load_recipe(saved)
+    try:
+        return load_recipe(saved)
+    except RecipeError as error:
+        raise ModelError(
+            f"the recipe in the model's config.json is damaged: {error}; copy the model's folder "
+            "again"
+        ) from error
 
 
 def score_corpora(

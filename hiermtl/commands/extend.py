@@ -9,6 +9,7 @@ from hiermtl.annotation import Annotator
 from hiermtl.commands.build import Built, check_dev, check_frozen, make_examples, task_configs
 from hiermtl.commands.card import model_card
 from hiermtl.commands.corpora import placed, training_corpora
+from hiermtl.commands.evaluate import trained_on
 from hiermtl.commands.train import (
     CONFIG,
     Cost,
@@ -75,7 +76,7 @@ def extend(
                 "name a recipe, or only tasks to drop"
             )
         return _only_drop(base, tokenizer, dropped=dropped, output=output)
-    before = _recipe_of(base)
+    before = trained_on(base)
     loaded = _loaded(recipe, {**(overrides or {}), **settings}, before, base.stack.depth)
     folder = Path(output or loaded.training.output or default_output(loaded))
     check_folder(folder, loaded, resume=resume)
@@ -116,20 +117,6 @@ def _dropped(base: HierarchicalModel, drop: Iterable[str]) -> list[str]:
                 f"{nearest(task, base.hierarchy.names)}"
             )
     return names
-
-
-def _recipe_of(base: HierarchicalModel) -> Recipe:
-    """The recipe the model was trained by.
-
-    Raises:
-        ModelError: Its config does not hold one.
-    """
-    if not base.config.recipe:
-        raise ModelError(
-            "the model's config.json does not say how it was trained, so that it cannot be "
-            "extended; train it with this version"
-        )
-    return load_recipe(base.config.recipe)
 
 
 def _loaded(
@@ -198,7 +185,7 @@ def _extended(
     depths = resolve_depths(recipe, base.stack.depth)
     check_frozen(recipe, base.stack.depth)
     tasks = task_configs(recipe, corpora, depths)
-    check_dev(recipe, corpora)
+    judging = check_dev(recipe, corpora)
     gone = {*dropped, *tasks}
     kept = {task: given for task, given in config.tasks.items() if task not in gone}
     labels = {task: given["labels"] for task, given in tasks.items()}
@@ -211,7 +198,7 @@ def _extended(
     )
     for task in _moving(model, recipe, kept):
         lines.append(f"{task}: blocks below it are trained, so what it says may change")
-    built = Built(model, tokenizer, examples, int(examples.words.sum()), tuple(lines))
+    built = Built(model, tokenizer, examples, int(examples.words.sum()), (*lines, *judging))
     return built, {task: bool(given.get("frozen")) for task, given in kept.items()}
 
 
@@ -335,7 +322,7 @@ def _only_drop(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RecipeError(f"{folder} is occupied; name another folder with -o")
     model = _with_weights(base, kept, new=set(), seed=0, encoder=base.config.encoder)
-    before = _recipe_of(base)
+    before = trained_on(base)
     left = before.model_dump(mode="json")
     left["tasks"] = {
         task: {**given, "corpus": list(corpora_of(before, task))}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hiermtl.corpus.build import Source
+from hiermtl.errors import listing
 from hiermtl.text.annotated import read_annotated
 from hiermtl.text.bio import Bio, with_legal_spans
 from hiermtl.text.columns import read_columns
@@ -185,7 +186,7 @@ def joined_source(
         )
 
     def report() -> tuple[str, ...]:
-        joined = tuple(line for one in found for line in one.lines())
+        joined = tuple(f"{listing(layers)}: {line}" for one in found for line in one.lines())
         return (*base.reports(), *other.reports(), *joined)
 
     options = {

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
+from hiermtl.errors import ModelError
 from hiermtl.heads.base import (
     Head,
     evened,
@@ -133,7 +134,13 @@ class BiaffineHead(Head):
             (len(scores), scores.shape[1] + 1, scores.shape[2]), -np.inf, dtype=scores.dtype
         )
         square[:, 1:] = scores
-        padded = maximum_spanning_trees(square, layout.word_counts)
+        try:
+            padded = maximum_spanning_trees(square, layout.word_counts)
+        except ValueError as error:  # the mask leaves every sentence a tree
+            raise ModelError(
+                f"trees cannot be told ({error}): weights have gone wrong, as they do at too high "
+                "a rate; go back to an earlier model, or train with a lower one"
+            ) from error
         heads = padded[np.arange(padded.shape[1]) < layout.word_counts[:, None]]
         places = self._places(torch.from_numpy(heads).to(layout.device), layout)
         relations = self.label_scores(output, places).argmax(-1).cpu().numpy()

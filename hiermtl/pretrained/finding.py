@@ -18,6 +18,8 @@ def find_model(name: str | Path, *, revision: str | None = None) -> Path:
     Raises:
         ModelError: Nothing of that name is found; the message lists what was looked for.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise ModelError(f"{name!r} is no model; name a folder, a shipped model or a hub id")
     path = Path(name).expanduser()
     if os.path.isdir(path):
         return path

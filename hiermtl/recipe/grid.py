@@ -126,7 +126,7 @@ def load_grid(path: str | Path) -> Grid:
         RecipeError: It lists every error, one per line.
     """
     path = Path(path)
-    document = read_file(path)
+    document = read_file(path, "grid")
     places = {key: f"{path}:{line}" for key, line in document.lines.items()}
     try:
         return Grid.model_validate(document.data).located(path)

@@ -48,16 +48,18 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(_PREFIX + _tag, re.compile(f"^(?:{_pattern})$"), _first)
 
 
-def read_file(path: Path) -> Document:
-    """The recipe in a file. Raises RecipeError, with line and column, where it is not one."""
+def read_file(path: Path, what: str = "recipe") -> Document:
+    """The recipe in a file, or `what` it is to be; RecipeError, with line and column, if not."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise RecipeError(f"{path}: the recipe cannot be read: {reason}") from error
+        raise RecipeError(
+            f"{path}: the {what} cannot be read: {reason}; name a YAML file that exists"
+        ) from error
     except UnicodeDecodeError as error:
         raise RecipeError(
-            f"{path}: byte {error.start} is not UTF-8; save the recipe as UTF-8 text"
+            f"{path}: byte {error.start} is not UTF-8; save the {what} as UTF-8 text"
         ) from error
     return read_text(text, source=str(path))
 

@@ -77,6 +77,10 @@ def _read(recipe: str | os.PathLike[str] | Mapping[str, object] | Recipe) -> _So
         data = plain(recipe)
         assert isinstance(data, dict)
         return _extended(_Source(None, "", data))
+    if not isinstance(recipe, str | os.PathLike):
+        raise RecipeError(
+            f"{recipe!r} is no recipe; pass a shipped name, the path of a YAML file, or a mapping"
+        )
     return _extended(_from_file(recipe, Path()))
 
 

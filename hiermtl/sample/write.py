@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hiermtl.atomic import write_whole
+from hiermtl.errors import RecipeError
 from hiermtl.sample.derivation import Derivation, SampleDocument
 from hiermtl.sample.documents import sample_documents
 from hiermtl.sample.draws import Draws
@@ -15,6 +16,10 @@ from hiermtl.sample.pairs import SentencePair, sample_pairs
 SPLITS = ("train", "dev", "test")
 # The share of open-class draws that come from the words kept out of training.
 NOVELTY = {"train": 0.0, "dev": 0.19, "test": 0.19}
+
+README = "README.md"
+ENDINGS = ("conllu", "ner.iob2", "chunk.tsv", "pairs.tsv", "txt")
+"""Of the files of each split."""
 
 _README = """# A sample corpus
 
@@ -109,7 +114,7 @@ def write_sample(
     The same seed and sizes give the same bytes. Each file appears whole or not at all.
 
     Args:
-        folder: Where to write; files of the same names are replaced.
+        folder: Where to write; sample corpora that lie there are replaced.
         seed: Names the lexicon and the text.
         train: Number of training sentences.
         dev: Number of development sentences.
@@ -121,10 +126,12 @@ def write_sample(
     Raises:
         ValueError: A number of sentences is negative.
         OSError: The folder cannot be made.
+        RecipeError: Files of the same names lie there that are no sample corpora.
         RunError: A file cannot be written.
     """
     corpus = sample_corpus(seed, train, dev=dev, test=test)
     target = Path(folder)
+    _check_free(target)
     target.mkdir(parents=True, exist_ok=True)
     lexicon = build_lexicon(seed)
     reports: dict[str, SplitReport] = {}
@@ -134,24 +141,39 @@ def write_sample(
         sentences = [sentence for document in documents for sentence in document.sentences]
         pairs = sample_pairs(sentences, lexicon=lexicon, draws=Draws(f"{seed}:{split}:pairs"))
         texts = {
-            f"{split}.conllu": conllu(documents),
-            f"{split}.ner.iob2": entity_columns(documents),
-            f"{split}.chunk.tsv": chunk_columns(documents),
-            f"{split}.pairs.tsv": pair_rows(pairs, split),
-            f"{split}.txt": raw_text(documents),
+            "conllu": conllu(documents),
+            "ner.iob2": entity_columns(documents),
+            "chunk.tsv": chunk_columns(documents),
+            "pairs.tsv": pair_rows(pairs, split),
+            "txt": raw_text(documents),
         }
-        for name, text in texts.items():
-            write_whole(target / name, text)
-            files.append(name)
+        for ending in ENDINGS:
+            write_whole(target / f"{split}.{ending}", texts[ending])
+            files.append(f"{split}.{ending}")
         words = sum(len(sentence.words) for sentence in sentences)
         reports[split] = SplitReport(len(documents), len(sentences), words)
     rows = "\n".join(
         f"| {split} | {report.documents} | {report.sentences} | {report.words} |"
         for split, report in reports.items()
     )
-    write_whole(target / "README.md", _README.format(seed=seed, rows=rows))
-    files.append("README.md")
+    write_whole(target / README, _README.format(seed=seed, rows=rows))
+    files.append(README)
     return SampleReport(target, seed, reports, tuple(files))
+
+
+def _check_free(folder: Path) -> None:
+    """Raises RecipeError where another's files would be replaced."""
+    names = [README, *(f"{split}.{ending}" for split in SPLITS for ending in ENDINGS)]
+    taken = [name for name in names if (folder / name).exists()]
+    if not taken:
+        return
+    own = folder / README
+    if own.is_file() and own.read_bytes().startswith(_README.partition("{")[0].encode()):
+        return
+    raise RecipeError(
+        f"{folder} has a {taken[0]} that is of no sample corpora, and would be replaced; name "
+        "another folder"
+    )
 
 
 def sentence_id(document: SampleDocument, number: int) -> str:

@@ -51,3 +51,7 @@ def test_tasks_are_selected_in_order_of_depth() -> None:
     assert hierarchy.select("ner") == ("ner",)
     with pytest.raises(ModelError, match=r"no task 'nre'; it has upos, ner and dep; did you mean"):
         hierarchy.select(["nre"])
+    with pytest.raises(ModelError, match=r"no task 3; it has upos, ner and dep"):
+        hierarchy.select([3])  # type: ignore[list-item]
+    with pytest.raises(ModelError, match=r"tasks is 3; pass names of upos, ner and dep, or None"):
+        hierarchy.select(3)  # type: ignore[arg-type]

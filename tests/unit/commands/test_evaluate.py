@@ -92,6 +92,17 @@ def test_a_model_that_does_not_know_its_data_says_so(run: Run) -> None:
     nlp.model.config.recipe = {}
     with pytest.raises(ModelError, match=r"does not say what it was trained on.*--data FILE"):
         evaluate(nlp)
+    nlp.model.config.recipe = {"tasks": 3}
+    with pytest.raises(
+        ModelError, match=r"the recipe in the model's config.json is damaged: the rec"
+    ):
+        evaluate(nlp)
+
+
+@pytest.mark.parametrize("model", [3, None])
+def test_what_is_no_model_is_refused(model: Any) -> None:
+    with pytest.raises(ModelError, match=f"{model} is no model; name a folder"):
+        evaluate(model)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hiermtl.commands import compare, grid
+from hiermtl.commands import compare, grid, train
 from hiermtl.errors import DataError, RecipeError
 from tests.unit.commands.runs import recipe
 
@@ -97,3 +97,16 @@ def test_a_wrong_grid_is_refused_before_anything_is_trained(
     with pytest.raises(RecipeError, match=message):
         grid(written(tmp_path, **changes), tmp_path / "out", quiet=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_whose_recipe_is_damaged_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(recipe(training={"epochs": 1}), output=folder, quiet=True)
+    (folder / "recipe.json").write_text("{", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"recipe\.json is damaged .*; delete .* and train again"):
+        compare([folder])
+
+
+def test_a_grid_that_is_missing_is_a_grid(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"no\.yaml: the grid cannot be read: No such file"):
+        grid(tmp_path / "no.yaml")

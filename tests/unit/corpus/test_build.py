@@ -283,8 +283,8 @@ def test_sources_of_the_readers_join_repair_and_report(tmp_path: Path) -> None:
     assert corpus.gold("train", "ner") == [("B-X",), None]
     assert corpus.reports["train"] == (
         "1 tags of ner repaired",
-        "1 of 2 common sentences have the same forms",
-        "1 left out: forms differ (2)",
+        "ner: 1 of 2 common sentences have the same forms",
+        "ner: 1 left out: forms differ (2)",
     )
     data = datasets.Dataset.from_dict({"tokens": [["a"]], "tags": [["X"]]})
     hub = dataset_source(data, {"upos": "tags"})

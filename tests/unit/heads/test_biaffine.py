@@ -1,6 +1,7 @@
 """Against a loop over the words, as the equations are written."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hiermtl.errors import ModelError
 from hiermtl.heads import BiaffineHead
 from hiermtl.records import MISSING, HeadOutput, Tap
 from tests.unit.heads.test_tagging import layout_of
@@ -188,6 +190,16 @@ def test_decoding_gives_the_best_single_root_tree_and_its_best_relations(
                 assert relations[word] == scores.argmax()
             assert heads.dtype == relations.dtype == np.int64
             start += count
+
+
+def test_scores_that_went_wrong_are_an_error_of_the_model() -> None:
+    head = head_of()
+    output, _ = scored(head)
+    wrong = replace(
+        output, scores={**output.scores, "arc_head": output.scores["arc_head"] * np.inf}
+    )
+    with pytest.raises(ModelError, match=r"trees cannot be told .*train with a lower one"):
+        head.decode(wrong)
 
 
 def test_decoding_works_while_gradients_are_recorded() -> None:

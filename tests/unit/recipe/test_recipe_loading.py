@@ -90,6 +90,12 @@ def test_a_task_needs_no_more_than_its_depth(small: dict[str, Any]) -> None:
     assert recipe.source == "a mapping"
 
 
+@pytest.mark.parametrize("recipe", [3, None, ["a"]])
+def test_what_is_no_recipe_is_refused(recipe: Any) -> None:
+    with pytest.raises(RecipeError, match="is no recipe; pass a shipped name, the path of a YAML"):
+        load_recipe(recipe)
+
+
 def test_heads_keep_the_default_that_fits_their_task(small: dict[str, Any]) -> None:
     recipe = load_recipe(small, {"tasks.upos.head": "crf", "tasks.ner.head.bio": False})
     assert recipe.tasks["upos"].head == CrfHead(bio=False)

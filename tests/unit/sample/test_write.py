@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hiermtl.errors import RecipeError
 from hiermtl.sample import sample_corpus, write_sample
 from hiermtl.sample.write import conllu
 from hiermtl.text.tables import read_pairs
@@ -121,6 +122,20 @@ def test_split_of_no_sentences(tmp_path: Path) -> None:
     report = write_sample(tmp_path, train=5, dev=0, test=0)
     assert report.splits["dev"].words == 0
     assert (tmp_path / "dev.conllu").read_bytes() == b""
+
+
+def test_files_of_another_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("mine", encoding="utf-8")
+    write_sample(tmp_path / "own", train=1, dev=1, test=1)
+    for name in ("README.md", "test.txt"):
+        folder = tmp_path / name[:3]
+        folder.mkdir()
+        (folder / name).write_text("mine", encoding="utf-8")
+        with pytest.raises(RecipeError, match=f"has a {name} that is of no sample corpora, and"):
+            write_sample(folder, train=1, dev=1, test=1)
+        assert [path.read_text() for path in folder.iterdir()] == ["mine"]
+    write_sample(tmp_path, train=1, dev=1, test=1)
+    assert (tmp_path / "notes.md").read_text() == "mine"
 
 
 def test_negative_size_is_refused(tmp_path: Path) -> None:
