@@ -7,8 +7,10 @@ write, are read as U+FFFD.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from hiermtl.errors import DataError, RecipeError
@@ -22,7 +24,7 @@ WINDOW = 200_000
 """Characters given to the tokenizer at once; spaCy refuses more than a million."""
 
 STRINGS = 10_000
-"""Strings a pipeline may have kept; spaCy keeps every word it has met."""
+"""Strings after which a pipeline forgets those it has met; spaCy keeps every word by itself."""
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -40,9 +42,6 @@ def split_text(text: str, language: str) -> list[Sentence]:
             installed.
     """
     pipeline = _pipeline(language)
-    if len(pipeline.vocab.strings) > STRINGS:
-        _pipeline.cache_clear()
-        pipeline = _pipeline(language)
     text = _SURROGATE.sub("\ufffd", text)
     sentences: list[Sentence] = []
     start = 0
@@ -113,8 +112,31 @@ def word_offsets(text: str, words: Sequence[str]) -> list[tuple[int, int]]:
     return offsets
 
 
+class _Pipeline:
+    """A spaCy pipeline that forgets what it has met once that is much."""
+
+    def __init__(self, pipeline: "Language") -> None:
+        self._pipeline = pipeline
+        self._known = len(pipeline.vocab.strings)
+        self._zone = ExitStack()
+        self._zone.enter_context(pipeline.memory_zone())
+        self._lock = Lock()
+
+    def split(self, text: str) -> list[list[tuple[int, int]]]:
+        """Where the words of each sentence stand, as (start, end) in characters."""
+        # Forgetting while another thread reads a document would take it away under its eyes.
+        with self._lock:
+            if len(self._pipeline.vocab.strings) > self._known + STRINGS:
+                self._zone.close()
+                self._zone.enter_context(self._pipeline.memory_zone())
+            return [
+                [(token.idx, token.idx + len(token)) for token in span if not token.is_space]
+                for span in self._pipeline(text).sents
+            ]
+
+
 @lru_cache(maxsize=8)
-def _pipeline(language: str) -> "Language":
+def _pipeline(language: str) -> _Pipeline:
     import spacy
 
     try:
@@ -133,10 +155,10 @@ def _pipeline(language: str) -> "Language":
         ) from None
     pipeline.add_pipe("sentencizer")
     pipeline.max_length = WINDOW + 1
-    return pipeline
+    return _Pipeline(pipeline)
 
 
-def _paragraph(pipeline: "Language", text: str, start: int, end: int) -> list[Sentence]:
+def _paragraph(pipeline: _Pipeline, text: str, start: int, end: int) -> list[Sentence]:
     """Sentences of `text[start:end]`; a sentence cut by a window begins the next window."""
     sentences: list[Sentence] = []
     while start < end:
@@ -154,14 +176,11 @@ def _paragraph(pipeline: "Language", text: str, start: int, end: int) -> list[Se
     return sentences
 
 
-def _window(pipeline: "Language", text: str, start: int, stop: int) -> list[tuple[int, Sentence]]:
+def _window(pipeline: _Pipeline, text: str, start: int, stop: int) -> list[tuple[int, Sentence]]:
     """Sentences of a window, each with its first character counted from `start`."""
     window = text[start:stop]
     found = []
-    for span in pipeline(window).sents:
-        places = [(token.idx, token.idx + len(token)) for token in span if not token.is_space]
-        if not places:
-            continue
+    for places in filter(None, pipeline.split(window)):
         words = tuple(window[first:last] for first, last in places)
         spaces = tuple(text[start + last : start + last + 1].isspace() for _, last in places)
         first, last = places[0][0], places[-1][1]

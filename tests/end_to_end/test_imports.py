@@ -44,6 +44,15 @@ def test_a_blocked_package_would_be_noticed() -> None:
     assert "pydantic" in found.stderr
 
 
+def test_few_shapes_are_remembered_unless_the_user_says_how_many() -> None:
+    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+    code = f"import os, hiermtl\nprint([os.environ[name] for name in {names}])"
+    assert python(code).stdout == "['64', '64']\n"
+    for name in names:
+        found = python(f"import os\nos.environ[{name!r}] = '7'\n" + code).stdout
+        assert found == f"{[('7' if other == name else '64') for other in names]}\n"
+
+
 def test_the_package_itself_imports_no_torch() -> None:
     found = python(
         "import sys, hiermtl\n"

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,12 +126,26 @@ def test_words_that_do_not_belong_to_the_text_are_refused() -> None:
         word_offsets("a b c", ["a", "c"])
 
 
-def test_a_pipeline_that_has_met_many_words_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "Ada wrote to Babbage. He didn't answer!"
+def test_words_that_were_met_are_forgotten_once_they_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plain, "STRINGS", 20)
+    plain._pipeline.cache_clear()
+    text = "Ada wrote to Babbage. He didn't answer {}!"
     expected = split_text(text, "en")
-    first = plain._pipeline("en")
+    strings = plain._pipeline("en")._pipeline.vocab.strings
+    known = len(strings)
+    for number in range(100):
+        split_text(text.format(f"letter{number}"), "en")
+        assert len(strings) < known + 40
     assert split_text(text, "en") == expected
-    assert plain._pipeline("en") is first
-    monkeypatch.setattr(plain, "STRINGS", len(first.vocab.strings) - 1)
-    assert split_text(text, "en") == expected
-    assert plain._pipeline("en") is not first
+
+
+def test_threads_split_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain, "STRINGS", 5)
+    plain._pipeline.cache_clear()
+    texts = [f"Ada{n} wrote{n} to Babbage{n}. He didn't answer{n}!" for n in range(200)]
+    expected = [[sentence.words for sentence in split_text(text, "en")] for text in texts]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda text: split_text(text, "en"), texts))
+    assert [[sentence.words for sentence in sentences] for sentences in found] == expected
