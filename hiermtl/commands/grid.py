@@ -83,6 +83,8 @@ def grid(
         raise RecipeError(f"jobs is {jobs}; allowed is 1 or more")
     plan = load_grid(file)
     folder = Path(output) if output is not None else Path("runs") / plan.source.stem
+    if folder.exists() and not folder.is_dir():
+        raise RecipeError(f"{folder} is a file; name a folder for runs and results with -o")
     run = _Runner(folder, plan.split, jobs=jobs, keep=keep, data_dir=data_dir, quiet=quiet)
     sizes: Sequence[int | None] = plan.sizes or (None,)
     groups = [_Group.of(plan, arm, size) for size in sizes for arm in plan.arms]

@@ -99,6 +99,12 @@ def test_a_wrong_grid_is_refused_before_anything_is_trained(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_output_of_a_grid_is_a_folder(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    with pytest.raises(RecipeError, match=r"levels.yaml is a file; name a folder for runs"):
+        grid(file, file)
+
+
 def test_a_run_whose_recipe_is_damaged_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(recipe(training={"epochs": 1}), output=folder, quiet=True)
