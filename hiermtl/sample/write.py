@@ -18,9 +18,6 @@ SPLITS = ("train", "dev", "test")
 NOVELTY = {"train": 0.0, "dev": 0.19, "test": 0.19}
 
 README = "README.md"
-ENDINGS = ("conllu", "ner.iob2", "chunk.tsv", "pairs.tsv", "txt")
-"""Of the files of each split."""
-
 _README = """# A sample corpus
 
 Written by `hiermtl sample` from a seeded grammar and a partly invented lexicon.
@@ -131,49 +128,45 @@ def write_sample(
     """
     corpus = sample_corpus(seed, train, dev=dev, test=test)
     target = Path(folder)
-    _check_free(target)
-    target.mkdir(parents=True, exist_ok=True)
     lexicon = build_lexicon(seed)
     reports: dict[str, SplitReport] = {}
-    files: list[str] = []
+    texts: dict[str, str] = {}
     for split in SPLITS:
         documents = corpus.documents(split)
         sentences = [sentence for document in documents for sentence in document.sentences]
         pairs = sample_pairs(sentences, lexicon=lexicon, draws=Draws(f"{seed}:{split}:pairs"))
-        texts = {
-            "conllu": conllu(documents),
-            "ner.iob2": entity_columns(documents),
-            "chunk.tsv": chunk_columns(documents),
-            "pairs.tsv": pair_rows(pairs, split),
-            "txt": raw_text(documents),
+        texts |= {
+            f"{split}.conllu": conllu(documents),
+            f"{split}.ner.iob2": entity_columns(documents),
+            f"{split}.chunk.tsv": chunk_columns(documents),
+            f"{split}.pairs.tsv": pair_rows(pairs, split),
+            f"{split}.txt": raw_text(documents),
         }
-        for ending in ENDINGS:
-            write_whole(target / f"{split}.{ending}", texts[ending])
-            files.append(f"{split}.{ending}")
         words = sum(len(sentence.words) for sentence in sentences)
         reports[split] = SplitReport(len(documents), len(sentences), words)
     rows = "\n".join(
         f"| {split} | {report.documents} | {report.sentences} | {report.words} |"
         for split, report in reports.items()
     )
-    write_whole(target / README, _README.format(seed=seed, rows=rows))
-    files.append(README)
-    return SampleReport(target, seed, reports, tuple(files))
+    # First, so that what is written half is known for one's own.
+    texts = {README: _README.format(seed=seed, rows=rows), **texts}
+    _check_free(target, texts)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        write_whole(target / name, text)
+    return SampleReport(target, seed, reports, tuple(texts))
 
 
-def _check_free(folder: Path) -> None:
+def _check_free(folder: Path, names: Iterable[str]) -> None:
     """Raises RecipeError where another's files would be replaced."""
-    names = [README, *(f"{split}.{ending}" for split in SPLITS for ending in ENDINGS)]
     taken = [name for name in names if (folder / name).exists()]
-    if not taken:
-        return
     own = folder / README
-    if own.is_file() and own.read_bytes().startswith(_README.partition("{")[0].encode()):
-        return
-    raise RecipeError(
-        f"{folder} has a {taken[0]} that is of no sample corpora, and would be replaced; name "
-        "another folder"
-    )
+    mark = _README.partition("{")[0].encode()
+    if taken and not (own.is_file() and own.read_bytes().startswith(mark)):
+        raise RecipeError(
+            f"{folder} has a {taken[0]} that is of no sample corpora, and would be replaced; name "
+            "another folder"
+        )
 
 
 def sentence_id(document: SampleDocument, number: int) -> str:

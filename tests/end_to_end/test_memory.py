@@ -8,11 +8,6 @@ from pathlib import Path
 
 import pytest
 
-AIM = 1.1
-GROWTH = 1.5
-"""What is reached, 1.2 to 1.3, with room for the noise of an allocator. Nothing that is in use
-grows; free memory between what is in use does, and giving it back costs a third of the speed."""
-
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -47,10 +42,7 @@ def test_a_million_words_need_no_more_memory_than_a_hundred_thousand(
         found.append(int(done.stdout))
         with target.open(encoding="utf-8") as lines:
             assert sum(line[:1].isdigit() for line in lines) >= words
-    ratio = found[1] / found[0]
-    assert ratio < GROWTH, found
-    if ratio > AIM:
-        pytest.xfail(f"a million words need {ratio:.2f} times the memory, and the aim is {AIM}")
+    assert found[1] < 1.1 * found[0], found
 
 
 def write(path: Path, data_folder: Path, words: int) -> None:

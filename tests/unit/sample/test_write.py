@@ -138,6 +138,24 @@ def test_files_of_another_are_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "notes.md").read_text() == "mine"
 
 
+def test_a_write_that_broke_off_can_be_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, done = os.replace, []
+
+    def fail(source: str, target: str) -> None:
+        if len(done) == 3:
+            raise OSError("disk full")
+        done.append(target)
+        whole(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr(os, "replace", fail)
+        write_sample(tmp_path, train=1, dev=1, test=1)
+    report = write_sample(tmp_path, train=1, dev=1, test=1)
+    assert sorted(report.files) == sorted(os.listdir(tmp_path))
+
+
 def test_negative_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="train must be 0 or more"):
         write_sample(tmp_path, train=-1)
