@@ -149,9 +149,10 @@ def test_a_write_that_broke_off_can_be_done_again(
         done.append(target)
         whole(source, target)
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
-        patch.setattr(os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
         write_sample(tmp_path, train=1, dev=1, test=1)
+    monkeypatch.setattr(os, "replace", whole)
     report = write_sample(tmp_path, train=1, dev=1, test=1)
     assert sorted(report.files) == sorted(os.listdir(tmp_path))
 
