@@ -15,10 +15,10 @@ from hiermtl.errors import DataError
 from hiermtl.text.conllu import render_conllu
 
 SUFFIXES = {"conllu": ".conllu", "jsonl": ".jsonl", "docbin": ".spacy"}
+FORMAT_OF = {**{suffix: name for name, suffix in SUFFIXES.items()}, ".docbin": "docbin"}
+
 BY_LEVEL = ("tags", "trees", "labels", "scores")
 """Keys of `Document.to_dict` that hold something for each level."""
-
-FORMAT_OF = {**{suffix: name for name, suffix in SUFFIXES.items()}, ".docbin": "docbin"}
 
 
 class Writer(ABC):
@@ -80,8 +80,8 @@ class JsonlWriter(Writer):
                 data[key] = {**kept, **found.get(key, {})}
             elif before is not None and key in found:
                 raise DataError(
-                    f"object {record.doc_id}: its `{key}` is {before!r:.60}, and what is predicted "
-                    "has its place there, by level; rename the key"
+                    f"object {record.doc_id}: its `{key}` is {before!r:.60}; allowed is an "
+                    "object with a key per level, where what is predicted has its place: rename it"
                 )
         try:
             line = json.dumps(data, ensure_ascii=False).encode("utf-8")

@@ -115,7 +115,7 @@ class _Group:
         return [jobs[0] for jobs in self.candidates] if len(self.candidates) > 1 else []
 
     @property
-    def size(self) -> int:
+    def count(self) -> int:
         """How many jobs there are, tuned and scored."""
         return len(self.tuned) + len(self.candidates[0])
 
@@ -149,7 +149,7 @@ class _Runner:
         A job waits for its group's tuning alone, and earlier groups go first: an experiment that is
         broken off has whole arms.
         """
-        total, done = sum(group.size for group in groups), 0
+        total, done = sum(group.count for group in groups), 0
         scored: list[list[Job]] = [[] for _ in groups]
         lines = [_Line(self._stages(*pair)) for pair in zip(groups, scored, strict=True)]
         running: dict[Future[str], tuple[_Line, _Task]] = {}

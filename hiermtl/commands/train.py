@@ -172,7 +172,7 @@ def keys_of(folder: Path) -> dict[str, Any]:
             raise ValueError(f"a JSON {type(found).__name__} where an object is needed")
     except (OSError, ValueError) as error:
         raise RecipeError(
-            f"{saved} is damaged ({error}); delete {folder} and train again"
+            f"{saved} is damaged ({error}); copy the file again, or train anew into another folder"
         ) from error
     return found
 

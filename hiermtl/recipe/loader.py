@@ -61,10 +61,10 @@ def read_file(path: Path, what: str = "recipe") -> Document:
         raise RecipeError(
             f"{path}: byte {error.start} is not UTF-8; save the {what} as UTF-8 text"
         ) from error
-    return read_text(text, source=str(path))
+    return read_text(text, source=str(path), what=what)
 
 
-def read_text(text: str, *, source: str) -> Document:
+def read_text(text: str, *, source: str, what: str = "recipe") -> Document:
     """The recipe in a text; `source` is the file name that errors begin with."""
     reader = _Reader(source)
     node = reader.compose(text)
@@ -73,7 +73,7 @@ def read_text(text: str, *, source: str) -> Document:
     data = reader.plain(node, ())
     if not isinstance(data, dict):
         place = reader.place(node)
-        raise RecipeError(f"{place}: a recipe is a mapping of keys to values, not {data!r}")
+        raise RecipeError(f"{place}: a {what} is a mapping of keys to values, not {data!r}")
     return Document(data, reader.lines)
 
 

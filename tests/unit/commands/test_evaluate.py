@@ -94,7 +94,7 @@ def test_a_model_that_does_not_know_its_data_says_so(run: Run) -> None:
         evaluate(nlp)
     nlp.model.config.recipe = {"tasks": 3}
     with pytest.raises(
-        ModelError, match=r"the recipe in the model's config.json is damaged: the rec"
+        ModelError, match=r"the recipe in the model's config.json is damaged: the recipe has 2 err"
     ):
         evaluate(nlp)
 

@@ -109,10 +109,13 @@ def test_a_run_whose_recipe_is_damaged_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(recipe(training={"epochs": 1}), output=folder, quiet=True)
     (folder / "recipe.json").write_text("{", encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"recipe\.json is damaged .*; delete .* and train again"):
+    with pytest.raises(RecipeError, match=r"recipe\.json is damaged .*; copy the file again, or"):
         compare([folder])
 
 
 def test_a_grid_that_is_missing_is_a_grid(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no\.yaml: the grid cannot be read: No such file"):
         grid(tmp_path / "no.yaml")
+    (tmp_path / "list.yaml").write_text("[a]", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"list\.yaml:1:1: a grid is a mapping of keys to values"):
+        grid(tmp_path / "list.yaml")
