@@ -1,6 +1,14 @@
-"""Number types: what a device computes in itself."""
+"""Devices, and the number types they compute in themselves."""
 
 import torch
+
+
+def resolve_device(device: str | None) -> str:
+    """`None` becomes a graphics processor where there is one, else `cpu`."""
+    if device is not None:
+        return device
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return "cpu" if found is None else found.type
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -13,6 +13,14 @@ Precision = Annotated[
     Literal["fp32", "bf16"] | None,
     typer.Option("--precision", help="Number type. Default: what the model says it can bear."),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="cpu, or cuda. Default: a graphics processor where there is one.",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,6 +49,7 @@ def benchmark(
         int, typer.Option("--rounds", metavar="N", min=1, help="Rounds; the median is shown.")
     ] = 3,
     precision: Precision = None,
+    device: Device = None,
     quiet: Quiet = False,
 ) -> None:
     """Time a model: words per second and memory, for each task alone and for all."""
@@ -48,7 +57,7 @@ def benchmark(
     from hiermtl import commands
 
     report = commands.benchmark(
-        model, data, tasks=wanted, words=words, rounds=rounds, precision=precision
+        model, data, tasks=wanted, words=words, rounds=rounds, precision=precision, device=device
     )
     typer.echo(report.to_text(about=not quiet))
 
@@ -77,6 +86,7 @@ def evaluate(
     ] = None,
     tasks: Tasks = None,
     precision: Precision = None,
+    device: Device = None,
     format: Annotated[
         Literal["text", "markdown", "json"],
         typer.Option("--format", help="How scores are printed."),
@@ -89,7 +99,14 @@ def evaluate(
     from hiermtl import commands
 
     scores = commands.evaluate(
-        model, data, split=split, tasks=wanted, raw=raw, precision=precision, data_dir=data_dir
+        model,
+        data,
+        split=split,
+        tasks=wanted,
+        raw=raw,
+        precision=precision,
+        device=device,
+        data_dir=data_dir,
     )
     if json is not None:
         write_whole(json, scores.to_json() + "\n")
@@ -125,6 +142,7 @@ def annotate(
         ),
     ] = None,
     precision: Precision = None,
+    device: Device = None,
     workers: Annotated[
         int,
         typer.Option(
@@ -145,6 +163,7 @@ def annotate(
         format=format,
         source_format=input_format,
         precision=precision,
+        device=device,
         workers=workers,
     )
     for task in report.left_out:

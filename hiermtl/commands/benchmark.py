@@ -14,6 +14,7 @@ from hiermtl.annotation import Annotator, load
 from hiermtl.annotation.given import Given, Pair
 from hiermtl.annotation.reading import format_of, read_records
 from hiermtl.errors import DataError, ModelError, RecipeError, listing
+from hiermtl.precision import resolve_device
 from hiermtl.sample.write import sample_corpus
 from hiermtl.text.plain import split_text
 from hiermtl.text.sentence import Sentence
@@ -98,6 +99,7 @@ def benchmark(
     words: int = 20_000,
     rounds: int = 3,
     precision: str | None = None,
+    device: str | None = None,
 ) -> BenchmarkReport:
     """Times a model from words to documents: each task alone, then all of them.
 
@@ -111,6 +113,8 @@ def benchmark(
         words: How many words a round annotates.
         rounds: How often each set is timed.
         precision: `fp32` or `bf16` for a model that is loaded here. Default: the model's.
+        device: Where a model that is loaded here computes, such as `cpu` or `cuda`. Default: a
+            graphics processor where there is one.
 
     Raises:
         ModelError: The model, a task or the precision is not there.
@@ -123,7 +127,9 @@ def benchmark(
         if value < 1:
             raise RecipeError(f"{name} is {value}; allowed is 1 or more")
     began = time.perf_counter()
-    nlp = model if isinstance(model, Annotator) else load(model, precision=precision)
+    nlp = model
+    if not isinstance(nlp, Annotator):
+        nlp = load(nlp, device=resolve_device(device), precision=precision)
     loading = time.perf_counter() - began
     every = nlp.model.hierarchy.select(tasks)
     names = tuple(task for task in every if nlp.heads[task].unit != "pair")

@@ -14,6 +14,7 @@ from hiermtl.evaluation import Scores, evaluate_passages, evaluate_raw
 from hiermtl.evaluation import evaluate as score
 from hiermtl.evaluation.raw import SEGMENT
 from hiermtl.model import HierarchicalModel
+from hiermtl.precision import resolve_device
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.text.annotated import read_annotated
 from hiermtl.text.conllu import read_conllu
@@ -29,6 +30,7 @@ def evaluate(
     tasks: Iterable[str] | None = None,
     raw: bool = False,
     precision: str | None = None,
+    device: str | None = None,
     data_dir: str | Path | None = None,
 ) -> Scores:
     """One row per level, task and metric.
@@ -42,6 +44,8 @@ def evaluate(
         tasks: Default: every task with gold.
         raw: From plain text, words and sentences found by the model's own means.
         precision: `fp32` or `bf16`. Default: the model's.
+        device: Where a model that is loaded here computes, such as `cpu` or `cuda`. Default: a
+            graphics processor where there is one.
         data_dir: Where corpora lie, instead of HIERMTL_DATA.
 
     Raises:
@@ -49,7 +53,9 @@ def evaluate(
         DataError: The data is missing, malformed or without gold.
         RecipeError: There is no such split, or both a file and a split are given.
     """
-    nlp = model if isinstance(model, Annotator) else load(model, precision=precision)
+    nlp = model
+    if not isinstance(nlp, Annotator):
+        nlp = load(nlp, device=resolve_device(device), precision=precision)
     seed = nlp.model.config.recipe.get("training", {}).get("seed")
     asked = None if tasks is None else nlp.model.hierarchy.select(tasks)
     judge = evaluate_raw if raw else score

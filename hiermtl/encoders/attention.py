@@ -24,9 +24,10 @@ def over_rows(
     With `wide` it computes in fp32 what would be in bf16. Where products are made row length by
     row length, nearly each is the first of its size, for which bf16 takes longer than for itself.
 
-    Shapes: tensors (units, ...); returns (units, ...). Units lying end to end are passed run by run
-    of neighbouring rows of equal length, and those of no row give 0; padded rows are passed at
-    once, with what is real.
+    Shapes: tensors (units, ...); returns (units, ...). Padded rows are passed at once, with what is
+    real. So are units lying end to end on a graphics processor, which are padded for it: there,
+    starting a product costs more than multiplying zeros. On a processor they are passed run by run
+    of neighbouring rows of equal length. Those of no row give 0.
     """
     if wide:
         with torch.autocast(tensors[0].device.type, enabled=False):
@@ -34,9 +35,11 @@ def over_rows(
             return over_rows(layout, given, compute).to(tensors[0].dtype)
     if layout.padded:
         shape = (layout.rows, layout.padded)
-        real = layout.cached("real units", lambda: _real(layout))
+        real = layout.cached("real units", lambda: _real(layout, layout.padded))
         out = compute([x.view(*shape, *x.shape[1:]) for x in tensors], real)
         return out.reshape(-1, *out.shape[2:])
+    if not run_by_run(tensors[0]):
+        return _at_once(layout, tensors, compute)
     runs = layout.cached("runs", lambda: _runs(layout))
     # Splitting at once, not slicing run by run: the backward of a slice fills a whole tensor.
     sizes = [rows * length for rows, length in runs]
@@ -49,6 +52,11 @@ def over_rows(
     if rest:
         outs.append(outs[0].new_zeros(rest, *outs[0].shape[1:]))
     return outs[0] if len(outs) == 1 else torch.cat(outs)
+
+
+def run_by_run(values: Tensor) -> bool:
+    """Whether rows lying end to end are passed by their lengths instead of being padded."""
+    return values.device.type == "cpu"
 
 
 def attend(
@@ -101,10 +109,33 @@ def attention_by_products(
     return dropped(scores.softmax(-1), dropout_p, training=True) @ value
 
 
-def _real(layout: Layout) -> Tensor:
-    """(rows, padded length) bool."""
-    places = torch.arange(layout.padded, device=layout.device)
+def _at_once(layout: Layout, tensors: Sequence[Tensor], compute: Compute) -> Tensor:
+    """`over_rows` for units lying end to end, which are padded to the longest row in between."""
+    longest = int(layout.row_lengths.max(initial=0))
+    shape = (layout.rows, longest)
+    places = layout.cached("places of units", lambda: _places(layout, longest))
+    real = layout.cached("real places", lambda: _real(layout, longest))
+    padded = [
+        x.new_zeros(layout.rows * longest, *x.shape[1:])
+        .index_copy(0, places, x[: len(places)])
+        .view(*shape, *x.shape[1:])
+        for x in tensors
+    ]
+    out = compute(padded, real).flatten(0, 1).index_select(0, places)
+    rest = layout.units - len(places)
+    return torch.cat([out, out.new_zeros(rest, *out.shape[1:])]) if rest else out
+
+
+def _real(layout: Layout, length: int) -> Tensor:
+    """(rows, length) bool."""
+    places = torch.arange(length, device=layout.device)
     return places < layout.tensor("row_lengths").unsqueeze(-1)
+
+
+def _places(layout: Layout, length: int) -> Tensor:
+    """(units of rows,): where each stands when rows are padded to a length."""
+    rows = np.repeat(np.arange(layout.rows) * length - layout.row_starts, layout.row_lengths)
+    return torch.from_numpy(rows + np.arange(len(rows))).to(layout.device)
 
 
 def _runs(layout: Layout) -> list[tuple[int, int]]:

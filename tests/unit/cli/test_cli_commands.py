@@ -103,6 +103,7 @@ def test_evaluate_writes_rows_and_nothing_around_them(program: Any, tmp_path: Pa
             "tasks": ["upos", "ner"],
             "raw": True,
             "precision": "bf16",
+            "device": None,
             "data_dir": None,
         },
     )
@@ -119,7 +120,7 @@ def test_evaluate_has_no_other_splits(program: Any) -> None:
 def test_annotate_passes_everything_on_and_reports_on_standard_error(program: Any) -> None:
     found = program(
         *("annotate", "runs/a", "-", "-o", "-", "--tasks", "upos,ner", "--format", "jsonl"),
-        *("--input-format", "conllu", "--workers", "3"),
+        *("--input-format", "conllu", "--workers", "3", "--device", "cpu"),
     )
     assert (found.exit_code, found.stdout) == (0, "")
     left_out, said = found.stderr.splitlines()
@@ -134,6 +135,7 @@ def test_annotate_passes_everything_on_and_reports_on_standard_error(program: An
                 "format": "jsonl",
                 "source_format": "conllu",
                 "precision": None,
+                "device": "cpu",
                 "workers": 3,
             },
         )

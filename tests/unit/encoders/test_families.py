@@ -18,7 +18,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from hiermtl.encoders import PRETRAINED, PretrainedEncoder, encoder_from_config
+from hiermtl.encoders import PRETRAINED, PretrainedEncoder, attention, encoder_from_config
 from hiermtl.records import Batch
 from hiermtl.tokens import Collator, PieceTokenizer
 from tests.worlds import bert_config, make_world, piece_backend, randomise
@@ -149,6 +149,29 @@ def test_flat_and_padded_states_agree_on_every_word(name: str) -> None:
     for left, right in zip(states(encoder, flat), states(encoder, padded), strict=True):
         words = flat.layout.gather(left, "mean"), padded.layout.gather(right, "mean")
         torch.testing.assert_close(*words, rtol=0, atol=2e-5)
+
+
+@every
+@torch.no_grad()
+def test_flat_rows_that_are_padded_for_attention_have_the_same_states(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a graphics processor; a mask that lets padding be read must show."""
+    encoder = family_of(name)(CONFIGS[name], library(name))
+    apart = states(encoder, batch_of(name, flat=True))
+    monkeypatch.setattr(attention, "run_by_run", lambda values: False)
+    batch = batch_of(name, flat=True)
+    assert not batch.layout.padded
+    assert len(set(batch.layout.row_lengths.tolist())) > 2
+    count = int(batch.layout.row_lengths.sum())
+    at_once = states(encoder, batch)
+    for left, right in zip(apart, at_once, strict=True):
+        torch.testing.assert_close(left[:count], right[:count], rtol=0, atol=2e-5)
+    monkeypatch.setattr(
+        attention, "_real", lambda layout, length: torch.ones(layout.rows, length, dtype=torch.bool)
+    )
+    wrong = states(encoder, batch_of(name, flat=True))[-1][:count]
+    assert float((wrong - apart[-1][:count]).abs().max()) > 1e-3
 
 
 @every
