@@ -1,11 +1,17 @@
 """Which task a step serves, and with which of its examples."""
 
+import shutil
 from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hiermtl.training import Sampling, TaskPlan
+from tests.unit.training.runs import Broken, EveryStep, losses, train, weights
 
 RANDOM = np.random.default_rng(0)
 LENGTHS = RANDOM.integers(3, 30, 700)
@@ -141,3 +147,26 @@ def test_a_task_without_examples_has_no_step() -> None:
 
 def test_all_rules_have_the_same_budget() -> None:
     assert len({plan_of(sampling).steps_per_epoch for sampling in ALL}) == 1
+
+
+@every_rule
+def test_a_run_broken_off_goes_on_with_the_same_tasks_bit_for_bit(
+    tmp_path: Path, sampling: Sampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan that is a step behind after the break must show."""
+    options: dict[str, Any] = {"annotated": [("upos", "dep"), ("ner",)], "sampling": sampling}
+    whole, history = train(tmp_path / "whole", progress=EveryStep, dropout=0.2, **options)
+    options["checkpoint_every"] = 3
+    cut = partial(EveryStep, until=history.step - 2)
+    with pytest.raises(Broken):
+        train(tmp_path / "cut", progress=cut, dropout=0.2, **options)
+    shutil.copytree(tmp_path / "cut", tmp_path / "wrong")
+    again, _ = train(tmp_path / "cut", progress=EveryStep, resume=True, dropout=0.2, **options)
+    expected = weights(whole)
+    assert all(torch.equal(value, expected[name]) for name, value in weights(again).items())
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    for name in ("step", "task"):
+        right = getattr(TaskPlan, name)
+        monkeypatch.setattr(TaskPlan, name, lambda plan, at, right=right: right(plan, at - 1))
+    wrong, _ = train(tmp_path / "wrong", progress=EveryStep, resume=True, dropout=0.2, **options)
+    assert any(not torch.equal(value, expected[name]) for name, value in weights(wrong).items())
