@@ -13,17 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cold_start import report as cold_start
+from benchmarks.joint_many import report as joint_many
+from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "cold_start": cold_start.markdown,
+    "mechanisms": mechanisms.markdown,
     "pipelines": pipelines.markdown,
     "speed": speed.markdown,
     "start_up": start_up.markdown,
 }
 """A benchmark's name, as its results and the pages say it, to what renders one result."""
+
+HERE = Path(__file__).parent
+
+GRIDS = {
+    "joint_many_bilstm": HERE / "joint_many" / "bilstm.yaml",
+    "joint_many_minilm": HERE / "joint_many" / "minilm.yaml",
+}
+"""Experiments of many runs, whose results are compared, by the names that pages say."""
 
 _PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- table: end -->)", re.DOTALL)
 
@@ -43,8 +54,9 @@ def update(page: str, tables: Callable[[str], str]) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         name = match[2]
-        if name not in TABLES:
-            raise ValueError(f"no benchmark is called {name!r}; known are {', '.join(TABLES)}")
+        if name not in {**TABLES, **GRIDS}:
+            known = ", ".join([*TABLES, *GRIDS])
+            raise ValueError(f"no benchmark is called {name!r}; known are {known}")
         table = tables(name)
         return f"{match[1]}\n{table}\n\n{match[3]}" if table else match[0]
 
@@ -60,13 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("files", nargs="*", type=Path, help="default: all results")
     parser.add_argument("--update", type=Path, metavar="PAGE", help="a page with markers")
     given = parser.parse_args(arguments)
-    here = Path(__file__).parent
 
     def tables(name: str) -> str:
-        return render(name, given.files or list((here / name / "results").glob("*.json")))
+        if name in GRIDS:
+            there = not given.files and GRIDS[name].with_suffix("").exists()
+            return joint_many.markdown(GRIDS[name]) if there else ""
+        return render(name, given.files or list((HERE / name / "results").glob("*.json")))
 
     if given.update is None:
-        sys.stdout.write("\n\n".join(filter(None, map(tables, TABLES))) + "\n")
+        names = [*TABLES, *GRIDS]
+        sys.stdout.write("\n\n".join(filter(None, map(tables, names))) + "\n")
         return
     try:
         page = update(given.update.read_text(encoding="utf-8"), tables)

@@ -48,6 +48,8 @@ def compare(
     arms = list(dict.fromkeys(result.arm for result in results))
     if controls is None:
         controls = [arm for arm in arms if arm.split("/")[0] in CONTROLS] or arms[:1]
+    first = {arm: place for place, arm in enumerate(controls)}
+    results.sort(key=lambda result: first.get(result.arm, len(first)))
     return compare_results(results, controls=controls, resamples=resamples)
 
 

@@ -113,8 +113,9 @@ def compare_results(
         if control not in arms:
             raise RecipeError(f"{control!r} is no arm; there are {listing(arms)}")
     means, differences, costs = [], [], []
+    order = _order(results)
     for (size, arm), runs in groups.items():
-        tasks = _tasks(runs)
+        tasks = sorted(_tasks(runs), key=order.__getitem__)
         means += [_mean(size, arm, task, runs) for task in tasks]
         costs.append(_cost(size, arm, runs))
         for control in controls:
@@ -148,6 +149,15 @@ def _grouped(results: Iterable[RunResult]) -> dict[tuple[int | None, str], list[
     for runs in groups.values():
         runs.sort(key=lambda run: run.seed)
     return groups
+
+
+def _order(results: Iterable[RunResult]) -> dict[str, float]:
+    """The level of each task, on average over all runs: controls may have all tasks on one."""
+    levels: dict[str, list[int]] = {}
+    for result in results:
+        for row in result.rows:
+            levels.setdefault(row.task, []).append(row.level)
+    return {task: fmean(own) for task, own in levels.items()}
 
 
 def _tasks(runs: Sequence[RunResult]) -> list[str]:

@@ -1,11 +1,13 @@
 """Runs against each other: means, spreads, and a test that knows seeds from documents."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hiermtl.commands import compare
 from hiermtl.errors import DataError, RecipeError
 from hiermtl.evaluation.compare import compare_results, resampled_differences
 from hiermtl.evaluation.results import RunResult, Units, read_result
@@ -102,6 +104,28 @@ def test_tables_say_the_same_in_text_and_markdown() -> None:
         assert "upos accuracy" in table
         assert "+10." in table
     assert '"differences"' in found.to_json()
+
+
+def test_tasks_stand_by_level_and_controls_first(tmp_path: Path) -> None:
+    """Controls have all tasks on one level, so that they alone do not know the order."""
+    one = result("a", 0, np.full(3, 0.5))
+    (row,) = one.rows
+
+    def of(arm: str, levels: dict[str, int]) -> RunResult:
+        rows = tuple(replace(row, task=task, level=level) for task, level in levels.items())
+        found = {task: one.units["upos"] for task in levels}
+        return RunResult(arm, None, 0, {}, one.cost, rows, found)
+
+    made = [
+        of("a", {"upos": 1, "dep": 2, "ner": 3}),
+        of("hard", {"dep": 1, "ner": 1, "upos": 1}),
+        of("single", {"dep": 1, "ner": 1, "upos": 1}),
+    ]
+    for place, each in enumerate(made):
+        each.write(tmp_path / f"{place}.json")
+    found = compare([tmp_path], controls=["single", "hard"])
+    assert [mean.arm for mean in found.means[::3]] == ["single", "hard", "a"]
+    assert [mean.task for mean in found.means] == ["upos", "dep", "ner"] * 3
 
 
 def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:

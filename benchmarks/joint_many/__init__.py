@@ -1,0 +1,1 @@
+"""What the joint many-task model gains, mechanism by mechanism, beside honest controls."""
