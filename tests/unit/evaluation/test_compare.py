@@ -113,7 +113,7 @@ def test_tasks_stand_by_level_and_controls_first(tmp_path: Path) -> None:
 
     def of(arm: str, levels: dict[str, int]) -> RunResult:
         rows = tuple(replace(row, task=task, level=level) for task, level in levels.items())
-        found = {task: one.units["upos"] for task in levels}
+        found = dict.fromkeys(levels, one.units["upos"])
         return RunResult(arm, None, 0, {}, one.cost, rows, found)
 
     made = [
