@@ -69,7 +69,11 @@ class Leash:
 
     @torch.no_grad()
     def pull(self, optimizer: torch.optim.Optimizer) -> None:
-        """Moves weights by 2 delta and their rate towards their anchors, after a step."""
+        """Moves weights by 2 delta and their rate towards their anchors, just before a step.
+
+        Weights that the step will not move have no gradient and stay. As AdamW's decay does it, the
+        distance is the one before the step, so that a phase's first step is the one without.
+        """
         rates = {
             id(parameter): group["lr"]
             for group in optimizer.param_groups

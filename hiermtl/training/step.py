@@ -110,9 +110,9 @@ def run_step(
         clip = min(MOST_CLIP, model.hierarchy.level(task))
     if clip:
         accelerator.clip_grad_norm_(model.parameters(), clip)
-    optimizer.step()
     if leash is not None and apart:
         leash.pull(optimizer)
+    optimizer.step()
     if world > 1 and items:
         none = torch.zeros((), device=accelerator.device)
         summed: Any = accelerator.reduce(

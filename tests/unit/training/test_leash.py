@@ -2,16 +2,31 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from hiermtl.training import Sampling
+from hiermtl.tokens import Collator
+from hiermtl.training import Sampling, TaskPlan, loop
 from hiermtl.training.leash import Leash
-from tests.unit.training.runs import Broken, EveryStep, fresh, losses, train, weights
-from tests.worlds import ALL, World, make_world
+from hiermtl.training.loop import make_accelerator
+from hiermtl.training.step import TrainingStep, run_step
+from tests.unit.training.runs import (
+    Broken,
+    EveryStep,
+    examples_of,
+    fresh,
+    losses,
+    settings,
+    train,
+    weights,
+)
+from tests.worlds import ALL, FAMILIES, World, make_world
 
 DEPTHS = {"upos": 1, "ner": 2, "dep": 3}
 ORDER = tuple(DEPTHS)
@@ -47,22 +62,24 @@ def test_it_is_exactly_zero_where_a_phase_begins(sharing: str, task: str) -> Non
     assert not any(parameter.grad.any() for parameter in world.parameters().values())
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @every_scheme
-def test_a_phase_holds_what_lower_tasks_stand_on_and_nothing_of_its_own(sharing: str) -> None:
-    world = world_of(sharing)
+def test_a_phase_holds_what_lower_tasks_stand_on_and_nothing_of_its_own(
+    family: str, sharing: str
+) -> None:
+    world = make_world(family, sharing, depths=DEPTHS)
     leash = leash_of(world)
     leash.opens("upos")
     assert leash.anchors
     assert all(name.startswith("stack.embeddings.") for name in leash.anchors)
     leash.opens("dep")
-    held = set(leash.anchors)
-    assert held == world.model.depends_on("upos") | world.model.depends_on("ner")
-    assert {name.split(".")[1] for name in held if name.startswith("heads.")} == {"upos", "ner"}
-    own = {n for n in world.parameters() if n.startswith(("heads.dep.", "stack.blocks.3."))}
-    assert own
-    assert not held & own
-    assert ("sharing.tables.upos" in held) == (sharing == "joint_many")
-    assert "sharing.tables.ner" not in held
+    parts = ("heads.upos.", "heads.ner.", "taps.upos.", "taps.ner.", "sharing.tables.upos")
+    blocks = ("stack.embeddings.", "stack.blocks.1.", "stack.blocks.2.")
+    assert set(leash.anchors) == {n for n in world.parameters() if n.startswith((*parts, *blocks))}
+    extra = [name for name in world.parameters() if ".extra." in name]
+    assert bool(extra) == (sharing == "joint_many" and family != "bilstm")
+    assert {name.split(".")[2] for name in extra if name in leash.anchors} <= {"2"}
+    assert not extra or any(name in leash.anchors for name in extra)
 
 
 def test_nine_weights_moved_by_a_half_cost_what_the_formula_says() -> None:
@@ -119,11 +136,11 @@ def test_the_pull_is_a_step_of_plain_descent_on_the_term() -> None:
         optimizer = torch.optim.SGD(world.model.parameters(), lr=0.05)
         for parameter in world.parameters().values():
             parameter.grad = torch.zeros_like(parameter)
-        if not apart:
-            leash.add_gradient()
-        optimizer.step()
         if apart:
             leash.pull(optimizer)
+        else:
+            leash.add_gradient()
+        optimizer.step()
         found.append(weights(world))
     for name, value in found[0].items():
         torch.testing.assert_close(value, found[1][name], rtol=1e-5, atol=1e-7)
@@ -151,6 +168,128 @@ def test_anchors_are_no_parameters_and_have_no_gradient() -> None:
 
 
 PHASES = Sampling("phases", successive=0.05, successive_heads=0.05)
+both_forms = pytest.mark.parametrize("decoupled", [True, False])
+
+
+def phases(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, family: str, *, decoupled: bool
+) -> list[tuple[str, float, bool]]:
+    """Each step of a run: its task, the term before it, whether anchors are the weights then."""
+    seen: list[tuple[str, float, bool]] = []
+    right = loop.run_step
+
+    def spied(*args: Any, task: str, leash: Leash, **options: Any) -> Any:
+        named = dict(leash._model.named_parameters())
+        same = all(torch.equal(named[name], held) for name, held in leash.anchors.items())
+        seen.append((task, float(leash.distance()), same))
+        return right(*args, task=task, leash=leash, **options)
+
+    monkeypatch.setattr(loop, "run_step", spied)
+    world = fresh(family, sharing="joint_many", depths=DEPTHS)
+    sampling = replace(PHASES, decoupled=decoupled)
+    train(folder, world=world, annotated=[ORDER], sampling=sampling, epochs=2)
+    return seen
+
+
+@both_forms
+@pytest.mark.parametrize("family", ["bert", "bilstm"])
+def test_anchors_are_the_weights_at_the_start_of_each_phase_and_of_no_other_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, decoupled: bool
+) -> None:
+    seen = phases(tmp_path / "right", monkeypatch, family, decoupled=decoupled)
+    opens = [n for n, (task, *_) in enumerate(seen) if n == 0 or seen[n - 1][0] != task]
+    assert [seen[n][0] for n in opens] == [*ORDER, *ORDER]
+    assert [n for n, (_, term, same) in enumerate(seen) if term == 0 and same] == opens
+    monkeypatch.undo()
+    monkeypatch.setattr(TaskPlan, "opens_phase", lambda plan, step: step == 0)
+    wrong = phases(tmp_path / "wrong", monkeypatch, family, decoupled=decoupled)
+    assert [n for n, (_, term, _) in enumerate(wrong) if term == 0] != opens
+
+
+@both_forms
+def test_the_first_step_of_a_phase_is_the_one_without(tmp_path: Path, decoupled: bool) -> None:
+    """And the steps behind it are not, nor are the two forms alike."""
+    found: dict[tuple[bool, int], dict[str, torch.Tensor]] = {}
+    held = replace(PHASES, decoupled=decoupled)
+    other = replace(PHASES, decoupled=not decoupled)
+    for steps in (1, 4):
+        for place, sampling in enumerate((Sampling("phases"), held, other)):
+            world, _ = train(
+                tmp_path / f"{steps}-{place}",
+                world=fresh(),
+                annotated=[ALL],
+                sampling=sampling,
+                max_steps=steps,
+            )
+            found[place, steps] = weights(world)
+    assert all(torch.equal(value, found[0, 1][name]) for name, value in found[1, 1].items())
+    for place in (0, 2):
+        assert any(
+            not torch.equal(value, found[place, 4][name]) for name, value in found[1, 4].items()
+        )
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_term_is_added_once_a_step_however_it_is_cut(
+    monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Added once for each of two pieces, it must show."""
+    added = Leash.add_gradient
+
+    def gradient(accumulation: int) -> dict[str, torch.Tensor]:
+        world = make_world("bilstm", "joint_many", depths=DEPTHS)
+        leash = leash_of(world, strength=0.3, heads=0.7)
+        leash.opens("dep")
+        move(world, set(world.parameters()), 0.1)
+        step_of(world, leash, accumulation=accumulation)
+        return {n: p.grad.clone() for n, p in world.parameters().items() if p.grad is not None}
+
+    whole = gradient(1)
+
+    def again(leash: Leash) -> None:
+        for _ in range(times):
+            added(leash)
+
+    monkeypatch.setattr(Leash, "add_gradient", again)
+    cut = gradient(2)
+    assert whole.keys() == cut.keys()
+    close = [torch.allclose(cut[name], value, rtol=0, atol=1e-9) for name, value in whole.items()]
+    assert all(close) == (times == 1)
+
+
+def test_under_plain_descent_the_step_is_longer_by_the_rate_and_the_terms_slope() -> None:
+    moved = []
+    for strength in (0.0, 0.3):
+        world = make_world("bilstm", "joint_many", depths=DEPTHS)
+        leash = leash_of(world, strength=strength, heads=strength)
+        leash.opens("dep")
+        move(world, set(world.parameters()), 0.1)
+        step_of(world, leash, lr=0.05)
+        moved.append(weights(world))
+    held = {n for n in leash.anchors if world.parameters()[n].grad is not None}
+    assert len(held) > 5
+    for name, value in moved[0].items():
+        by = 0.05 * 2 * 0.3 * 0.1 if name in held else 0.0
+        torch.testing.assert_close(value - by, moved[1][name], rtol=0, atol=1e-7)
+
+
+def step_of(world: World, leash: Leash, *, accumulation: int = 1, lr: float = 0.0) -> None:
+    """One step of the loop, of trees, with plain descent and the term in the gradient."""
+    examples = examples_of(world, annotated=[ORDER], count=8)
+    run_step(
+        TrainingStep(world.model),
+        torch.optim.SGD(world.model.parameters(), lr=lr),
+        make_accelerator(),
+        Collator(world.tokenizer, world.model.routes.depths()),
+        examples,
+        np.arange(8),
+        step=0,
+        settings=settings(
+            accumulation=accumulation, clip=0.0, sampling=Sampling("phases", decoupled=False)
+        ),
+        task="dep",
+        leash=leash,
+    )
 
 
 def runs(folder: Path, sampling: Sampling) -> dict[str, torch.Tensor]:
@@ -166,35 +305,37 @@ def test_strength_zero_is_the_run_without_bit_for_bit(tmp_path: Path) -> None:
     assert any(not torch.equal(value, held[name]) for name, value in plain.items())
 
 
-@pytest.mark.parametrize("decoupled", [True, False])
+@both_forms
+@pytest.mark.parametrize("family", ["bert", "bilstm"])
+@pytest.mark.parametrize("forgotten", [False, True])
 def test_a_run_broken_off_in_a_phase_goes_on_as_if_it_had_not_been(
-    tmp_path: Path, decoupled: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+    decoupled: bool,
+    forgotten: bool,
 ) -> None:
-    sampling = Sampling(
-        "phases", successive=0.05, successive_heads=0.05, decoupled=decoupled, rate_decay=0.3
-    )
-
-    class Cut(EveryStep):
-        def advance(self, words: int) -> None:
-            super().advance(words)
-            if self.done == stop:
-                raise Broken
-
-    whole, history = train(
-        tmp_path / "whole", world=fresh(), annotated=[ALL], sampling=sampling, epochs=2
-    )
-    stop = history.step - 2
+    """With anchors that are forgotten and taken anew at the break, it must show."""
     options: dict[str, Any] = {
-        "annotated": [ALL],
-        "sampling": sampling,
+        "annotated": [ORDER],
+        "sampling": replace(PHASES, decoupled=decoupled, rate_decay=0.3, clip_by_level=True),
         "epochs": 2,
         "checkpoint_every": 3,
     }
+
+    def small() -> World:
+        return fresh(family, sharing="joint_many", depths=DEPTHS, dropout=0.3)
+
+    whole, history = train(tmp_path / "whole", world=small(), **options)
+    cut = partial(EveryStep, until=history.step - 2)
     with pytest.raises(Broken):
-        train(tmp_path / "cut", world=fresh(), progress=Cut, **options)
-    again, _ = train(tmp_path / "cut", world=fresh(), resume=True, **options)
+        train(tmp_path / "cut", world=small(), progress=cut, **options)
+    if forgotten:
+        monkeypatch.setattr(Leash, "restore", lambda leash, anchors: leash.opens("dep"))
+    again, _ = train(tmp_path / "cut", world=small(), resume=True, **options)
     expected = weights(whole)
-    assert all(torch.equal(value, expected[name]) for name, value in weights(again).items())
+    alike = [torch.equal(value, expected[name]) for name, value in weights(again).items()]
+    assert all(alike) != forgotten
 
 
 def rates(folder: Path) -> Iterator[tuple[int, float]]:
