@@ -1,5 +1,6 @@
 """Texts and pairs: judged as one, among sentences of other tasks, at depths of their own."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from hiermtl.heads import HEADS
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.records import MISSING, Batch, Example, Group
 from hiermtl.tokens import Collator
+from hiermtl.training import MemoryExamples, Sampling, Settings, TaskPlan
+from hiermtl.training.loop import make_plan
 from tests.worlds import SENTENCES, Calls, World, make_encoder, make_tokenizer, randomise, theta
 
 FAMILIES = ("bert", "bilstm")
@@ -30,8 +33,14 @@ everywhere = pytest.mark.parametrize("family", FAMILIES)
 
 
 def make_world(
-    family: str, *, sharing: str | dict[str, object] = "low_supervision", seed: int = 0
+    family: str,
+    *,
+    sharing: str | dict[str, object] = "low_supervision",
+    seed: int = 0,
+    spread: float = 0.3,
+    trees: int = 0,
 ) -> World:
+    """With `trees` also a task of trees, at that depth."""
     encoder = make_encoder(family)
     tasks = {
         name: {
@@ -42,10 +51,13 @@ def make_world(
         }
         for name, (kind, depth, labels, options) in TASKS.items()
     }
+    if trees:
+        tasks["dep"] = {"depth": trees, "head": "biaffine", "labels": ["a"], "options": {}}
     scheme = {"name": sharing} if isinstance(sharing, str) else sharing
     config = HierarchicalConfig(encoder.config(), tasks, scheme)
     model = HierarchicalModel(config, encoder, seed=seed).double().eval()
-    randomise(model.named_parameters(), spread=0.3)
+    if spread:
+        randomise(model.named_parameters(), spread=spread)
     return World(model, make_tokenizer(family))
 
 
@@ -131,8 +143,11 @@ def test_losses_reach_what_a_task_depends_on_and_nothing_else(family: str) -> No
     for task in TASKS:
         gradients = world.gradients(world.losses(batch)[task])
         reached = {name for name, gradient in gradients.items() if gradient is not None}
-        own = theta(world.model, task)
-        assert reached <= own
+        assert reached == theta(world.model, task)
+        blocks = [g for name, g in gradients.items() if name.startswith("stack.blocks.")]
+        depths = {n.split(".")[2] for n in reached if n.startswith("stack.blocks.")}
+        assert depths == {str(depth) for depth in range(1, TASKS[task][1] + 1)}
+        assert all(gradient.any() for gradient in blocks if gradient is not None)
         some = {name.split(".")[1] for name in reached if name.startswith("heads.")}
         assert some == ({"entails", "related"} if task == "entails" else {task})
 
@@ -151,8 +166,11 @@ def test_groups_leave_at_the_depth_of_their_deepest_task(family: str) -> None:
     assert (3, "shared") not in calls.units
 
 
-def test_gold_of_other_tasks_changes_no_score() -> None:
-    world = make_world("bert")
+@everywhere
+@pytest.mark.parametrize("training", [False, True])
+def test_gold_of_other_tasks_changes_no_score(family: str, training: bool) -> None:
+    world = make_world(family)
+    world.model.train(training)
     plain = world.examples(annotated=[[]])
     found = [
         scores(world, batch_of(world, [Group((plain[0], plain[2]), gold)]), "entails")[0]
@@ -162,9 +180,10 @@ def test_gold_of_other_tasks_changes_no_score() -> None:
     torch.testing.assert_close(found[0], found[2], rtol=0, atol=1e-12)
 
 
-def test_what_is_read_of_a_lower_task_is_its_prediction() -> None:
+@everywhere
+def test_what_is_read_of_a_lower_task_is_its_prediction(family: str) -> None:
     """Another prediction, another score: the control of the test above."""
-    world = make_world("bert")
+    world = make_world(family)
     plain = world.examples(annotated=[[]])
     batch = batch_of(world, [Group((plain[0], plain[2]), {"entails": 1})])
     before = scores(world, batch, "entails")[0]
@@ -174,17 +193,71 @@ def test_what_is_read_of_a_lower_task_is_its_prediction() -> None:
     assert not torch.allclose(before, scores(world, batch, "entails")[0])
 
 
-def test_order_matters_to_labels_and_not_to_numbers() -> None:
-    world = make_world("bert")
+@everywhere
+def test_order_matters_to_labels_and_not_to_numbers(family: str) -> None:
+    world = make_world(family)
     plain = world.examples(annotated=[[]])
     gold = {"entails": 1, "related": 2.0}
     there, back = (
         batch_of(world, [Group((plain[a], plain[b]), gold)]) for a, b in ((0, 2), (2, 0))
     )
-    torch.testing.assert_close(
-        scores(world, there, "related")[0], scores(world, back, "related")[0], rtol=0, atol=1e-12
-    )
+    assert torch.equal(scores(world, there, "related")[0], scores(world, back, "related")[0])
     assert not torch.allclose(scores(world, there, "entails")[0], scores(world, back, "entails")[0])
+
+
+@everywhere
+def test_a_sentence_does_not_differ_from_itself(family: str) -> None:
+    """The half of what entailment reads that is the difference, and the one of another pair."""
+    world = make_world(family)
+    plain = world.examples(annotated=[[]])
+    read: list[Tensor] = []
+    maxout = world.model.head("entails").get_submodule("maxout")
+    maxout.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    for pair in ((3, 3), (3, 0)):
+        examples = tuple(plain[place] for place in pair)
+        scores(world, batch_of(world, [Group(examples, {"entails": 1})]), "entails")
+    width = world.model.sharing.widths[3]
+    assert not read[0][:, :width].any()
+    assert read[0][:, width : 2 * width].any()
+    assert read[1][:, :width].any()
+
+
+@everywhere
+@pytest.mark.parametrize("zero", [True, False])
+def test_heads_of_groups_start_even_too_and_move_alone(family: str, zero: bool) -> None:
+    sharing = {"name": "joint_many", "zero_softmax": zero}
+    world = make_world(family, sharing=sharing, spread=0.0)
+    batch = batch_of(world, entries(world))
+    for task, count in (("topic", 2), ("entails", 2)):
+        judged = int((batch.group_gold[task] != MISSING).sum())
+        loss = float(world.losses(batch)[task].detach())
+        assert (loss == pytest.approx(judged * math.log(count), rel=1e-9)) == zero
+    for task in ("topic", "related", "entails"):
+        gradients = world.gradients(world.losses(batch)[task])
+        moving = {n for n, g in gradients.items() if g is not None and g.any()}
+        assert all(name.startswith(f"heads.{task}.output.") for name in moving) == zero
+        assert moving
+
+
+def test_a_reader_comes_behind_what_it_reads_at_the_same_depth() -> None:
+    """By their names it would be the other way round."""
+    world = make_world("bilstm")
+    for task in ("related", "entails"):
+        world.model.config.tasks[task]["depth"] = 3
+    model = HierarchicalModel(world.model.config, make_encoder("bilstm"))
+    examples = MemoryExamples(entries(world))
+    plan = make_plan(model, world.tokenizer, examples, Settings(sampling=Sampling("phases")))
+    assert isinstance(plan, TaskPlan)
+    assert list(plan.tasks).index("related") < list(plan.tasks).index("entails")
+
+
+def test_trees_know_nothing_of_pairs_at_their_depth() -> None:
+    world = make_world("bilstm", sharing="joint_many", trees=2)
+    batch = batch_of(world, entries(world))
+    gradients = world.gradients(world.losses(batch)["related"])
+    own = {name: gradient for name, gradient in gradients.items() if name.startswith("heads.dep.")}
+    assert own
+    assert all(gradient is None for gradient in own.values())
 
 
 def test_no_gold_adds_nothing() -> None:

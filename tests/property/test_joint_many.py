@@ -60,10 +60,13 @@ def entering(world: World, depth: int, *, flat: bool = True) -> tuple[Tensor, Te
 @everywhere
 @pytest.mark.parametrize("flat", [True, False])
 @pytest.mark.parametrize("depth", [2, 3])
+@pytest.mark.parametrize("training", [False, True])
 def test_a_level_reads_the_embeddings_and_the_sum_of_lower_label_vectors(
-    family: str, flat: bool, depth: int
+    family: str, flat: bool, depth: int, training: bool
 ) -> None:
-    found, expected = entering(joint(family), depth, flat=flat)
+    world = joint(family)
+    world.model.train(training)
+    found, expected = entering(world, depth, flat=flat)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
@@ -87,6 +90,30 @@ def test_both_off_is_low_supervision_bit_for_bit(family: str) -> None:
     assert off.parameters().keys() == plain.parameters().keys()
     assert_same(scores_of(off), scores_of(plain))
     assert not same(scores_of(joint(family)), scores_of(plain), atol=1e-6)
+
+
+@everywhere
+@pytest.mark.parametrize("part", ["shortcuts", "label_embeddings"])
+def test_a_part_that_says_nothing_is_low_supervision(family: str, part: str) -> None:
+    """The other one is off; before its weights are zeroed it must show."""
+    other = {"shortcuts": "label_embeddings", "label_embeddings": "shortcuts"}[part]
+    world = joint(family, **{other: False, "zero_softmax": False})
+    plain = make_world(family, depths=DEPTHS)
+    known, state = world.model.state_dict(), plain.model.state_dict()
+    wider = [name for name, value in state.items() if known[name].shape != value.shape]
+    assert bool(wider) == (family == "bilstm")
+    with torch.no_grad():
+        for name, value in state.items():
+            value.copy_(known[name][:, : value.shape[1]] if name in wider else known[name])
+    assert not same(scores_of(world), scores_of(plain), atol=1e-6)
+    parts = world.parameters()
+    with torch.no_grad():
+        for name in wider:
+            parts[name][:, state[name].shape[1] :] = 0
+        for name in parts:
+            if ".extra." in name:
+                parts[name].zero_()
+    assert_same(scores_of(world), scores_of(plain), atol=1e-12)
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert"])
@@ -116,6 +143,8 @@ def test_heads_that_start_at_zero_find_all_labels_alike_and_move_alone(
     candidates = sum(count * math.log(count) for count in batch.layout.word_counts)
     relations = words * math.log(len(world.model.head("dep").labels))
     assert float(losses["dep"].detach()) == pytest.approx(candidates + relations, rel=1e-6)
+    moving = {n for n, g in world.gradients(losses["dep"]).items() if g is not None and g.any()}
+    assert moving == {"heads.dep.arc", "heads.dep.label"}
 
 
 def test_only_the_first_block_above_a_level_reads_more() -> None:
@@ -136,20 +165,35 @@ def test_trees_and_scripts_have_no_label_vectors() -> None:
 def test_an_upper_loss_trains_the_lower_heads_unless_labels_are_detached(
     family: str, detach: bool
 ) -> None:
-    world = joint(family, detach_labels=detach)
+    world = joint(family, detach_labels=detach, shortcuts=False)
     batch = world.batch(world.examples(annotated=[("dep",)]))
     gradients = world.gradients(world.losses(batch)["dep"])
     for task in ("upos", "ner"):
         assert gradients[f"sharing.tables.{task}"].any()
         head = gradients[f"heads.{task}.output.weight"]
         assert (head is None) if detach else bool(head.any())
-    embedding = [g for n, g in gradients.items() if n.startswith("stack.embeddings")]
-    assert any(gradient is not None and gradient.any() for gradient in embedding)
+    # Through the blocks between alone: there is no shortcut.
+    for part in ("stack.embeddings", "stack.blocks.1", "stack.blocks.2"):
+        below = [g for n, g in gradients.items() if n.startswith(part) and g is not None]
+        assert any(gradient.any() for gradient in below)
 
 
 @everywhere
-def test_gold_of_lower_tasks_never_reaches_upper_scores(family: str) -> None:
+def test_without_label_vectors_an_upper_loss_does_not_know_the_lower_heads(family: str) -> None:
+    world = joint(family, label_embeddings=False)
+    batch = world.batch(world.examples(annotated=[("dep",)]))
+    gradients = world.gradients(world.losses(batch)["dep"])
+    lower = {n: g for n, g in gradients.items() if n.startswith(("heads.upos.", "heads.ner."))}
+    assert lower
+    assert all(gradient is None for gradient in lower.values())
+
+
+@everywhere
+@pytest.mark.parametrize("training", [False, True])
+def test_gold_of_lower_tasks_never_reaches_upper_scores(family: str, training: bool) -> None:
+    """Other predictions do, which is the control."""
     world = joint(family)
+    world.model.train(training)
     examples = world.examples(annotated=[tuple(DEPTHS)])
     before = world.model(world.batch(examples))["dep"].scores
     for example in examples:
@@ -157,6 +201,9 @@ def test_gold_of_lower_tasks_never_reaches_upper_scores(family: str) -> None:
             labels = example.gold[task]["labels"]
             labels[:] = (labels + 1) % 5
     assert_same(world.model(world.batch(examples))["dep"].scores, before)
+    with torch.no_grad():
+        world.parameters()["heads.upos.output.bias"][0] += 3
+    assert not same(world.model(world.batch(examples))["dep"].scores, before, atol=1e-6)
 
 
 def test_probabilities_of_one_give_a_row_and_equal_ones_the_mean_row() -> None:

@@ -21,7 +21,7 @@ from hiermtl.recipe.training import TrainingOptions
 from hiermtl.text.edits import edit_script, inserted
 from hiermtl.tokens import PieceTokenizer, WordTokenizer
 from hiermtl.tokens.words import word_code
-from hiermtl.training import Settings
+from hiermtl.training import MIXED, Sampling, Settings
 from hiermtl.training.balancing import BALANCERS
 from tests.unit.commands.runs import BILSTM, DEV, TASKS, TRAIN, built, conllu, of_files, recipe
 from tests.worlds import bert_config, piece_backend
@@ -257,6 +257,27 @@ def test_every_balancing_of_the_recipe_is_there_to_train_with() -> None:
     assert set(tables.BALANCING) == set(BALANCERS)
     given = recipe(balancing="uncertainty")
     assert make_settings(load_recipe(given), "fp32").balancing == "uncertainty"
+
+
+BOTTOM_UP = {"successive": 0.3, "successive_heads": 0.4, "decoupled": False}
+SAMPLINGS: dict[str, tuple[dict[str, Any], Sampling]] = {
+    "proportional": ({}, MIXED),
+    "temperature": ({"exponent": 0.3}, Sampling("drawn", 0.3, 0.3)),
+    "annealed": ({"last": 0.4}, Sampling("drawn", 1.0, 0.4)),
+    "cooldown": ({"first": 0.4}, Sampling("drawn", 0.4, 1.0)),
+    "round_robin": ({}, Sampling("turns")),
+    "bottom_up": (
+        {**BOTTOM_UP, "rate_decay": 0.2, "clip_by_level": True},
+        Sampling("phases", **BOTTOM_UP, rate_decay=0.2, clip_by_level=True),
+    ),
+}
+
+
+def test_every_sampling_of_the_recipe_is_the_loops() -> None:
+    assert set(SAMPLINGS) == set(tables.SAMPLING)
+    for name, (options, expected) in SAMPLINGS.items():
+        given = load_recipe(recipe(sampling={"name": name, **options}))
+        assert make_settings(given, "fp32").sampling == expected
 
 
 def test_scripts_that_spell_words_are_not_learnt(tmp_path: Path) -> None:

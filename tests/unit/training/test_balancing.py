@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hiermtl.model import HierarchicalModel
 from hiermtl.tokens import Collator
 from hiermtl.training import Settings, TrainingStep, make_accelerator
 from hiermtl.training.balancing import (
@@ -28,7 +29,7 @@ from tests.unit.training.runs import (
     train,
     weights,
 )
-from tests.worlds import ALL
+from tests.worlds import ALL, World, make_encoder
 
 WEIGHTS = {"upos": 1.0, "ner": 0.5, "dep": 2.0}
 LEARNT = ("uncertainty", "random")
@@ -101,6 +102,32 @@ def gradients(name: str, *, often: bool = False, **changes: Any) -> dict[str, Te
         settings=settings(**{"clip": 0.0, **changes}),
     )
     return {n: p.grad.clone() for n, p in step.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+def test_the_loss_of_a_step_is_the_weighed_sum_of_losses_per_item(weight: float) -> None:
+    world = fresh()
+    world.model.config.tasks["upos"]["weight"] = weight
+    world = World(HierarchicalModel(world.model.config, make_encoder("bilstm")), world.tokenizer)
+    examples = examples_of(world, annotated=[ALL], count=20)
+    optimizer = torch.optim.SGD(world.model.parameters(), lr=0.0)
+    collate = Collator(world.tokenizer, world.model.routes.depths())
+    given = (TrainingStep(world.model), optimizer, make_accelerator(), collate, examples)
+    run_step(*given, np.arange(20), step=0, settings=settings(clip=0.0))
+    found = {n: p.grad.clone() for n, p in world.parameters().items() if p.grad is not None}
+    losses = world.losses(collate(examples.fetch(range(20))))
+    items = {task: int(counts.sum()) for task, counts in examples.items.items()}
+
+    def expected(upos: float) -> dict[str, Tensor | None]:
+        shares = [
+            (upos if task == "upos" else 1.0) * loss / items[task] for task, loss in losses.items()
+        ]
+        return world.gradients(torch.stack(shares).sum())
+
+    for name, gradient in expected(weight).items():
+        assert (gradient is None) == (name not in found)
+        if gradient is not None:
+            torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", BALANCERS)

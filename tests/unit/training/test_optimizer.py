@@ -10,6 +10,7 @@ from torch import nn
 from hiermtl.sharing import Edit
 from hiermtl.sharing.base import Rate
 from hiermtl.training import Settings
+from hiermtl.training.balancing import UncertaintyBalancer
 from hiermtl.training.checkpoint import restore_optimizer
 from hiermtl.training.optimizer import carry, freeze, make_optimizer, named_state, set_rates
 from tests.unit.training.runs import examples_of, fresh, train, weights
@@ -98,6 +99,21 @@ def test_the_schedule_is_a_hill_with_straight_sides() -> None:
     assert optimizer.param_groups[0]["lr"] == pytest.approx(8 / 6)
     shares = [set_rates(optimizer, step, total=10, warmup=0.4) for step in range(10)]
     assert shares == pytest.approx(found)
+
+
+def test_the_rate_of_an_epoch_is_the_peak_over_what_the_decay_says() -> None:
+    optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.zeros(1))], "peak_lr": 8.0}])
+    for epoch, rate in ((0, 8.0), (1, 8 / 1.3), (5, 8 / 2.5)):
+        set_rates(optimizer, 7, total=10, warmup=4, decay=0.3, epoch=epoch)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(rate)
+
+
+def test_learnt_weights_of_losses_are_not_decayed_and_move_like_heads() -> None:
+    balancer = UncertaintyBalancer({"upos": 1.0, "dep": 1.0})
+    groups = make_optimizer(fresh("bilstm").model, SETTINGS, balancer).param_groups
+    for parameter in balancer.parameters():
+        (group,) = (g for g in groups if any(p is parameter for p in g["params"]))
+        assert (group["lr"], group["weight_decay"]) == (SETTINGS.lr_heads, 0)
 
 
 def test_without_warm_up_the_schedule_begins_at_the_peak() -> None:

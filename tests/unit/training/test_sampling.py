@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ ALL = [
     Sampling("drawn", 1.0, 1.0),
     Sampling("drawn", 1.0, 0.2),
     Sampling("drawn", 0.2, 1.0),
+    Sampling("drawn", 0.5, 0.5),
     Sampling("turns"),
     Sampling("phases"),
 ]
@@ -129,6 +131,22 @@ def test_frequencies_are_the_shares() -> None:
 
     assert distance(plan.shares(0)) < 13.8
     assert distance(dict.fromkeys(SIZES, 1 / 3)) > 13.8
+
+
+@pytest.mark.parametrize("epoch", [0, 4])
+def test_frequencies_are_the_shares_of_their_epoch(epoch: int) -> None:
+    """Over many seeds, by the same test; the other end's shares are its control."""
+    found: Counter[str] = Counter()
+    for seed in range(40):
+        plan = plan_of(Sampling("drawn", 1.0, 0.2), seed=seed)
+        found.update(tasks_of(plan, epoch))
+    total = sum(found.values())
+
+    def distance(shares: Mapping[str, float]) -> float:
+        return sum((found[t] - total * p) ** 2 / (total * p) for t, p in shares.items())
+
+    assert distance(plan.shares(epoch)) < 13.8
+    assert distance(plan.shares(4 - epoch)) > 13.8
 
 
 def test_a_task_without_examples_has_no_step() -> None:
