@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hiermtl.heads import PairClassificationHead, PairRegressionHead, TextHead
 from hiermtl.heads.pairs import Maxout
@@ -84,6 +86,24 @@ def test_the_loss_of_numbers_is_the_divergence_and_zero_for_the_target_itself() 
     assert not scores.grad[1].any()
     perfect = head.target(numbers[kept]).clamp(min=1e-30).log()
     assert head.loss(output_of(perfect), {"numbers": numbers[kept]}).abs() < 1e-5
+
+
+@given(
+    gold=st.floats(1, 5),
+    scores=st.lists(st.floats(-50, 50), min_size=5, max_size=5),
+)
+def test_divergence_is_never_negative_and_numbers_stay_on_the_scale(
+    gold: float, scores: list[float]
+) -> None:
+    head = PairRegressionHead(3, SCALE).double()
+    output = output_of(torch.tensor([scores], dtype=torch.float64))
+    numbers = torch.tensor([gold], dtype=torch.float64)
+    (target,) = head.target(numbers)
+    assert float(target.sum()) == pytest.approx(1, abs=1e-12)
+    assert float(target @ torch.arange(1.0, 6.0, dtype=torch.float64)) == pytest.approx(gold)
+    assert float(head.loss(output, {"numbers": numbers})) >= -1e-12
+    (found,) = head.decode(output)
+    assert 1 - 1e-12 <= found <= 5 + 1e-12
 
 
 def test_a_number_is_the_mean_of_the_softmax() -> None:
