@@ -17,7 +17,7 @@ from hiermtl.recipe.depths import depth_problems
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.messages import Problem
 from hiermtl.recipe.models import Recipe
-from hiermtl.recipe.tables import HEADS, PairHead, TextClassificationHead
+from hiermtl.recipe.tables import HEADS, BottomUpSampling, PairHead, TextClassificationHead
 
 
 def cross_checks(recipe: Recipe) -> list[Problem]:
@@ -27,6 +27,7 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
         *(() if blocks is None else frozen_problems(recipe, blocks)),
         *depth_problems(recipe, blocks),
         *_class_weights(recipe),
+        *_too_strong(recipe),
         *_heads_that_read(recipe),
         *_heads_of_passages(recipe),
         *_corpora_of_tasks(recipe),
@@ -77,6 +78,22 @@ def _class_weights(recipe: Recipe) -> Iterator[Problem]:
                 ("tasks", task, "class_weights"),
                 f"is {shown(options.class_weights)}, but head {options.head.name!r} does not "
                 f"weigh classes; leave it out or use head: {listing(able)}",
+            )
+
+
+def _too_strong(recipe: Recipe) -> Iterator[Problem]:
+    """Successive regularisation that would carry weights past where they are held."""
+    sampling, training = recipe.sampling, recipe.training
+    if not isinstance(sampling, BottomUpSampling) or not sampling.decoupled:
+        return
+    for key, rate in (("successive", "lr"), ("successive_heads", "lr_heads")):
+        strength, peak = getattr(sampling, key), getattr(training, rate)
+        if 2 * peak * strength > 1:
+            yield Problem(
+                ("sampling", key),
+                f"is {strength:g}, so that a step at training.{rate} {peak:g} would undo "
+                f"{2 * peak * strength:g} times the distance it measures; allowed is at most "
+                f"{1 / (2 * peak):g} at this rate",
             )
 
 

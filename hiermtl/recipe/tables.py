@@ -239,16 +239,16 @@ class BottomUpSampling(Options):
     """Phases from low to high."""
 
     successive: float = Field(default=0.0, ge=0)
-    """How strongly the weights that lower tasks depend on are held to where a phase found them,
-    beside losses per labelled item. Default: not at all; the paper has 0.001 beside summed
-    losses."""
+    """How strongly the weights that lower tasks depend on are held to where a phase found them: a
+    step undoes 2 * rate * strength of the distance, so that useful strengths are high where rates
+    are low. Default: not at all; the paper has 0.001 beside summed losses and a rate of 1."""
 
     successive_heads: float = Field(default=0.0, ge=0)
     """The same for heads. Default: not at all; the paper has 0.01."""
 
     decoupled: bool = True
-    """Whether this moves the weights after each step, apart from the gradient. Default: ours;
-    the paper has it in the loss."""
+    """Whether this moves the weights with each step, apart from the gradient. Default: ours;
+    the paper has it in the loss, where Adam would rescale it."""
 
     rate_decay: float | None = Field(default=None, ge=0)
     """d: the rate of epoch e is 1 / (1 + d e) of the peak, without warm-up. Default: as

@@ -121,6 +121,16 @@ CASES = [
         "tasks.ner.class_weights is 'balanced', but head 'crf' does not weigh classes; leave it "
         "out or use head: tagging",
     ),
+    (
+        {"sampling": {"name": "bottom_up", "successive": 400}, "training.lr": 2e-3},
+        "sampling.successive is 400, so that a step at training.lr 0.002 would undo 1.6 times the "
+        "distance it measures; allowed is at most 250 at this rate",
+    ),
+    (
+        {"sampling": {"name": "bottom_up", "successive_heads": 300}, "training.lr_heads": 2e-3},
+        "sampling.successive_heads is 300, so that a step at training.lr_heads 0.002 would undo "
+        "1.2 times the distance it measures; allowed is at most 250 at this rate",
+    ),
     ({"tasks.upos.class_weights": {"X": 0}}, "tasks.upos.class_weights gives 'X' the weight 0;"),
     ({"tasks.upos.class_weights": "some"}, "tasks.upos.class_weights is 'some'; allowed are none,"),
     ({"encoder.pooling": "mean"}, "encoder.pooling is a key of pretrained encoders only; encoder"),
