@@ -65,7 +65,7 @@ class Leash:
         for parameter, anchor, delta in self._held():
             if parameter.grad is not None:
                 away = parameter.detach().float() - anchor
-                parameter.grad.add_((2 * delta * away).to(parameter.grad.dtype))
+                parameter.grad.add_(away.to(parameter.grad.dtype), alpha=2 * delta)
 
     @torch.no_grad()
     def pull(self, optimizer: torch.optim.Optimizer) -> None:
@@ -80,9 +80,14 @@ class Leash:
             for parameter in group["params"]
         }
         for parameter, anchor, delta in self._held():
-            if parameter.grad is not None:
+            if parameter.grad is None:
+                continue
+            share = 2 * delta * rates[id(parameter)]
+            if parameter.dtype == anchor.dtype:  # in one pass over both, without a copy
+                parameter.lerp_(anchor, share)
+            else:
                 away = parameter.detach().float() - anchor
-                parameter.sub_((2 * delta * rates[id(parameter)] * away).to(parameter.dtype))
+                parameter.sub_((share * away).to(parameter.dtype))
 
     def _held(self) -> Iterator[tuple[nn.Parameter, Tensor, float]]:
         named = dict(self._model.named_parameters())

@@ -60,6 +60,9 @@ def test_it_is_exactly_zero_where_a_phase_begins(sharing: str, task: str) -> Non
         parameter.grad = torch.zeros_like(parameter)
     leash.add_gradient()
     assert not any(parameter.grad.any() for parameter in world.parameters().values())
+    before = weights(world)
+    leash.pull(torch.optim.SGD(world.model.parameters(), lr=0.05))
+    assert all(torch.equal(value, before[name]) for name, value in weights(world).items())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
