@@ -69,7 +69,10 @@ class Leash:
 
     @torch.no_grad()
     def pull(self, optimizer: torch.optim.Optimizer) -> None:
-        """Moves weights by 2 delta and their rate towards their anchors, just before a step.
+        """Moves weights towards their anchors, just before a step.
+
+        By 2 delta and their own rate of the distance, at most all of it: label vectors are held as
+        the encoder is, but move at the rate of heads.
 
         Weights that the step will not move have no gradient and stay. As AdamW's decay does it, the
         distance is the one before the step, so that a phase's first step is the one without.
@@ -82,7 +85,7 @@ class Leash:
         for parameter, anchor, delta in self._held():
             if parameter.grad is None:
                 continue
-            share = 2 * delta * rates[id(parameter)]
+            share = min(1.0, 2 * delta * rates[id(parameter)])
             if parameter.dtype == anchor.dtype:  # in one pass over both, without a copy
                 parameter.lerp_(anchor, share)
             else:

@@ -149,6 +149,18 @@ def test_the_pull_is_a_step_of_plain_descent_on_the_term() -> None:
         torch.testing.assert_close(value, found[1][name], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_strongest_pull_goes_all_the_way_and_not_past_it(dtype: torch.dtype) -> None:
+    world = make_world("bilstm", "joint_many", depths=DEPTHS, dtype=dtype)
+    leash = leash_of(world, strength=1000.0, heads=1000.0)
+    leash.opens("dep")
+    move(world, set(world.parameters()), 0.1)
+    for parameter in world.parameters().values():
+        parameter.grad = torch.zeros_like(parameter)
+    leash.pull(torch.optim.SGD(world.model.parameters(), lr=0.05))
+    assert float(leash.distance()) == pytest.approx(0, abs=1e-9)
+
+
 def test_weights_a_step_did_not_reach_stay_where_they_are() -> None:
     world = world_of()
     leash = leash_of(world, strength=0.3, heads=0.7)
