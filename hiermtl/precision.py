@@ -4,11 +4,10 @@ import torch
 
 
 def resolve_device(device: str | None) -> str:
-    """`None` becomes a graphics processor where there is one, else `cpu`."""
+    """`None` becomes `cuda` where there is one, else `cpu`."""
     if device is not None:
         return device
-    found = torch.accelerator.current_accelerator(check_available=True)
-    return "cpu" if found is None else found.type
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -96,7 +96,7 @@ def by_products(values: Tensor, layout: Layout) -> bool:
     The fused kernel for processors is quick forwards and several times slower than plain products
     backwards on rows as short as sentences; so training on a processor takes the products.
     """
-    return values.device.type == "cpu" and torch.is_grad_enabled() and not layout.padded
+    return run_by_run(values) and torch.is_grad_enabled() and not layout.padded
 
 
 def attention_by_products(

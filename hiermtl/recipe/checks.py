@@ -1,5 +1,6 @@
 """What is wrong between sections of a recipe whose sections are each in order."""
 
+import math
 from collections.abc import Iterator
 
 from hiermtl.errors import listing, nearest
@@ -91,9 +92,10 @@ def _too_strong(recipe: Recipe) -> Iterator[Problem]:
         if 2 * peak * strength > 1:
             yield Problem(
                 ("sampling", key),
-                f"is {strength:g}, so that a step at training.{rate} {peak:g} would undo "
-                f"{2 * peak * strength:g} times the distance it measures; allowed is at most "
-                f"{1 / (2 * peak):g} at this rate",
+                f"is {strength!r}, so that a step at training.{rate} {peak!r} would carry weights "
+                f"back past where their phase began; allowed is at most "
+                f"{math.floor(1 / (2 * peak))} at this rate: lower one of the two, or set "
+                "sampling.decoupled: false",
             )
 
 

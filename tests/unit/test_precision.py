@@ -19,11 +19,11 @@ def test_a_device_that_is_named_is_taken() -> None:
     assert resolve_device("cuda:1") == "cuda:1"
 
 
-@pytest.mark.parametrize(("there", "taken"), [(None, "cpu"), (torch.device("cuda"), "cuda")])
+@pytest.mark.parametrize(("there", "taken"), [(False, "cpu"), (True, "cuda")])
 def test_a_graphics_processor_is_taken_where_there_is_one(
-    there: Any, taken: str, monkeypatch: pytest.MonkeyPatch
+    there: bool, taken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: there)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     assert resolve_device(None) == taken
 
 
@@ -49,9 +49,7 @@ def test_commands_load_models_onto_it_but_workers_have_none(
 
     # The package's attribute of that name is the function.
     monkeypatch.setattr(import_module(f"hiermtl.commands.{command}"), "load", load)
-    monkeypatch.setattr(
-        torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda")
-    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(_Stopped):
         getattr(commands, command)(Path("model"), **given)
     assert seen == [device]

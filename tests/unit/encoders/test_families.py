@@ -175,6 +175,27 @@ def test_flat_rows_that_are_padded_for_attention_have_the_same_states(
 
 
 @every
+def test_flat_rows_that_are_padded_for_attention_have_the_same_gradients(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = family_of(name)(CONFIGS[name], library(name))
+    found = []
+    for apart in (True, False):
+        monkeypatch.setattr(attention, "run_by_run", lambda values, apart=apart: apart)
+        batch = batch_of(name, flat=True)
+        embedding, block = encoder.embedding().eval(), encoder.block(1).eval()
+        values = block(embedding(batch.inputs, batch.layout), batch.layout)
+        count = int(batch.layout.row_lengths.sum())
+        weights = torch.randn(count, 32, generator=torch.Generator().manual_seed(1))
+        (values[:count] * weights).sum().backward()
+        found.append({n: p.grad for n, p in block.named_parameters()})
+    for key, gradient in found[0].items():
+        assert (gradient is None) == (found[1][key] is None), key
+        if gradient is not None:
+            torch.testing.assert_close(found[1][key], gradient, rtol=1e-4, atol=1e-4)
+
+
+@every
 @torch.no_grad()
 def test_a_row_reads_nothing_from_other_rows_or_from_padding(name: str) -> None:
     encoder = family_of(name)(CONFIGS[name], library(name))

@@ -273,3 +273,11 @@ def test_data_files_are_looked_up_in_order(tmp_path: Path, monkeypatch: pytest.M
 def test_defaults_alone_are_a_valid_section() -> None:
     assert TrainingOptions().epochs == 6
     assert Recipe.model_fields["training"].default == TrainingOptions()
+
+
+@pytest.mark.parametrize("more", [{"successive": 250}, {"successive": 400, "decoupled": False}])
+def test_the_strongest_pull_is_allowed_and_a_term_of_the_loss_has_no_bound(
+    small: dict[str, Any], more: dict[str, Any]
+) -> None:
+    given = {**small, "sampling": {"name": "bottom_up", **more}}
+    assert load_recipe(given, {"training.lr": 2e-3}).sampling.name == "bottom_up"
