@@ -17,9 +17,10 @@ SURE = 0.05
 def markdown(grid: Path) -> str:
     """Tables of each size of a grid, whose results lie in the folder of its name beside it."""
     found = compare([grid.with_suffix("")], controls=AGAINST)
-    arms = [arm for arm in load_grid(grid).arms if any(mean.arm == arm for mean in found.means)]
     parts = []
     for size in dict.fromkeys(mean.size for mean in found.means):
+        done = {mean.arm for mean in found.means if mean.size == size}
+        arms = [arm for arm in load_grid(grid).arms if arm in done]
         parts += [
             f"{size:,} sentences and as many pairs, {found.split}: mean and standard deviation "
             "over seeds.",
