@@ -83,8 +83,11 @@ def measure(
         train()
         nlp = Annotator(built.model, built.tokenizer, precision=settings.precision)
         annotate = partial(_annotate, nlp, [*given, *pairs])
-        for kind, run in (("training", train), ("annotating", annotate)):
-            variants.append(Variant(f"{arm}: {kind}", kind, settings.precision, run, words, 0))
+        for kind, run, read in (
+            ("training", train, built.words),
+            ("annotating", annotate, words),
+        ):
+            variants.append(Variant(f"{arm}: {kind}", kind, settings.precision, run, read, 0))
         parameters = built.model.num_parameters()
         found[arm] = {"parameters": parameters, "steps": plan.steps_per_epoch}
         say(f"{encoder}, {arm}: {parameters:,} parameters")

@@ -18,7 +18,7 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        help="cpu, or cuda. Default: a graphics processor where there is one.",
+        help="cpu, or cuda. Default: cuda where there is one.",
     ),
 ]
 

@@ -113,8 +113,8 @@ def benchmark(
         words: How many words a round annotates.
         rounds: How often each set is timed.
         precision: `fp32` or `bf16` for a model that is loaded here. Default: the model's.
-        device: Where a model that is loaded here computes, such as `cpu` or `cuda`. Default: a
-            graphics processor where there is one.
+        device: Where a model that is loaded here computes, such as `cpu` or `cuda`. Default:
+            `cuda` where there is one.
 
     Raises:
         ModelError: The model, a task or the precision is not there.

@@ -44,8 +44,8 @@ def evaluate(
         tasks: Default: every task with gold.
         raw: From plain text, words and sentences found by the model's own means.
         precision: `fp32` or `bf16`. Default: the model's.
-        device: Where a model that is loaded here computes, such as `cpu` or `cuda`. Default: a
-            graphics processor where there is one.
+        device: Where a model that is loaded here computes, such as `cpu` or `cuda`. Default:
+            `cuda` where there is one.
         data_dir: Where corpora lie, instead of HIERMTL_DATA.
 
     Raises:

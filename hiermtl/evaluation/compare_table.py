@@ -29,8 +29,10 @@ def _blocks(comparison: "Comparison", made: Callable[[Table], str]) -> Iterable[
         yield f"{part}, {comparison.split}: mean and standard deviation over seeds"
         yield made(_means(means))
         found = [item for item in comparison.differences if item.size == size]
-        for control in dict.fromkeys(item.control for item in found):
+        for control in dict.fromkeys(mean.arm for mean in means):
             own = [item for item in found if item.control == control]
+            if not own:
+                continue
             yield f"{part}, {comparison.split}: difference to {control}, paired by seed and unit"
             yield made(_differences(own))
         yield f"{part}: cost of training a model, on average"

@@ -83,7 +83,7 @@ def _class_weights(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _too_strong(recipe: Recipe) -> Iterator[Problem]:
-    """Successive regularisation that would carry weights past where they are held."""
+    """Successive regularisation that would let weights go nowhere."""
     sampling, training = recipe.sampling, recipe.training
     if not isinstance(sampling, BottomUpSampling) or not sampling.decoupled:
         return
@@ -92,9 +92,9 @@ def _too_strong(recipe: Recipe) -> Iterator[Problem]:
         if 2 * peak * strength > 1:
             yield Problem(
                 ("sampling", key),
-                f"is {strength!r}, so that a step at training.{rate} {peak!r} would carry weights "
-                f"back past where their phase began; allowed is at most "
-                f"{math.floor(1 / (2 * peak))} at this rate: lower one of the two, or set "
+                f"is {strength!r}, so that every step at training.{rate} {peak!r} would put "
+                "weights back where their phase began; allowed is at most "
+                f"{math.floor(500 / peak) / 1000!r} at this rate: lower one of the two, or set "
                 "sampling.decoupled: false",
             )
 

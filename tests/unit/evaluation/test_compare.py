@@ -126,6 +126,8 @@ def test_tasks_stand_by_level_and_controls_first(tmp_path: Path) -> None:
     found = compare([tmp_path], controls=["single", "hard"])
     assert [mean.arm for mean in found.means[::3]] == ["single", "hard", "a"]
     assert [mean.task for mean in found.means] == ["upos", "dep", "ner"] * 3
+    text = found.to_text()
+    assert text.index("difference to single") < text.index("difference to hard")
 
 
 def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:

@@ -123,13 +123,13 @@ CASES = [
     ),
     (
         {"sampling": {"name": "bottom_up", "successive": 251}, "training.lr": 2e-3},
-        "sampling.successive is 251.0, so that a step at training.lr 0.002 would carry weights "
-        "back past where their phase began; allowed is at most 250 at this rate: lower one of the "
+        "sampling.successive is 251.0, so that every step at training.lr 0.002 would put weights "
+        "back where their phase began; allowed is at most 250.0 at this rate: lower one of the "
         "two, or set sampling.decoupled: false",
     ),
     (
         {"sampling": {"name": "bottom_up", "successive_heads": 300}, "training.lr_heads": 2e-3},
-        "sampling.successive_heads is 300.0, so that a step at training.lr_heads 0.002 would carry",
+        "sampling.successive_heads is 300.0, so that every step at training.lr_heads 0.002 would",
     ),
     ({"tasks.upos.class_weights": {"X": 0}}, "tasks.upos.class_weights gives 'X' the weight 0;"),
     ({"tasks.upos.class_weights": "some"}, "tasks.upos.class_weights is 'some'; allowed are none,"),

@@ -224,7 +224,7 @@ def test_anchors_are_the_weights_at_the_start_of_each_phase_and_of_no_other_step
 @both_forms
 def test_the_first_step_of_a_phase_is_the_one_without(tmp_path: Path, decoupled: bool) -> None:
     """And the steps behind it are not, nor are the two forms alike."""
-    found: dict[tuple[bool, int], dict[str, torch.Tensor]] = {}
+    found: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
     held = replace(PHASES, decoupled=decoupled)
     other = replace(PHASES, decoupled=not decoupled)
     for steps in (1, 4):
