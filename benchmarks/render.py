@@ -36,13 +36,22 @@ GRIDS = {
 }
 """Experiments of many runs, whose results are compared, by the names that pages say."""
 
-_PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- table: end -->)", re.DOTALL)
+PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- table: end -->)", re.DOTALL)
+"""Where a page has a table: its start, the name, its end."""
 
 
 def render(name: str, files: Sequence[Path]) -> str:
     """The tables of one benchmark, one result after the other in order of the files' names."""
     results = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(files)]
     return "\n\n".join(TABLES[name](found) for found in results if found["benchmark"] == name)
+
+
+def kept(name: str) -> str:
+    """The tables of all kept results of a benchmark or a grid; empty where there are none."""
+    if name not in GRIDS:
+        return render(name, list((HERE / name / "results").glob("*.json")))
+    there = GRIDS[name].with_suffix("").exists()
+    return joint_many.markdown(GRIDS[name]) if there else ""
 
 
 def update(page: str, tables: Callable[[str], str]) -> str:
@@ -60,7 +69,7 @@ def update(page: str, tables: Callable[[str], str]) -> str:
         table = tables(name)
         return f"{match[1]}\n{table}\n\n{match[3]}" if table else match[0]
 
-    page, count = _PLACE.subn(replaced, page)
+    page, count = PLACE.subn(replaced, page)
     if not count:
         raise ValueError("there is no `<!-- table: ... -->` with its `<!-- table: end -->`")
     return page
@@ -74,10 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
 
     def tables(name: str) -> str:
-        if name in GRIDS:
-            there = not given.files and GRIDS[name].with_suffix("").exists()
-            return joint_many.markdown(GRIDS[name]) if there else ""
-        return render(name, given.files or list((HERE / name / "results").glob("*.json")))
+        return (
+            kept(name) if not given.files else render(name, given.files) if name in TABLES else ""
+        )
 
     if given.update is None:
         names = [*TABLES, *GRIDS]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import facts
 from benchmarks.cold_start.curves import SETTINGS, curves
 from benchmarks.cold_start.report import markdown
-from benchmarks.speed import facts
 from hiermtl.pretrained import find_model, load_model
 
 

@@ -53,14 +53,15 @@ def _mean(mean: Mean) -> str:
 def _differences(differences: Sequence[Difference], arms: Iterable[str]) -> str:
     found: Mapping[tuple[str, str], Difference] = {(d.arm, d.task): d for d in differences}
     rows = [
-        [f"`{arm}`", *(_difference(found[arm, task]) for task in TASKS)]
+        [f"`{arm}`", *(cell(found[arm, task]) for task in TASKS)]
         for arm in arms
         if (arm, TASKS[0]) in found
     ]
     return piped(("arm", *TASKS), rows, texts={"arm"})
 
 
-def _difference(difference: Difference) -> str:
+def cell(difference: Difference) -> str:
+    """The difference as a cell: bold where p is small, p in brackets."""
     places = 3 if difference.metric == "pearson" else 1
     shown = f"{difference.mean:+.{places}f}"
     if difference.p is None:

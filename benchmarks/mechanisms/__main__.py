@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import facts
 from benchmarks.mechanisms.costs import DEVICE, ENCODERS, measure
 from benchmarks.mechanisms.report import text
-from benchmarks.speed import facts
 from hiermtl.precision import resolve_precision
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed.timing import Variant, interleave
+from benchmarks.timing import Variant, interleave
 from hiermtl import Pair
 from hiermtl.annotation import Annotator
 from hiermtl.annotation.given import Given

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any
 
-from benchmarks.speed.timing import ratios
+from benchmarks.facts import circumstances
 from benchmarks.tables import aligned, piped
+from benchmarks.timing import ratios
 
 TEXTS = {"encoder", "mechanism"}
 """Columns that are no numbers."""
@@ -42,14 +43,10 @@ def rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def facts(result: Mapping[str, Any]) -> str:
     """What the figures depend on, in one paragraph."""
-    machine = result["machine"]
-    commit = (result["commit"] or {}).get("name", "unknown")[:10]
-    loads = " to ".join(str(load) for load in result["load"])
     rounds = len(next(iter(result["encoders"][0]["arms"].values()))["training"])
     return (
-        f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores, "
-        f"{result['precision']}, torch {machine['versions']['torch']}, commit {commit}, load "
-        f"{loads}; {result['sentences']} sentences and as many pairs, {rounds} rounds"
+        f"{circumstances(result)}; {result['precision']}, {result['sentences']} sentences and as "
+        f"many pairs, {rounds} rounds"
     )
 
 

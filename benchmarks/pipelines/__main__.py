@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from spacy.tokens import Doc
 
+from benchmarks import facts
 from benchmarks.pipelines.report import text
 from benchmarks.pipelines.spacy_small import TASKS, spacy_small
-from benchmarks.speed import facts
-from benchmarks.speed.timing import Variant, interleave, ratios
+from benchmarks.timing import Variant, interleave, ratios
 from hiermtl import load
 from hiermtl.text.columns import read_columns
 from hiermtl.text.conllu import read_conllu

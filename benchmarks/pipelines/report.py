@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
+from benchmarks.facts import circumstances
 from benchmarks.tables import aligned, piped
 
 TEXTS = {"pipeline", "format"}
@@ -28,12 +29,8 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def facts(result: Mapping[str, Any]) -> str:
     """What the figures depend on, in one paragraph."""
-    machine, versions = result["machine"], result["machine"]["versions"]
-    commit = (result["commit"] or {}).get("name", "unknown")[:10]
-    loads = " to ".join(str(load) for load in result["load"])
     return (
-        f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores, torch "
-        f"{versions['torch']}, spaCy {versions['spacy']}, commit {commit}, load {loads}; model "
+        f"{circumstances(result)}; model "
         f"{result['model']} ({', '.join(result['tasks'])}) against "
         f"{', '.join(result['components'])}; {result['sentences']:,} sentences, "
         f"{result['words']:,} words; {len(result['variants'][0]['seconds'])} rounds"

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 import hiermtl.annotation.streams
 import hiermtl.heads.biaffine
 import hiermtl.heads.crf
-from benchmarks.speed.timing import synchronise
+from benchmarks.timing import synchronise
 from hiermtl.document import Document
 from hiermtl.model import HierarchicalModel
 from hiermtl.structures.tree import is_tree

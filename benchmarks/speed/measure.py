@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed import facts
+from benchmarks import facts
 from benchmarks.speed.bare import (
     Blocks,
     Library,
@@ -34,7 +34,7 @@ from benchmarks.speed.subjects import (
     train_briefly,
     trained_model,
 )
-from benchmarks.speed.timing import Variant, interleave, matrix_peak, ratios
+from benchmarks.timing import Variant, interleave, matrix_peak, ratios
 from hiermtl import Annotator
 from hiermtl.model import HierarchicalModel
 from hiermtl.tokens import Tokenizer

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.facts import circumstances
 from benchmarks.speed.measure import TREE_GOAL
 from benchmarks.tables import aligned, piped
 
@@ -34,16 +35,9 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def caption(result: Mapping[str, Any]) -> str:
     """What was measured, on what."""
-    machine, sizes, given = result["machine"], result["corpus"], result["parameters"]
-    place = machine.get("device", machine["processor"])
-    commit = result["commit"]
-    name = "outside git" if commit is None else commit["name"][:10]
-    if commit is not None and commit["changed"]:
-        name += " with changes"
-    loads = " to ".join("unknown" if load is None else f"{load:.1f}" for load in result["load"])
+    sizes, given = result["corpus"], result["parameters"]
     lines = [
-        f"{place}, {machine['threads']} threads on {machine['cores']} cores, "
-        f"torch {machine['versions']['torch']}, commit {name}, load {loads};",
+        f"{circumstances(result)};",
         f"{given['rounds']} rounds; annotated: {sizes['sentences']:,} sentences, "
         f"{sizes['words']:,} words; trained on: {sizes['train_sentences']:,} sentences, "
         f"{sizes['train_words']:,} words;",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed import facts
+from benchmarks import facts
 from benchmarks.start_up.report import text
 
 FIRST = """

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
+from benchmarks.facts import circumstances
 from benchmarks.tables import aligned, piped
 
 TEXTS = {"process", "met"}
@@ -33,13 +34,9 @@ def _row(name: str, found: list[float], goal: float | None) -> tuple[str, ...]:
 
 def facts(result: Mapping[str, Any]) -> str:
     """What the figures depend on, in one paragraph."""
-    machine = result["machine"]
-    commit = (result["commit"] or {}).get("name", "unknown")[:10]
-    loads = " to ".join(str(load) for load in result["load"])
     rounds = len(next(iter(result["seconds"].values())))
     return (
-        f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores, torch "
-        f"{machine['versions']['torch']}, commit {commit}, load {loads}; model {result['model']}, "
+        f"{circumstances(result)}; model {result['model']}, "
         f"given words, spaCy {'is' if result['spacy'] else 'is not'} imported; {rounds} rounds"
     )
 

@@ -39,12 +39,19 @@ def load_model(
         check_weights(file)
     model = _read_model(folder)
     tokenizer = load_tokenizer(folder, model.config.encoder)
+    _put(model, device)
+    return model, tokenizer
+
+
+def _put(model: HierarchicalModel, device: str) -> None:
     try:
-        model.to(device)  # pyright: ignore[reportArgumentType] - transformers wraps `to`
+        place = torch.device(device)
+        if place.type == "meta":
+            raise RuntimeError("it holds no weights")
+        model.to(place)  # pyright: ignore[reportArgumentType] - transformers wraps `to`
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"device {device!r} cannot be used ({reason}); use 'cpu'") from None
-    return model, tokenizer
 
 
 def check_config(config: Mapping[str, Any], folder: Path) -> None:

@@ -316,9 +316,10 @@ def test_a_shipped_name_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch):
         find_model("modell")
 
 
-def test_an_unusable_device_is_named(folder: Path):
-    with pytest.raises(ModelError, match="device 'nonsense' cannot be used"):
-        load_model(folder, device="nonsense")
+@pytest.mark.parametrize("device", ["nonsense", "", "cpu:many", "meta"])
+def test_an_unusable_device_is_named(folder: Path, device: str):
+    with pytest.raises(ModelError, match=f"device {device!r} cannot be used"):
+        load_model(folder, device=device)
 
 
 def test_the_checksum_is_of_the_tensors_alone(folder: Path):

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def load() -> float | None:
 
 def commit() -> dict[str, Any] | None:
     """The commit of the package, and whether files of it were changed; `None` outside git."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     try:
         name, changed = (
             subprocess.run(
@@ -47,6 +48,27 @@ def commit() -> dict[str, Any] | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"name": name, "changed": bool(changed)}
+
+
+def circumstances(result: Mapping[str, Any]) -> str:
+    """Of a result, what its figures depend on: processor, threads, libraries, commit, load."""
+    machine = result["machine"]
+    place = machine.get("device", machine["processor"])
+    libraries = [("torch", "torch"), ("spaCy", "spacy")]
+    versions = ", ".join(
+        f"{said} {machine['versions'][name]}"
+        for said, name in libraries
+        if name in machine["versions"]
+    )
+    made = result["commit"]
+    commit = "outside git" if made is None else f"commit {made['name'][:10]}"
+    if made is not None and made["changed"]:
+        commit += " with changes"
+    loads = " to ".join("unknown" if load is None else f"{load:.1f}" for load in result["load"])
+    return (
+        f"{place}, {machine['threads']} threads on {machine['cores']} cores, {versions}, "
+        f"{commit}, load {loads}"
+    )
 
 
 def _processor(known: dict[str, Any]) -> str:

@@ -1,0 +1,151 @@
+"""What benchmarks say of what they measured, by results made by hand."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import facts
+from benchmarks.cold_start import report as cold_start
+from benchmarks.joint_many import report as joint_many
+from benchmarks.mechanisms import report as mechanisms
+from benchmarks.pipelines import report as pipelines
+from benchmarks.speed import report as speed
+from benchmarks.start_up import report as start_up
+from benchmarks.timing import Variant, interleave, ratios
+from hiermtl.evaluation.compare import Difference
+
+MADE: dict[str, Any] = {
+    "machine": {
+        "processor": "Abacus",
+        "threads": 2,
+        "cores": 4,
+        "versions": {"torch": "9.1", "spacy": "8.2", "numpy": "7.3"},
+    },
+    "commit": {"name": "0123456789abcdef", "changed": False},
+    "load": [1.26, None],
+}
+
+
+def test_the_circumstances_of_a_result_are_one_clause() -> None:
+    assert facts.circumstances(MADE) == (
+        "Abacus, 2 threads on 4 cores, torch 9.1, spaCy 8.2, commit 0123456789, load 1.3 to unknown"
+    )
+    changed = {**MADE, "commit": {"name": "0123456789abcdef", "changed": True}}
+    assert "commit 0123456789 with changes" in facts.circumstances(changed)
+    assert "outside git" in facts.circumstances({**MADE, "commit": None})
+    machine = {**MADE["machine"], "device": "Loom"}
+    assert facts.circumstances({**MADE, "machine": machine}).startswith("Loom, 2 threads")
+
+
+def test_every_round_runs_all_variants_and_begins_with_another_one() -> None:
+    ran: list[str] = []
+    variants = [
+        Variant(name, "g", "fp32", lambda name=name: ran.append(name), 1, 1.0) for name in "abc"
+    ]
+    seconds = interleave(variants, 3, device=torch.device("cpu"))
+    assert "".join(ran) == "abc" + "abc" + "bca" + "cab", "one untimed round before"
+    assert {name: len(found) for name, found in seconds.items()} == {"a": 3, "b": 3, "c": 3}
+
+
+def test_a_ratio_is_of_the_same_round() -> None:
+    seconds = {"own": [2.0, 9.0, 4.0], "other": [1.0, 3.0, 4.0]}
+    assert ratios(seconds, "own", "other") == [2.0, 3.0, 1.0]
+
+
+@pytest.mark.parametrize(("last", "met"), [([1.4, 1.4, 1.4], "yes"), ([1.5, 1.5, 1.0], "no")])
+def test_start_up_is_held_to_its_goals_by_the_median(last: list[float], met: str) -> None:
+    result = {
+        **MADE,
+        "model": "m",
+        "spacy": False,
+        "seconds": {
+            "import hiermtl": [0.2, 0.9, 0.1],
+            "bare imports": [1.0, 1.0, 1.0],
+            "load and first document": last,
+        },
+    }
+    first, bare, _, over = start_up.rows(result)
+    assert first == ("import hiermtl", "0.20", "0.10", "0.90", "0.3", "yes")
+    assert bare[-2:] == ("", "")
+    assert over[-1] == met
+    assert "spaCy is not imported; 3 rounds" in start_up.text(result)
+    assert "| import hiermtl | 0.20 |" in start_up.markdown(result)
+
+
+def test_pipelines_are_words_a_second_and_ratios_with_their_goals() -> None:
+    over = {"other": {"goal": 0.5, "rounds": [0.4, 0.25, 0.3]}}
+    variants = [
+        {"name": "other", "dtype": "fp32", "seconds": [4.0, 2.0, 3.0], "over": {}},
+        {"name": "own", "dtype": "bf16", "seconds": [1.0, 0.5, 2.0], "over": over},
+    ]
+    result = {**MADE, "variants": variants, "words": 3000, "sentences": 100}
+    result |= {"model": "m", "tasks": ["upos"], "components": ["tagger"]}
+    assert pipelines.rows(result)[1:] == [
+        ("other", "fp32", "3.00", "1,000", "", ""),
+        ("own", "bf16", "1.00", "3,000", "0.30 (0.25 to 0.40)", "0.50"),
+    ]
+    assert "m (upos) against tagger; 100 sentences, 3,000 words; 3 rounds" in pipelines.text(result)
+
+
+def test_mechanisms_are_held_against_none_of_them() -> None:
+    none = {"parameters": 1000, "steps": 10, "training": [1.0, 2.0, 1.0]}
+    one = {"parameters": 1500, "steps": 20, "training": [3.0, 4.0, 3.0]}
+    none["annotating"], one["annotating"] = [0.5, 0.5, 0.5], [1.0, 1.0, 0.5]
+    encoder = {"encoder": "E", "words": 600, "arms": {"none": none, "labels": one}}
+    result = {**MADE, "precision": "bf16", "sentences": 40, "encoders": [encoder]}
+    assert list(mechanisms.rows(result)) == [
+        ("E", "none", "1,000", "100.0", "1.00", "1,200", "1.00"),
+        ("E", "labels", "1,500", "150.0", "3.00", "600", "2.00"),
+    ]
+    assert "bf16, 40 sentences and as many pairs, 3 rounds" in mechanisms.text(result)
+
+
+def test_cold_start_is_mean_and_spread_over_draws() -> None:
+    rows = [
+        {"arm": "frozen", "sentences": 50, "f1": 70.0},
+        {"arm": "frozen", "sentences": 50, "f1": 74.0},
+        {"arm": "whole", "sentences": 50, "f1": 80.0},
+    ]
+    result = {"rows": rows, "model": "m", "tasks": ["upos"], "depth": 3, "steps": 9, "seeds": 2}
+    lines = cold_start.markdown(result).splitlines()
+    assert lines[-2:] == ["| frozen | 72.0 ± 2.8 |", "| whole | 80.0 |"]
+
+
+def test_speed_gives_shares_of_the_peak_and_ratios_with_goals() -> None:
+    variants = [
+        {"name": "bare", "seconds": [2.0, 4.0], "words": 300, "operations": 6e9},
+        {"name": "own", "seconds": [1.0, 1.0], "words": 300, "operations": 6e9},
+    ]
+    for variant in variants:
+        variant |= {"group": "training", "dtype": "fp32"}
+    ratio = {"variant": "own", "reference": "bare", "rounds": [0.5, 0.25], "goal": 0.4}
+    result = {
+        **MADE,
+        "corpus": {"sentences": 10, "words": 300, "train_sentences": 20, "train_words": 600},
+        "parameters": {"rounds": 2, "encoder": "E", "model": "M"},
+        "peaks": {"fp32": [50.0, 60.0]},
+        "variants": variants,
+        "ratios": [ratio],
+        "shares": {"annotating": {"heads": [0.25, 0.75]}},
+        "greedy_trees": None,
+    }
+    page = speed.markdown(result)
+    assert "| bare | 3.000 | 2.000 | 4.000 | 100 | 3% | 1.00 |" in page
+    assert "| own | 1.000 | 1.000 | 1.000 | 300 | 10% | 0.38 |" in page
+    assert "| own | bare | 0.38 | 0.25 | 0.50 | 0.4 | yes |" in page
+    assert "annotating: heads  50.0%  25.0%     75.0%" in speed.text(result)
+
+
+@pytest.mark.parametrize(
+    ("metric", "p", "shown"),
+    [
+        ("f1", 0.049, "**-1.2** (0.049)"),
+        ("f1", 0.05, "-1.2 (0.050)"),
+        ("f1", None, "-1.2"),
+        ("pearson", 0.001, "**-1.234** (0.001)"),
+    ],
+)
+def test_differences_that_are_sure_are_bold(metric: str, p: float | None, shown: str) -> None:
+    found = Difference(None, "arm", "single", "task", metric, -1.234, -2.0, -0.5, p, 3)
+    assert joint_many.cell(found) == shown
