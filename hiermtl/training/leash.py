@@ -39,7 +39,7 @@ class Leash:
             own = self._model.depends_on(task)
             names = {name for name in own if name.startswith("stack.embeddings.")}
         self.anchors = {
-            name: parameter.detach().float().clone()
+            name: _precise(parameter).clone()
             for name, parameter in self._model.named_parameters()
             if name in names and parameter.requires_grad
         }
@@ -51,7 +51,7 @@ class Leash:
     def distance(self) -> Tensor:
         """The term of the paper: delta times the squared distance, summed; () fp32."""
         terms = [
-            delta * (parameter.detach().float() - anchor).square().sum()
+            delta * (_precise(parameter) - anchor).square().sum()
             for parameter, anchor, delta in self._held()
         ]
         return torch.stack(terms).sum() if terms else torch.zeros(())
@@ -64,7 +64,7 @@ class Leash:
         """
         for parameter, anchor, delta in self._held():
             if parameter.grad is not None:
-                away = parameter.detach().float() - anchor
+                away = _precise(parameter) - anchor
                 parameter.grad.add_(away.to(parameter.grad.dtype), alpha=2 * delta)
 
     @torch.no_grad()
@@ -89,10 +89,15 @@ class Leash:
             if parameter.dtype == anchor.dtype:  # in one pass over both, without a copy
                 parameter.lerp_(anchor, share)
             else:
-                away = parameter.detach().float() - anchor
+                away = _precise(parameter) - anchor
                 parameter.sub_((share * away).to(parameter.dtype))
 
     def _held(self) -> Iterator[tuple[nn.Parameter, Tensor, float]]:
         named = dict(self._model.named_parameters())
         for name, anchor in self.anchors.items():
             yield named[name], anchor, self._heads if name.startswith("heads.") else self._strength
+
+
+def _precise(parameter: nn.Parameter) -> Tensor:
+    """Its values in fp32 at least."""
+    return parameter.detach().to(torch.promote_types(parameter.dtype, torch.float32))

@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from hiermtl.errors import ModelError, RunError
@@ -44,6 +43,7 @@ from hiermtl.training.leash import Leash
 from hiermtl.training.optimizer import carry, freeze, make_optimizer, set_rates
 from hiermtl.training.plan import BatchPlan
 from hiermtl.training.progress import Progress
+from hiermtl.training.replicas import Replicas
 from hiermtl.training.sampling import TaskPlan
 from hiermtl.training.settings import Settings
 from hiermtl.training.step import TrainingStep, run_step
@@ -111,15 +111,17 @@ def train_model(
     freeze(model, settings.freeze_from, settings.freeze_below)
     model.recompute_blocks = settings.recompute_blocks
     weights = {task.name: task.weight for task in model.hierarchy}
-    balancer = BALANCERS[settings.balancing](weights, seed=settings.seed).to(accelerator.device)
-    bare = TrainingStep(model, balancer)
+    balancer = BALANCERS[settings.balancing](weights, seed=settings.seed).to(
+        model.device, model.dtype
+    )
+    trained = TrainingStep(model, balancer)
     optimizer = make_optimizer(model, settings, balancer)
     history = History()
     if found is not None:
         balancer.load_state_dict(part_of(found.beside, "balancing"))
-        restore_optimizer(bare, optimizer, found.optimizer)
+        restore_optimizer(trained, optimizer, found.optimizer)
         history = History(**found.state)
-    wrapped = accelerator.prepare(bare)
+    replicas = Replicas(trained)
     plan = make_plan(model, tokenizer, examples, settings)
     leash = make_leash(model, plan)
     if leash is not None and found is not None:
@@ -149,7 +151,7 @@ def train_model(
             if leash is not None and task is not None and plan.opens_phase(step):
                 leash.opens(task)
             losses = run_step(
-                wrapped,
+                replicas,
                 optimizer,
                 accelerator,
                 collate,
@@ -165,10 +167,7 @@ def train_model(
             if edit is not None:
                 model.restructured()
                 carry(optimizer, model, edit)
-                # A data-parallel wrapper knows the parameters it was made with, and no others.
-                del wrapped
-                accelerator.free_memory()
-                wrapped = accelerator.prepare(bare)
+                replicas.restructured()
                 collate = Collator(
                     tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device
                 )
@@ -188,7 +187,7 @@ def train_model(
             # unlogged.
             if shown or ends_epoch or due or last:
                 mean = {task: float(loss) / counts[task] for task, loss in sums.items()}
-                _check_finite(mean, bare if ends_epoch or due or last else None, history.step)
+                _check_finite(mean, trained if ends_epoch or due or last else None, history.step)
                 if shown:
                     bar.show(history.step, epoch=epoch, losses=mean)
                 log.write(
@@ -217,7 +216,7 @@ def train_model(
                 save_checkpoint(
                     place,
                     model,
-                    trained=bare,
+                    trained=trained,
                     optimizer=optimizer,
                     state=state,
                     beside={
@@ -269,19 +268,13 @@ def make_leash(model: HierarchicalModel, plan: BatchPlan | TaskPlan) -> Leash | 
 
 
 def make_accelerator(**options: Any) -> Accelerator:
-    """`accelerate.Accelerator` with these options, for models of which a step uses parts.
+    """`accelerate.Accelerator` with these options.
 
     Its mixed precision would hold for the whole process, so that a later run could have no other
     one; it is left out, and steps in bf16 do without (weights stay fp32). Processes started by
     `torchrun` on a machine without another device find each other only if told that it is one.
     """
-    return Accelerator(
-        cpu=not torch.accelerator.is_available(),
-        mixed_precision="no",
-        # Heads and blocks that a step does not use have no gradient.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        **options,
-    )
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="no", **options)
 
 
 def _judge(

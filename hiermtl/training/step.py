@@ -1,6 +1,6 @@
 """One step of training: the losses of its pieces, their gradients, one move of the optimizer."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from hiermtl.model import HierarchicalModel
 from hiermtl.records import Batch
 from hiermtl.seeding import derived_seed
+from hiermtl.sharing import Sharing
 from hiermtl.tokens import Collator
 from hiermtl.training.balancing import Balancer
 from hiermtl.training.examples import Examples
 from hiermtl.training.leash import Leash
 from hiermtl.training.plan import shares
+from hiermtl.training.replicas import Replicas
 from hiermtl.training.settings import Settings
 
 MOST_CLIP = 3
@@ -34,6 +36,30 @@ class TrainingStep(nn.Module):
         self.model = model
         weights = {task.name: task.weight for task in model.hierarchy}
         self.balancer = balancer or Balancer(weights)
+
+    def reach(self, tasks: Collection[str]) -> dict[str, bool]:
+        """The weights that tasks with labels can move, and whether they surely do.
+
+        Not sure are heads that are read, but serve none of the tasks, and what only terms on
+        weights may reach.
+        """
+        model, names = self.model, [name for name, _ in self.named_parameters()]
+        spared = tuple(
+            f"{part}.{task}."
+            for part in ("heads", "taps")
+            for task in model.hierarchy.names
+            if task not in tasks
+        )
+        found = dict.fromkeys(
+            names if type(model.sharing).penalties is not Sharing.penalties else (), False
+        )
+        for task in tasks:
+            found |= {
+                f"model.{name}": not name.startswith(spared) for name in model.depends_on(task)
+            }
+        return found | {
+            name: name.rpartition(".")[2] in tasks for name in names if name.startswith("balancer.")
+        }
 
     def forward(
         self, batch: Batch, items: Mapping[str, int], *, step: int, once: bool
@@ -56,7 +82,7 @@ class TrainingStep(nn.Module):
 
 
 def run_step(
-    wrapped: nn.Module,
+    replicas: Replicas,
     optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
     collate: Collator,
@@ -71,40 +97,37 @@ def run_step(
     """One optimizer step; returns each task's loss per labelled item, over all processes.
 
     With `task` the step serves that task alone, whatever else its examples are annotated with.
-
-    All processes make equally many passes, since data-parallel wrappers wait for each other in
-    each: one without a piece of its own reads an example and counts it not at all.
+    Processes may make different numbers of passes, or none.
     """
     served = examples.items if task is None else {task: examples.items[task]}
     items = {name: int(counts[chosen].sum()) for name, counts in served.items()}
     items = {name: count for name, count in items.items() if count}
     world, rank = accelerator.num_processes, accelerator.process_index
     parts = shares(chosen, examples.lengths, parts=world * settings.accumulation)
-    own, *others = (
-        [part for part in parts[(rank + n) % world :: world] if len(part)] for n in range(world)
-    )
-    passes = max(map(len, [own, *others]))
-    half = settings.precision == "bf16"
-    wrapped.train()
+    own = [part for part in parts[rank::world] if len(part)]
+    half, trained = settings.precision == "bf16", replicas.trained
+    trained.train()
     optimizer.zero_grad(set_to_none=True)
     losses: dict[str, Tensor] = {}
-    for place in range(passes):
-        mine = place < len(own)
-        torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
-        fetched = examples.fetch((own[place] if mine else chosen[:1]).tolist())
-        batch = collate(fetched if task is None else [example.only(task) for example in fetched])
-        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
-            total, each = wrapped(batch, items, step=step, once=place == 0 and rank == 0)
-        # Data-parallel wrappers average gradients over processes; the loss is already over all of
-        # them.
-        if total.requires_grad:
-            accelerator.backward(total * (world if mine else 0))
-        for name, loss in each.items() if mine else ():
-            losses[name] = losses[name] + loss if name in losses else loss
+    with replicas.adding_up(items) as begin_last:
+        for place, part in enumerate(own):
+            if place == len(own) - 1:
+                begin_last()
+            torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
+            fetched = examples.fetch(part.tolist())
+            batch = collate(fetched if task is None else [e.only(task) for e in fetched])
+            # The first process has the longest example, and so at least one pass.
+            once = place == 0 and rank == 0
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
+                total, each = trained(batch, items, step=step, once=once)
+            if total.requires_grad:
+                accelerator.backward(total)
+            for name, loss in each.items():
+                losses[name] = losses[name] + loss if name in losses else loss
     apart = settings.sampling.decoupled
     if leash is not None and not apart:
         leash.add_gradient()
-    model = accelerator.unwrap_model(wrapped).model
+    model = trained.model
     clip: float = settings.clip
     if settings.sampling.clip_by_level and task is not None:
         clip = min(MOST_CLIP, model.hierarchy.level(task))

@@ -1,8 +1,8 @@
-"""Three minimal sharing schemes, each leaning on another part of the interface.
+"""Minimal sharing schemes, each leaning on another part of the interface.
 
 They are written as a newcomer would write one, from `hiermtl.sharing.base` alone: streams that mix
-(`senders`, `mix`), label embeddings (`feeds`, `extra_width`, `extra`) and a split in mid-run
-(`propose`, `structure`).
+(`senders`, `mix`), label embeddings (`feeds`, `extra_width`, `extra`), a split in mid-run
+(`propose`, `structure`) and a term on weights (`penalties`).
 """
 
 import copy
@@ -57,6 +57,9 @@ class Columns(Sharing):
 
     def senders(self, depth: int, branch: str) -> Sequence[str]:
         return self.members(depth) if depth else (branch,)
+
+    def owned(self, task: str) -> Sequence[str]:
+        return [f"alpha.{depth}" for depth in range(1, self.hierarchy[task].depth + 1)]
 
     def weight(self, depth: int, receiver: int, sender: int) -> Tensor:
         return self.alpha[str(depth)][receiver, sender]
@@ -123,6 +126,9 @@ class LabelEmbeddings(Sharing):
 
     def feeds(self, depth: int) -> Sequence[str]:
         return [task for task in self.fed if self.hierarchy[task].depth < depth]
+
+    def owned(self, task: str) -> Sequence[str]:
+        return [f"tables.{lower}" for lower in self.feeds(self.hierarchy[task].depth)]
 
     def extra_width(self, depth: int) -> int:
         return self.size if self.feeds(depth) else 0
@@ -200,3 +206,21 @@ class Splitting(Sharing):
 
     def structure(self) -> dict[str, Any]:
         return {"plan": self.plan, "groups": self.groups, **self.options}
+
+
+class Held(Sharing):
+    """One stream; the squares of all blocks' weights are added to the loss, whatever is trained."""
+
+    name = "held"
+
+    def penalties(self, stack: Stack, heads: nn.ModuleDict) -> dict[str, Tensor]:
+        return {"l2": torch.stack([w.square().sum() for w in stack.blocks.parameters()]).sum()}
+
+
+class Undeclared(Columns):
+    """Wrong: its weights belong to no task."""
+
+    name = "undeclared"
+
+    def owned(self, task: str) -> Sequence[str]:
+        return ()

@@ -19,6 +19,7 @@ from hiermtl.training.balancing import (
     RandomBalancer,
     UncertaintyBalancer,
 )
+from hiermtl.training.replicas import Replicas
 from hiermtl.training.step import run_step
 from tests.unit.training.runs import (
     EveryStep,
@@ -87,12 +88,13 @@ def gradients(name: str, *, often: bool = False, **changes: Any) -> dict[str, Te
     world = fresh()
     tasks: Mapping[str, float] = {task.name: task.weight for task in world.model.hierarchy}
     balancer = BALANCERS[name](tasks, seed=0)
-    step = TrainingStep(world.model, balancer)
+    replicas = Replicas(TrainingStep(world.model, balancer))
+    step = replicas.trained
     if often:
         forward = balancer.forward
         balancer.forward = lambda losses, *, step, own: forward(losses, step=step, own=losses)
     run_step(
-        step,
+        replicas,
         torch.optim.SGD(step.parameters(), lr=0.0),
         make_accelerator(),
         Collator(world.tokenizer, world.model.routes.depths()),
@@ -112,7 +114,7 @@ def test_the_loss_of_a_step_is_the_weighed_sum_of_losses_per_item(weight: float)
     examples = examples_of(world, annotated=[ALL], count=20)
     optimizer = torch.optim.SGD(world.model.parameters(), lr=0.0)
     collate = Collator(world.tokenizer, world.model.routes.depths())
-    given = (TrainingStep(world.model), optimizer, make_accelerator(), collate, examples)
+    given = (Replicas(TrainingStep(world.model)), optimizer, make_accelerator(), collate, examples)
     run_step(*given, np.arange(20), step=0, settings=settings(clip=0.0))
     found = {n: p.grad.clone() for n, p in world.parameters().items() if p.grad is not None}
     losses = world.losses(collate(examples.fetch(range(20))))

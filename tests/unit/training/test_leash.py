@@ -15,6 +15,7 @@ from hiermtl.tokens import Collator
 from hiermtl.training import Sampling, TaskPlan, loop
 from hiermtl.training.leash import Leash
 from hiermtl.training.loop import make_accelerator
+from hiermtl.training.replicas import Replicas
 from hiermtl.training.step import TrainingStep, run_step
 from tests.unit.training.runs import (
     Broken,
@@ -292,7 +293,7 @@ def step_of(world: World, leash: Leash, *, accumulation: int = 1, lr: float = 0.
     """One step of the loop, of trees, with plain descent and the term in the gradient."""
     examples = examples_of(world, annotated=[ORDER], count=8)
     run_step(
-        TrainingStep(world.model),
+        Replicas(TrainingStep(world.model)),
         torch.optim.SGD(world.model.parameters(), lr=lr),
         make_accelerator(),
         Collator(world.tokenizer, world.model.routes.depths()),

@@ -29,6 +29,7 @@ from hiermtl.training import (
 from hiermtl.training.checkpoint import load_checkpoint
 from hiermtl.training.loop import _flat
 from hiermtl.training.plan import shares
+from hiermtl.training.replicas import Replicas
 from hiermtl.training.step import run_step
 from tests.unit.training.runs import (
     MIXED,
@@ -59,7 +60,7 @@ def gradients(world: World, *, annotated: Sequence[Sequence[str]] = MIXED, **cha
     collate = Collator(world.tokenizer, world.model.routes.depths())
     still = torch.optim.SGD(world.model.parameters(), lr=0.0)
     found = run_step(
-        TrainingStep(world.model),
+        Replicas(TrainingStep(world.model)),
         still,
         make_accelerator(),
         collate,
@@ -128,7 +129,7 @@ def test_a_step_of_one_task_has_the_gradient_of_its_loss_alone(tmp_path: Path) -
     items = int(examples.items["ner"].sum())
     expected = other.gradients(other.losses(collate(examples.fetch(range(20))))["ner"] / items)
     found = run_step(
-        TrainingStep(world.model),
+        Replicas(TrainingStep(world.model)),
         torch.optim.SGD(world.model.parameters(), lr=0.0),
         make_accelerator(),
         collate,
@@ -460,69 +461,6 @@ def test_padded_and_flat_rows_train_alike(tmp_path: Path) -> None:
     found: Mapping[str, Tensor] = weights(padded)
     for name, value in weights(flat).items():
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-9)
-
-
-class Others:
-    """What a process sees of a world of `count`, of which it is number `rank`."""
-
-    def __init__(self, rank: int, count: int) -> None:
-        self._one = make_accelerator()
-        self.process_index, self.num_processes = rank, count
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._one, name)
-
-    def reduce(self, values: Tensor, how: str) -> Tensor:
-        assert how == "sum"
-        return values
-
-
-@pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("examples", [1, 2, 20])
-def test_processes_together_make_the_gradient_of_one(
-    monkeypatch: pytest.MonkeyPatch, count: int, examples: int
-) -> None:
-    """Also where there are fewer sentences than processes; all make equally many passes."""
-    world = make_world("bilstm")
-    monkeypatch.setattr(
-        world.model.sharing,
-        "penalties",
-        lambda stack, _heads: {"l2": sum(p.square().sum() for p in stack.copies(1).parameters())},
-    )
-    step = TrainingStep(world.model)
-    every = examples_of(world, annotated=[ALL], count=20)
-    collate = Collator(world.tokenizer, world.model.routes.depths())
-    still = torch.optim.SGD(world.model.parameters(), lr=0.0)
-    passes: list[int] = []
-
-    def gradient(rank: int, world_size: int, accumulation: int) -> tuple[dict[str, Tensor], Any]:
-        calls: list[int] = []
-        handle = step.register_forward_hook(lambda *_: calls.append(1))
-        given: Any = Others(rank, world_size)
-        found = run_step(
-            step,
-            still,
-            given,
-            collate,
-            every,
-            np.arange(examples),
-            step=0,
-            settings=settings(clip=0.0, accumulation=accumulation),
-        )
-        handle.remove()
-        passes.append(len(calls))
-        return {n: p.grad.clone() for n, p in world.parameters().items()}, found
-
-    whole, losses_of_one = gradient(0, 1, 1)
-    passes.clear()
-    parts = [gradient(rank, count, 2) for rank in range(count)]
-    assert len(set(passes)) == 1
-    for name, value in whole.items():
-        mean = sum(part[name] for part, _ in parts) / count
-        torch.testing.assert_close(mean, value, rtol=0, atol=1e-12)
-    for task, loss in losses_of_one.items():
-        total = sum(float(found[task]) for _, found in parts)
-        assert total == pytest.approx(float(loss), rel=1e-6)
 
 
 def test_runs_of_one_process_may_differ_in_precision(tmp_path: Path) -> None:

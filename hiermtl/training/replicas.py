@@ -1,0 +1,154 @@
+"""Processes that hold the same weights add up the gradients of a step.
+
+A step's tasks say which weights it can reach; these alone are sent, in buckets of a fixed order,
+each as soon as it is filled, while gradients further down are still computed. Data-parallel
+wrappers send all weights, and for those that a pass does not use they search its graph, or wait for
+ever. Beside its gradients a bucket carries how many processes have one for each weight: where none
+has, there is none afterwards either, so that idle weights do not move.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from hiermtl.errors import listing
+
+if TYPE_CHECKING:
+    from hiermtl.training.step import TrainingStep
+
+BUCKET = 25 * 2**20
+"""Bytes of gradients that are sent at once."""
+
+
+class Replicas:
+    """Weights that every process holds whole.
+
+    In one process alone, all of it does nothing.
+    """
+
+    def __init__(self, trained: "TrainingStep", *, size: int = BUCKET) -> None:
+        """Takes what is trained, and how many bytes a bucket may have."""
+        self.alone = not dist.is_initialized() or dist.get_world_size() == 1
+        self.trained, self._size = trained, size
+        self._hooks: list[Any] = []
+        self._buckets: dict[frozenset[str], list[_Bucket]] = {}
+        self._waiting: list[_Bucket] = []
+        self._place: dict[nn.Parameter, _Bucket] = {}
+        self.restructured()
+
+    def restructured(self) -> None:
+        """Follows a change of the module's weights."""
+        self._buckets.clear()
+        for hook in self._hooks:
+            hook.remove()
+        trained = [p for p in self.trained.parameters() if p.requires_grad and not self.alone]
+        self._hooks = [p.register_post_accumulate_grad_hook(self._made) for p in trained]
+
+    @contextmanager
+    def adding_up(self, tasks: Iterable[str]) -> Iterator[Callable[[], None]]:
+        """Around the backward passes of a step that serves these tasks, in every process.
+
+        What it gives is called before the last of them. Afterwards gradients are the sums over
+        processes, of which some may have made no pass.
+        """
+        if self.alone:
+            yield _nothing
+            return
+        served = frozenset(tasks)
+        if served not in self._buckets:
+            self._buckets[served] = self._cut(self.trained.reach(served))
+        self._waiting = list(self._buckets[served])
+        yield self._begin_last
+        self._place.clear()
+        self._check(served)
+        self._send(filled=False)
+        for bucket in self._buckets[served]:
+            bucket.receive()
+
+    def _check(self, served: frozenset[str]) -> None:
+        """Processes would drift apart by a gradient that is not sent."""
+        sent = {weight for bucket in self._buckets[served] for weight in bucket.weights}
+        for name, weight in self.trained.named_parameters():
+            if weight.grad is not None and weight not in sent:
+                raise RuntimeError(
+                    f"{name} has a gradient of {listing(sorted(served))}, which by the scheme's "
+                    "`reads`, `senders` and `owned` do not depend on it"
+                )
+
+    def _begin_last(self) -> None:
+        """From here on an accumulated gradient is whole."""
+        for bucket in self._waiting:
+            bucket.missing = set(bucket.weights)
+            self._place |= dict.fromkeys(bucket.weights, bucket)
+
+    def _cut(self, reached: Mapping[str, bool]) -> list["_Bucket"]:
+        """Buckets of weights of one type, the last of the module first."""
+        named = [(n, p) for n, p in self.trained.named_parameters() if n in reached]
+        chosen = [(reached[n], p) for n, p in reversed(named) if p.requires_grad]
+        buckets = []
+        for _, alike in groupby(chosen, key=lambda pair: (pair[1].dtype, pair[1].device)):
+            bucket, filled = _Bucket([], []), 0
+            for sure, weight in alike:
+                if filled and filled + weight.nbytes > self._size:
+                    buckets.append(bucket)
+                    bucket, filled = _Bucket([], []), 0
+                if not sure:
+                    bucket.unsure.append(len(bucket.weights))
+                bucket.weights.append(weight)
+                filled += weight.nbytes
+            buckets.append(bucket)
+        return buckets
+
+    def _made(self, weight: nn.Parameter) -> None:
+        """A backward pass has accumulated the gradient of a weight."""
+        bucket = self._place.get(weight)
+        if bucket is not None:
+            bucket.missing.discard(weight)
+            self._send(filled=True)
+
+    def _send(self, *, filled: bool) -> None:
+        """Sends buckets in their order, which all processes keep: those that are filled, or all."""
+        while self._waiting and not (filled and self._waiting[0].missing):
+            self._waiting.pop(0).send()
+
+
+@dataclass(slots=True, eq=False)
+class _Bucket:
+    """Weights whose gradients are sent together; `unsure` the places of those that may get none."""
+
+    weights: list[nn.Parameter]
+    unsure: list[int]
+    missing: set[nn.Parameter] = field(default_factory=set)
+    flat: Tensor | None = None
+    work: Any = None
+
+    def send(self) -> None:
+        """Begins to add up gradients, and the number of processes that have each."""
+        first = self.weights[0]
+        grads = [p.new_zeros(p.shape) if p.grad is None else p.grad for p in self.weights]
+        there = [float(p.grad is not None) for p in self.weights]
+        flat = [grad.reshape(-1) for grad in grads]
+        self.flat = torch.cat([*flat, torch.tensor(there).to(first)])
+        self.work = dist.all_reduce(self.flat, async_op=True)
+
+    def receive(self) -> None:
+        """Waits, and puts the sums where the gradients were."""
+        assert self.flat is not None
+        self.work.wait()
+        sizes = [weight.numel() for weight in self.weights]
+        *sums, there = self.flat.split([*sizes, len(sizes)])
+        # Looking at what may be 0 makes a device wait; it is left out where nothing can be.
+        idle = {place for place in self.unsure if not there[place]} if self.unsure else ()
+        for place, (weight, total) in enumerate(zip(self.weights, sums, strict=True)):
+            weight.grad = None if place in idle else total.view_as(weight)
+        self.flat = self.work = None
+
+
+def _nothing() -> None:
+    """One process waits for no other."""

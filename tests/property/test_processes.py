@@ -1,0 +1,171 @@
+"""Training in two processes is training in one: the same gradients at every step.
+
+Source of the bounds: the project's own; see `hiermtl.training.replicas`.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hiermtl.sharing import SHARING
+from hiermtl.training import Sampling, loop
+from hiermtl.training.step import TrainingStep, run_step
+from tests.processes import Processes
+from tests.property.contract_schemes import (
+    Columns,
+    Held,
+    LabelEmbeddings,
+    Splitting,
+    Undeclared,
+)
+from tests.unit.training.runs import MIXED, train
+from tests.worlds import make_world
+
+STEPS = 50
+BOUND = 1e-9
+SINGLE_BOUND = 1e-5
+
+NEWCOMERS = {scheme.name: scheme for scheme in (Columns, Held, LabelEmbeddings, Splitting)}
+OPTIONS = {"splitting": {"plan": {"10": [2, "dep"], "25": [1, "ner"]}}}
+SCHEMES = (*SHARING, *NEWCOMERS)
+RULES = {
+    "mixed": Sampling(),
+    "drawn": Sampling("drawn"),
+    "phases": Sampling("phases", successive=1.0, successive_heads=1.0),
+}
+
+Gradients = list[dict[str, np.ndarray | None]]
+
+
+def gradients(
+    scheme: str,
+    rule: str,
+    *,
+    family: str = "bilstm",
+    each_for_itself: bool = False,
+    dtype: str = "fp64",
+    **changes: Any,
+) -> Gradients:
+    """Of every weight at every step, as a process sees them before the optimizer moves."""
+    found: Gradients = []
+
+    def watched(replicas: Any, *given: Any, **options: Any) -> Any:
+        losses = run_step(replicas, *given, **options)
+        named = replicas.trained.named_parameters()
+        found.append({n: None if p.grad is None else p.grad.numpy().copy() for n, p in named})
+        return losses
+
+    options = {"sampling": RULES[rule], "precision": dtype, "clip": 0.0, **changes}
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
+        for added in (*NEWCOMERS.values(), Undeclared):
+            patch.setitem(SHARING, added.name, added)
+        patch.setattr(loop, "run_step", watched)
+        if each_for_itself:
+            patch.setattr(TrainingStep, "forward", _per_process)
+        world = make_world(family, {"name": scheme, **OPTIONS.get(scheme, {})}, dtype=torch.float32)
+        train(Path(folder), world=world, annotated=MIXED, **options)
+    return found
+
+
+def _per_process(
+    self: TrainingStep, batch: Any, items: Mapping[str, int], *, step: int, once: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What wrappers make of a loss that is a mean: the mean over processes of their own means."""
+    losses = self.model.losses(batch, self.model(batch))
+    own = {task: _items(batch, task) for task in losses}
+    means = [loss / own[task] / 2 for task, loss in losses.items() if own[task]]
+    total = torch.stack(means).sum() if means else torch.zeros((), requires_grad=True)
+    return total, {task: loss.detach() for task, loss in losses.items()}
+
+
+def _items(batch: Any, task: str) -> int:
+    gold = batch.gold[task]
+    return int((gold[min(gold)] >= 0).sum())
+
+
+def distances(one: Gradients, other: Gradients) -> list[float]:
+    """At each step, the largest difference as a share of the whole gradient's norm."""
+    assert len(one) == len(other)
+    found = []
+    for left, right in zip(one, other, strict=True):
+        assert left.keys() == right.keys()
+        whole = np.sqrt(sum(float((g**2).sum()) for g in left.values() if g is not None))
+        apart = 0.0
+        for name, grad in left.items():
+            assert (grad is None) == (right[name] is None), name
+            if grad is not None:
+                apart = max(apart, float(np.abs(grad - right[name]).max()))
+        found.append(apart / whole if whole else apart)
+    return found
+
+
+alone = cache(gradients)
+"""In this process, which has no other."""
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+@pytest.mark.parametrize("rule", ["mixed", "drawn"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_two_processes_make_the_gradients_of_one(
+    two_processes: Processes, scheme: str, rule: str, accumulation: int
+) -> None:
+    whole = alone(scheme, rule, epochs=99, max_steps=STEPS)
+    options = {"accumulation": accumulation, "epochs": 99, "max_steps": STEPS}
+    first, second = two_processes(gradients, scheme, rule, **options)
+    assert len(whole) == STEPS
+    assert any(grad is None for step in whole for grad in step.values()), "nothing is ever idle"
+    assert max(distances(whole, first)) <= BOUND
+    assert distances(first, second) == [0.0] * STEPS, "processes hold different gradients"
+    if scheme == "splitting":
+        assert len({len(step) for step in whole}) == 3, "it does not split"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rule": "phases", "scheme": "joint_many", "balancing": "uncertainty"},
+        {"rule": "mixed", "family": "bert", "recompute_blocks": True},
+        {"rule": "mixed", "family": "modernbert", "flat": False},
+        # More processes than sentences, so that some make no pass.
+        {"rule": "mixed", "tokens_per_batch": 3, "accumulation": 2},
+        {"rule": "drawn", "scheme": "held", "tokens_per_batch": 3},
+    ],
+    ids=["phases", "recomputed", "padded", "idle", "idle and held"],
+)
+def test_so_they_do_whatever_else_is_asked(
+    two_processes: Processes, options: dict[str, Any]
+) -> None:
+    given = {"scheme": "low_supervision", "epochs": 99, "max_steps": STEPS, **options}
+    first, second = two_processes(gradients, **given)
+    assert max(distances(alone(**given), first)) <= BOUND
+    assert distances(first, second) == [0.0] * STEPS
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_first_gradient_in_single_precision(two_processes: Processes, scheme: str) -> None:
+    options: dict[str, Any] = {"dtype": "fp32", "max_steps": 1}
+    first, _ = two_processes(gradients, scheme, "mixed", **options)
+    assert max(distances(alone(scheme, "mixed", **options), first)) <= SINGLE_BOUND
+
+
+def test_means_per_process_would_make_others(two_processes: Processes) -> None:
+    """The control: what a loss that is normalised in each process gives."""
+    options = {"epochs": 99, "max_steps": STEPS}
+    whole = alone("low_supervision", "mixed", **options)
+    first, _ = two_processes(gradients, "low_supervision", "mixed", each_for_itself=True, **options)
+    apart = distances(whole, first)
+    assert apart[0] > 100 * SINGLE_BOUND
+    assert min(apart) > 100 * BOUND
+
+
+def test_a_gradient_that_no_task_is_known_to_have_ends_the_run(two_processes: Processes) -> None:
+    """It would not be added up, and processes would drift apart."""
+    with pytest.raises(AssertionError, match=r"sharing\.alpha\.1 has a gradient of .*`owned`"):
+        two_processes(gradients, "undeclared", "mixed", max_steps=1)
