@@ -191,7 +191,9 @@ def make_examples(
                 f"{name} train: the tokenizer has no piece for {encoded.dropped} words; they are "
                 "read as its unknown piece"
             )
-    examples = ChainedExamples(parts, limit=recipe.training.max_examples)
+    examples = ChainedExamples(
+        parts, limit=recipe.training.max_examples, names=list(layers_of(recipe))
+    )
     for task, options in recipe.tasks.items():
         if not examples.items[task].sum():
             raise DataError(

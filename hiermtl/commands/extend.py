@@ -10,15 +10,22 @@ from hiermtl.commands.build import Built, check_dev, check_frozen, make_examples
 from hiermtl.commands.card import model_card
 from hiermtl.commands.corpora import placed, training_corpora
 from hiermtl.commands.evaluate import trained_on
+from hiermtl.commands.processes import (
+    check_processes,
+    first_on_each_machine,
+    launched,
+    share,
+)
 from hiermtl.commands.train import (
     CONFIG,
     Cost,
     Run,
     begin,
     check_folder,
-    check_means,
+    check_trackers,
     finish,
     finished,
+    shown,
     train_built,
 )
 from hiermtl.corpus.build import Corpus
@@ -85,9 +92,16 @@ def extend(
         _check_base(folder, about)
         if (folder / CONFIG).exists():
             return finished(folder, loaded)
-    check_means(loaded)
-    corpora = training_corpora(loaded, data_dir=data_dir)
-    built, kept = _extended(base, tokenizer, loaded, corpora, dropped=dropped)
+    check_trackers(loaded)
+    asked = loaded.training.processes
+    if asked > 1 and not launched():
+        given = {"output": folder, "drop": dropped, "resume": resume, "data_dir": data_dir}
+        share("extend", loaded, model=str(model), quiet=quiet, **given)
+        return shown(finished(folder, loaded), data_dir=data_dir)
+    check_processes(asked)
+    with first_on_each_machine():
+        corpora = training_corpora(loaded, data_dir=data_dir)
+        built, kept = _extended(base, tokenizer, loaded, corpora, dropped=dropped)
     plain = _merged(before, loaded, kept, data_dir=data_dir)
     about_all = load_recipe(plain)
     begin(folder, loaded, beside={BASE: json.dumps(about, indent=2)})

@@ -23,9 +23,9 @@ from hiermtl.errors import DataError, RecipeError
 from hiermtl.evaluation.best import main_score
 from hiermtl.evaluation.compare import Comparison, compare_results
 from hiermtl.evaluation.results import read_result
-from hiermtl.recipe import Recipe, resolved
+from hiermtl.recipe import Recipe
 from hiermtl.recipe.grid import Grid, load_grid
-from hiermtl.recipe.resolved import RESUMABLE, flattened
+from hiermtl.recipe.resolved import RESUMABLE, chosen
 
 RUNS, TUNING = "runs", "tuning"
 
@@ -48,10 +48,9 @@ class Job:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with every key of the recipe that may change a number."""
+        """Changes with every key of the recipe that may change a number and is not the default."""
         silent = RESUMABLE | {"name", "description"}
-        keys = flattened(resolved(self.recipe))
-        return digest({key: value for key, value in keys.items() if key not in silent})
+        return digest({k: value for k, value in chosen(self.recipe).items() if k not in silent})
 
 
 def grid(

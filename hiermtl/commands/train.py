@@ -26,6 +26,12 @@ from hiermtl.commands.corpora import (
     training_corpora,
 )
 from hiermtl.commands.evaluate import score_corpora
+from hiermtl.commands.processes import (
+    check_processes,
+    first_on_each_machine,
+    launched,
+    share,
+)
 from hiermtl.corpus.build import Corpus
 from hiermtl.document import Document
 from hiermtl.errors import ModelError, RecipeError, RunError, listing
@@ -127,8 +133,14 @@ def train(
     check_folder(folder, loaded, resume=resume)
     if resume and (folder / CONFIG).exists():
         return finished(folder, loaded)
-    check_means(loaded)
-    corpora = training_corpora(loaded, data_dir=data_dir)
+    check_trackers(loaded)
+    asked = loaded.training.processes
+    if asked > 1 and not launched():
+        share("train", loaded, output=folder, resume=resume, data_dir=data_dir, quiet=quiet)
+        return shown(finished(folder, loaded), data_dir=data_dir)
+    check_processes(asked)
+    with first_on_each_machine():
+        corpora = training_corpora(loaded, data_dir=data_dir)
     train_parts = _train_apart if loaded.sharing.name == "single" else _train_whole
     built, cost = train_parts(loaded, corpora, folder, resume=resume, quiet=quiet)
     plain = placed(loaded, data_dir=data_dir)
@@ -151,7 +163,7 @@ def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
         raise RecipeError(
             f"{folder} holds no run to resume ({RECIPE} is missing); train without --resume"
         )
-    keys = differences(keys_of(folder), recipe)
+    keys = differences(_with_defaults(keys_of(folder)), recipe)
     if keys:
         raise RecipeError(
             f"the run in {folder} has other values of {listing(keys)}; resume with the same, or "
@@ -177,11 +189,20 @@ def keys_of(folder: Path) -> dict[str, Any]:
     return found
 
 
+def _with_defaults(keys: dict[str, Any]) -> Recipe | dict[str, Any]:
+    """With the defaults of keys that the version which wrote them did not have."""
+    try:
+        return load_recipe(keys)
+    except RecipeError:
+        return keys
+
+
 def _train_whole(
     recipe: Recipe, corpora: Mapping[str, Corpus], folder: Path, *, resume: bool, quiet: bool
 ) -> tuple[Built, Cost]:
     """One model for all tasks."""
-    built = build(recipe, corpora)
+    with first_on_each_machine():
+        built = build(recipe, corpora)
     return built, train_built(built, recipe, corpora, folder, resume=resume, quiet=quiet)
 
 
@@ -208,7 +229,7 @@ def train_built(
     main = main_tasks(recipe) or list(recipe.tasks)
 
     def judge(model: HierarchicalModel) -> Evaluation:
-        own = None if settings.precision == "fp64" else settings.precision
+        own = {"fp64": None, "fp16": "fp32"}.get(settings.precision, settings.precision)
         nlp = Annotator(model, built.tokenizer, precision=own)
         scores = score_corpora(nlp, recipe, corpora, split="dev")
         rows = [asdict(row) for row in scores.rows]
@@ -247,7 +268,8 @@ def _train_apart(
     Each has its own encoder, optimizer, schedule and best checkpoint, under `folder/tasks/<task>`.
     Their weights have different names, a branch per task, and are put into one model as they are.
     """
-    whole = build(recipe, corpora)
+    with first_on_each_machine():
+        whole = build(recipe, corpora)
     begin(folder, recipe)
     cost = Cost()
     for task in whole.model.hierarchy.names:
@@ -328,6 +350,13 @@ def finish(
     return Run(folder, scores, cost, recipe, example)
 
 
+def shown(run: Run, *, data_dir: str | Path | None) -> Run:
+    """The run with its example, of which other processes told nothing."""
+    return replace(
+        run, example=_example(run.load(), training_corpora(run.recipe, data_dir=data_dir))
+    )
+
+
 def _example(nlp: Annotator, corpora: Mapping[str, Corpus]) -> Document | None:
     """The first sentence of dev that is neither very short nor long, annotated.
 
@@ -391,22 +420,6 @@ def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
         told = {key: str(value) for key, value in flattened(resolved(recipe)).items()}
         accelerator.init_trackers((recipe.name or "hiermtl").replace("/", "-"), config=told)
     return accelerator
-
-
-def check_means(recipe: Recipe) -> None:
-    """Raises RecipeError when the processes or trackers the recipe asks for are not there."""
-    _check_processes(recipe)
-    check_trackers(recipe)
-
-
-def _check_processes(recipe: Recipe) -> None:
-    """Raises RecipeError when fewer processes run than the recipe asks for."""
-    asked = recipe.training.processes
-    if asked > 1 and (found := make_accelerator().num_processes) < asked:
-        raise RecipeError(
-            f"training.processes is {asked}, but {found} is running; start it with "
-            f"`torchrun --nproc-per-node {asked} -m hiermtl train ...`"
-        )
 
 
 def check_trackers(recipe: Recipe) -> None:

@@ -141,6 +141,10 @@ class Examples:
                 out[task] = self._labels[task].count(self._lookups[task] != MISSING)
         return out
 
+    def place(self, index: int) -> tuple[str, int]:
+        """No corpus, and the number of the sentence."""
+        return "", index + 1
+
     def fetch(self, indices: Sequence[int]) -> list[Example]:
         """The examples at these places, in this order.
 
@@ -228,6 +232,11 @@ class PassageExamples:
         for task in self.tasks:
             out.setdefault(task, np.zeros(len(self), dtype=np.int32))
         return out
+
+    def place(self, index: int) -> tuple[str, int]:
+        """No corpus; the number of a passage, or of a sentence that is in none."""
+        lone = index - len(self._passages)
+        return "", (int(self._lone[lone]) if lone >= 0 else index) + 1
 
     def fetch(self, indices: Sequence[int]) -> list[Example | Group]:
         """The examples at these places, in this order; passages as groups.

@@ -8,6 +8,9 @@ from hiermtl.recipe.models import Recipe
 RESUMABLE = frozenset({"training.processes", "training.output"})
 """Keys that may differ between a run and its continuation: they change no number of the result."""
 
+NAMING = frozenset({"name", "format"})
+"""Keys that say which of several kinds a part is; of each kind they are the default."""
+
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
     """Every key with its value, defaults included, as plain data that `load_recipe` reads back."""
@@ -22,6 +25,19 @@ def differences(first: Recipe | Mapping[str, Any], second: Recipe | Mapping[str,
     absent = object()
     keys = {key for key in {*left, *right} if left.get(key, absent) != right.get(key, absent)}
     return sorted(keys - RESUMABLE - {"name"})
+
+
+def chosen(recipe: Recipe) -> dict[str, Any]:
+    """Dotted keys whose value is not the default, and the name of each part: what makes a recipe.
+
+    A key that a later version adds is not among them, unless it is set.
+    """
+    told = flattened(recipe.model_dump(mode="json", exclude_defaults=True))
+    return {
+        key: value
+        for key, value in flattened(resolved(recipe)).items()
+        if key in told or key.rpartition(".")[2] in NAMING
+    }
 
 
 def flattened(plain: Mapping[str, Any]) -> dict[str, Any]:

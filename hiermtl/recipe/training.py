@@ -56,9 +56,9 @@ class TrainingOptions(Section):
     seed: int = Field(default=0, ge=0)
     """Seed of weights, order of batches and dropout. Default: ours."""
 
-    precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
-    """Number type of the blocks; `auto` is bf16 where the processor has it, else fp32. Default:
-    ours."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
+    """Number type of the blocks; `auto` is bf16 where the processor has it, else fp32. With `fp16`
+    the loss is scaled. Default: ours."""
 
     lr: float = Field(default=4e-4, gt=0)
     """Peak learning rate of the encoder's top block, per step. Default: our measurement on MiniLM
@@ -120,6 +120,10 @@ class TrainingOptions(Section):
 
     keep_checkpoints: int = Field(default=1, ge=1)
     """Newest checkpoints kept for --resume. Default: ours."""
+
+    max_skipped: int = Field(default=10, ge=1)
+    """Steps in a row that are left out because their gradient is no number, before the run ends.
+    Default: ours."""
 
     trackers: Annotated[tuple[Tracker, ...], Field(strict=False)] = ()
     """Experiment trackers, as accelerate names them. Default: none."""

@@ -31,6 +31,10 @@ class Examples(Protocol):
         """These examples, in this order."""
         ...
 
+    def place(self, index: int) -> tuple[str, int]:
+        """Where an example comes from: a corpus, and its number there, from 1."""
+        ...
+
 
 class MemoryExamples:
     """A list of examples: for small corpora, benchmarks and tests, without `datasets`."""
@@ -64,13 +68,23 @@ class MemoryExamples:
         """These examples, in this order."""
         return [self._examples[i] for i in indices]
 
+    def place(self, index: int) -> tuple[str, int]:
+        """No corpus, and the number in the list."""
+        return "", index + 1
+
 
 class ChainedExamples:
     """Several splits as one, each cut to its first `limit` examples if that is given."""
 
-    def __init__(self, parts: Sequence[Examples], *, limit: int | None = None) -> None:
-        """Takes parts with any tasks each; a part without a task has no items of it."""
+    def __init__(
+        self, parts: Sequence[Examples], *, limit: int | None = None, names: Sequence[str] = ()
+    ) -> None:
+        """Takes parts with any tasks each; a part without a task has no items of it.
+
+        `names` are those of the parts' corpora.
+        """
         self._parts = list(parts)
+        self._names = list(names) or [""] * len(self._parts)
         sizes = [len(part) if limit is None else min(limit, len(part)) for part in parts]
         self._ends = np.cumsum(sizes)
         self.lengths = np.concatenate([p.lengths[:n] for p, n in zip(parts, sizes, strict=True)])
@@ -105,6 +119,12 @@ class ChainedExamples:
             ):
                 out[place] = example
         return [example for example in out if example is not None]
+
+    def place(self, index: int) -> tuple[str, int]:
+        """The name of the part's corpus, and the number there."""
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        _, number = self._parts[part].place(index - (int(self._ends[part - 1]) if part else 0))
+        return self._names[part], number
 
 
 def _items(example: Example | Group, task: str) -> int:

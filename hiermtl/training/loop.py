@@ -11,11 +11,9 @@ at a step goes on exactly as the unbroken one.
 
 import contextlib
 import json
-import math
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from hiermtl.atomic import write_whole
 from hiermtl.errors import ModelError, RunError
 from hiermtl.model import HierarchicalModel
 from hiermtl.seeding import untouched
@@ -39,14 +38,20 @@ from hiermtl.training.checkpoint import (
     save_checkpoint,
 )
 from hiermtl.training.examples import Examples
+from hiermtl.training.guard import Guard
 from hiermtl.training.leash import Leash
+from hiermtl.training.log import Log
 from hiermtl.training.optimizer import carry, freeze, make_optimizer, set_rates
 from hiermtl.training.plan import BatchPlan
 from hiermtl.training.progress import Progress
 from hiermtl.training.replicas import Replicas
 from hiermtl.training.sampling import TaskPlan
 from hiermtl.training.settings import Settings
-from hiermtl.training.step import TrainingStep, run_step
+from hiermtl.training.step import Stepper, TrainingStep
+from hiermtl.training.stopping import BrokenOffError, Stopping
+
+CHECKPOINTS, SKIPPED = "checkpoints", "skipped"
+"""Subfolders of a run: its checkpoints, and what steps that were left out trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +96,14 @@ def train_model(
     """Trains the model in place; it keeps the best weights on dev (without `evaluate`, the last).
 
     Checkpoints go to `folder/checkpoints`, the log to `folder/log.jsonl`. With `resume` it goes on
-    from the newest checkpoint that is whole. `settings.precision` must be resolved.
+    from the newest checkpoint that is whole. `settings.precision` must be resolved. Asked to end by
+    SIGTERM or SIGINT, it writes a checkpoint and ends as the signal would have made it.
 
-    Raises RunError when the loss is no longer a number or a disk is full, ModelError when the
-    checkpoint is of another model.
+    Raises RunError when too many steps in a row have no number as their gradient, when memory is
+    out or a disk is full, ModelError when the checkpoint is of another model.
     """
     accelerator = accelerator or make_accelerator()
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / CHECKPOINTS
     if settings.precision == "fp64":
         model.double()
     model.to(accelerator.device)
@@ -111,129 +117,247 @@ def train_model(
     freeze(model, settings.freeze_from, settings.freeze_below)
     model.recompute_blocks = settings.recompute_blocks
     weights = {task.name: task.weight for task in model.hierarchy}
-    balancer = BALANCERS[settings.balancing](weights, seed=settings.seed).to(
-        model.device, model.dtype
-    )
-    trained = TrainingStep(model, balancer)
+    balancer = BALANCERS[settings.balancing](weights, seed=settings.seed)
+    trained = TrainingStep(model, balancer.to(model.device, model.dtype))
     optimizer = make_optimizer(model, settings, balancer)
+    half = settings.precision == "fp16"
+    guard = Guard(accelerator.device, half=half, most=settings.max_skipped)
+    plan = make_plan(model, tokenizer, examples, settings)
+    leash = make_leash(model, plan)
     history = History()
     if found is not None:
         balancer.load_state_dict(part_of(found.beside, "balancing"))
+        guard.load_state_dict(part_of(found.beside, "guard"))
         restore_optimizer(trained, optimizer, found.optimizer)
+        if leash is not None:
+            leash.restore(part_of(found.beside, "anchors"))
         history = History(**found.state)
-    replicas = Replicas(trained)
-    plan = make_plan(model, tokenizer, examples, settings)
-    leash = make_leash(model, plan)
-    if leash is not None and found is not None:
-        leash.restore(part_of(found.beside, "anchors"))
-    collate = Collator(
-        tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device
-    )
     total = settings.epochs * plan.steps_per_epoch
     total = total if settings.max_steps is None else min(total, settings.max_steps)
-    began = time.monotonic()
-    bar = progress(total, start=history.step)
+    stepper = Stepper(Replicas(trained), optimizer, accelerator, guard, examples, settings, leash)
     log = Log(folder / "log.jsonl", accelerator, start=history.step)
-    sums: dict[str, Tensor] = {}
-    counts: dict[str, int] = {}
-    try:
-        while history.step < total and not history.finished:
-            step = history.step
-            rate = set_rates(
-                optimizer,
-                step,
-                total=total,
-                warmup=settings.warmup,
-                decay=settings.sampling.rate_decay,
-                epoch=step // plan.steps_per_epoch,
-            )
-            chosen, task = plan.step(step), plan.task(step)
-            if leash is not None and task is not None and plan.opens_phase(step):
-                leash.opens(task)
-            losses = run_step(
-                replicas,
-                optimizer,
-                accelerator,
-                collate,
-                examples,
-                chosen,
-                step=step,
-                settings=settings,
-                task=task,
-                leash=leash,
-            )
-            model.sharing.after_step(model.stack, step)
-            edit = model.sharing.propose(model.stack, step)
-            if edit is not None:
-                model.restructured()
-                carry(optimizer, model, edit)
-                replicas.restructured()
-                collate = Collator(
-                    tokenizer, model.routes.depths(), flat=settings.flat, device=accelerator.device
-                )
-            history.step = step + 1
-            for task, loss in losses.items():
-                sums[task] = sums[task] + loss if task in sums else loss
-                counts[task] = counts.get(task, 0) + 1
-            read = int(examples.words[chosen].sum())
-            history.words += read
-            bar.advance(read)
-            epoch = history.step / plan.steps_per_epoch
-            ends_epoch = history.step % (plan.steps_per_epoch * settings.evaluate_every) == 0
-            last = history.step == total
-            due = settings.checkpoint_every and history.step % settings.checkpoint_every == 0
-            shown = bar.due()
-            # No score and no checkpoint is made of weights that went wrong, and no step goes
-            # unlogged.
-            if shown or ends_epoch or due or last:
-                mean = {task: float(loss) / counts[task] for task, loss in sums.items()}
-                _check_finite(mean, trained if ends_epoch or due or last else None, history.step)
-                if shown:
-                    bar.show(history.step, epoch=epoch, losses=mean)
-                log.write(
-                    step=history.step,
-                    losses=mean,
-                    rate=rate,
-                    words_per_second=bar.words_per_second,
-                    **_factors(balancer, step),
-                )
-                sums, counts = {}, {}
-            if evaluate is not None and (ends_epoch or last):
-                _judge(
-                    model,
-                    evaluate,
-                    history,
-                    checkpoints,
-                    accelerator,
-                    settings,
-                    epoch=epoch,
-                    say=bar.say,
-                    log=log,
-                )
-            if (ends_epoch or due) and not last and accelerator.is_main_process:
-                place = checkpoints / f"step-{history.step}"
-                state = {**_plain(history), "seconds": history.seconds + time.monotonic() - began}
-                save_checkpoint(
-                    place,
-                    model,
-                    trained=trained,
-                    optimizer=optimizer,
-                    state=state,
-                    beside={
-                        "anchors": {} if leash is None else leash.anchors,
-                        "balancing": balancer.state_dict(),
-                    },
-                )
-                prune_checkpoints(checkpoints, settings.keep_checkpoints)
-    finally:
-        bar.close()
-        history.seconds += time.monotonic() - began
+    bar = progress(total, start=history.step)
+    with Stopping() as stopping, contextlib.closing(bar):
+        training = _Training(
+            stepper, tokenizer, plan, total, history, evaluate, folder, log, bar, stopping
+        )
+        training.run()
     accelerator.wait_for_everyone()
     best = checkpoints / "best"
     if evaluate is not None and best.exists():
         _restore(model, load_checkpoint(best))
     model.eval()
     return history
+
+
+class _Training:
+    """A run on its way: steps, what is told of them, evaluations and checkpoints."""
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        tokenizer: Tokenizer,
+        plan: BatchPlan | TaskPlan,
+        total: int,
+        history: History,
+        evaluate: Callable[[HierarchicalModel], Evaluation] | None,
+        folder: Path,
+        log: Log,
+        bar: Progress,
+        stopping: Stopping,
+    ) -> None:
+        self.stepper, self.tokenizer, self.plan, self.total = stepper, tokenizer, plan, total
+        self.history, self.evaluate, self.folder = history, evaluate, folder
+        self.log, self.bar, self.stopping = log, bar, stopping
+        self.settings, self.accelerator = stepper.settings, stepper.accelerator
+        self.trained, self.guard = stepper.replicas.trained, stepper.guard
+        self.model = self.trained.model
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, Tensor] = {}
+        self.began = time.monotonic()
+        self.collate = self._collator()
+
+    def run(self) -> None:
+        """To the last step, or to the end of patience, or until it is asked to end."""
+        history = self.history
+        before = history.seconds
+        try:
+            # It was broken off in an evaluation.
+            if history.step and self._judges() and not self._judged():
+                self._judge()
+            while history.step < self.total and not history.finished:
+                self._end_if_asked()
+                self._step()
+                self._tell()
+                if self._judges():
+                    self._judge()
+                if self._keeps() and history.step < self.total:
+                    self._save()
+            self._end_if_asked()
+        finally:
+            history.seconds = before + time.monotonic() - self.began
+
+    @property
+    def epoch(self) -> float:
+        """How many times examples have been seen."""
+        return self.history.step / self.plan.steps_per_epoch
+
+    def _step(self) -> None:
+        history, plan, model, settings = self.history, self.plan, self.model, self.settings
+        step = history.step
+        self.rate = set_rates(
+            self.stepper.optimizer,
+            step,
+            total=self.total,
+            warmup=settings.warmup,
+            decay=settings.sampling.rate_decay,
+            epoch=step // plan.steps_per_epoch,
+        )
+        chosen, task = plan.step(step), plan.task(step)
+        leash = self.stepper.leash
+        if leash is not None and task is not None and plan.opens_phase(step):
+            leash.opens(task)
+        losses = self.stepper.take(self.collate, chosen, step=step, task=task)
+        model.sharing.after_step(model.stack, step)
+        edit = model.sharing.propose(model.stack, step)
+        if edit is not None:
+            model.restructured()
+            carry(self.stepper.optimizer, model, edit)
+            self.stepper.replicas.restructured()
+            self.collate = self._collator()
+        history.step = step + 1
+        good = 1 - self.guard.bad
+        for name, loss in losses.items():
+            kept = torch.where(good > 0, loss, 0)
+            self.sums[name] = self.sums[name] + kept if name in self.sums else kept
+            self.counts[name] = self.counts[name] + good if name in self.counts else good
+        read = int(self.stepper.examples.words[chosen].sum())
+        history.words += read
+        self.bar.advance(read)
+
+    def _tell(self) -> None:
+        """Tells of losses, and of steps that were left out.
+
+        No score and no checkpoint is made of weights that went wrong, and no step goes unlogged.
+        """
+        step, shown = self.history.step, self.bar.due()
+        weighed = self._judges() or self._keeps()
+        left_out = []
+        if weighed or step % self.guard.every == 0:
+            left_out = self.guard.look()
+            for bad in left_out:
+                self._set_aside(bad)
+            self.guard.check_row(self.folder / SKIPPED)
+        if weighed:
+            _check_finite(self.trained, step)
+        if not (shown or weighed or left_out):
+            return
+        counts = {name: float(count) for name, count in self.counts.items()}
+        mean = {n: float(loss) / counts[n] for n, loss in self.sums.items() if counts[n]}
+        if shown:
+            self.bar.show(step, epoch=self.epoch, losses=mean)
+        for bad in left_out:
+            self.bar.say(f"step {bad + 1} left out: its gradient is no number")
+        self.log.write(
+            step=step,
+            losses=mean,
+            rate=self.rate,
+            words_per_second=self.bar.words_per_second,
+            **_factors(self.trained.balancer, step - 1),
+            **({"skipped": [bad + 1 for bad in left_out]} if left_out else {}),
+        )
+        self.sums, self.counts = {}, {}
+
+    def _set_aside(self, step: int) -> None:
+        """Writes down what a step that was left out trained on."""
+        if not self.accelerator.is_main_process:
+            return
+        examples, chosen = self.stepper.examples, self.plan.step(step)
+        found = [{"corpus": c, "number": n} for c, n in map(examples.place, chosen.tolist())]
+        batch = {"step": step + 1, "task": self.plan.task(step), "examples": found}
+        file = self.folder / SKIPPED / f"step-{step + 1}.json"
+        file.parent.mkdir(exist_ok=True)
+        write_whole(file, json.dumps(batch) + "\n")
+
+    def _judges(self) -> bool:
+        """Whether the model is scored on dev at this step."""
+        every = self.plan.steps_per_epoch * self.settings.evaluate_every
+        return self.history.step % every == 0 or self.history.step == self.total
+
+    def _keeps(self) -> bool:
+        """Whether a checkpoint is due at this step."""
+        every = self.settings.checkpoint_every
+        return self._judges() or (every is not None and self.history.step % every == 0)
+
+    def _judged(self) -> bool:
+        """Whether it was scored at this step."""
+        last = self.history.evaluations[-1:]
+        return bool(last) and last[0]["step"] == self.history.step
+
+    def _judge(self) -> None:
+        """Scores dev, remembers the best weights, and says when patience is at an end."""
+        history = self.history
+        if self.evaluate is None:
+            return
+        try:
+            with self.stopping.breaking_off():
+                result = self.evaluate(self.model)
+        except BrokenOffError:
+            return
+        better = history.best_main is None or result.main > history.best_main
+        history.since_best = 0 if better else history.since_best + 1
+        history.evaluations.append(
+            {"epoch": self.epoch, "step": history.step, "main": result.main, "rows": result.rows}
+        )
+        self.log.write(step=history.step, epoch=self.epoch, main=result.main, rows=result.rows)
+        self.bar.say(f"epoch {self.epoch:g}  dev {result.text}{'  (best)' if better else ''}")
+        if better:
+            history.best, history.best_main = history.step, result.main
+            if self.accelerator.is_main_process:
+                place = self.folder / CHECKPOINTS / "best"
+                save_checkpoint(place, self.model, state={"step": history.step})
+        patience = self.settings.patience
+        history.finished = patience is not None and history.since_best >= patience
+
+    def _save(self) -> None:
+        """Writes a checkpoint."""
+        if not self.accelerator.is_main_process:
+            return
+        history, leash = self.history, self.stepper.leash
+        seconds = history.seconds + time.monotonic() - self.began
+        checkpoints = self.folder / CHECKPOINTS
+        save_checkpoint(
+            checkpoints / f"step-{history.step}",
+            self.model,
+            trained=self.trained,
+            optimizer=self.stepper.optimizer,
+            state={**_plain(history), "seconds": seconds},
+            beside={
+                "anchors": {} if leash is None else leash.anchors,
+                "balancing": self.trained.balancer.state_dict(),
+                "guard": self.guard.state_dict(),
+            },
+        )
+        prune_checkpoints(checkpoints, self.settings.keep_checkpoints)
+
+    def _end_if_asked(self) -> None:
+        """Writes a checkpoint and ends, when a process was asked to."""
+        number = self.stopping.asked()
+        if not number:
+            return
+        if self.history.step:
+            self._save()
+        self.accelerator.wait_for_everyone()
+        self.bar.say(f"ended at step {self.history.step}; go on with --resume")
+        self.stopping.leave(number)
+
+    def _collator(self) -> Collator:
+        return Collator(
+            self.tokenizer,
+            self.model.routes.depths(),
+            flat=self.settings.flat,
+            device=self.accelerator.device,
+        )
 
 
 def make_plan(
@@ -277,34 +401,6 @@ def make_accelerator(**options: Any) -> Accelerator:
     return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="no", **options)
 
 
-def _judge(
-    model: HierarchicalModel,
-    evaluate: Callable[[HierarchicalModel], Evaluation],
-    history: History,
-    checkpoints: Path,
-    accelerator: Accelerator,
-    settings: Settings,
-    *,
-    epoch: float,
-    say: Callable[[str], None],
-    log: "Log",
-) -> None:
-    """Scores dev, remembers the best weights, and says when patience is at an end."""
-    result = evaluate(model)
-    better = history.best_main is None or result.main > history.best_main
-    history.since_best = 0 if better else history.since_best + 1
-    history.evaluations.append(
-        {"epoch": epoch, "step": history.step, "main": result.main, "rows": result.rows}
-    )
-    log.write(step=history.step, epoch=epoch, main=result.main, rows=result.rows)
-    say(f"epoch {epoch:g}  dev {result.text}{'  (best)' if better else ''}")
-    if better:
-        history.best, history.best_main = history.step, result.main
-        if accelerator.is_main_process:
-            save_checkpoint(checkpoints / "best", model, state={"step": history.step})
-    history.finished = settings.patience is not None and history.since_best >= settings.patience
-
-
 def _restore(model: HierarchicalModel, found: Checkpoint) -> None:
     """Weights, and the structure they belong to."""
     now = json.loads(model.config.to_json_string())
@@ -328,80 +424,12 @@ def _factors(balancer: Balancer, step: int) -> dict[str, Any]:
     return {"factors": found} if found else {}
 
 
-def _check_finite(losses: Mapping[str, float], trained: nn.Module | None, step: int) -> None:
-    """Raises RunError when losses since the last look, or weights if given, are no numbers."""
-    bad = [f"the loss of {task}" for task, loss in losses.items() if not math.isfinite(loss)]
-    if not bad and trained is not None:
-        named = trained.named_parameters()
-        bad = [f"weight {name}" for name, value in named if not bool(value.isfinite().all())][:1]
-    if bad:
-        raise RunError(
-            f"by step {step} {', '.join(bad)} is not a number; lower training.lr or "
-            "training.lr_heads, or set training.precision=fp32, and train again into "
-            "another folder"
-        )
-
-
-class Log:
-    """One JSON object a line, on the main process alone; also passed to accelerate's trackers."""
-
-    def __init__(self, path: Path, accelerator: Accelerator, *, start: int) -> None:
-        """Appends to `path`, after cutting what a broken-off run wrote behind the step `start`."""
-        self._path, self._accelerator = path, accelerator
-        if accelerator.is_main_process:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                _cut(path, start)
-
-    def write(self, *, step: int, **values: Any) -> None:
-        """One entry at a step."""
-        if not self._accelerator.is_main_process:
-            return
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, **values}) + "\n")
-        except OSError as error:
+def _check_finite(trained: nn.Module, step: int) -> None:
+    """Raises RunError when a weight is no number."""
+    for name, value in trained.named_parameters():
+        if not bool(value.isfinite().all()):
             raise RunError(
-                f"{self._path} cannot be written ({error.strerror}); make room and run again "
-                f"with --resume"
-            ) from error
-        self._accelerator.log(_flat(values), step=step)
-
-
-def _cut(path: Path, start: int) -> None:
-    """Keeps the whole lines up to the step `start`.
-
-    A process that was killed may have left half a line.
-    """
-    kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            if json.loads(line)["step"] <= start:
-                kept.append(line + "\n")
-    beside = path.with_name(f".{path.name}.partial")
-    beside.write_text("".join(kept), encoding="utf-8")
-    beside.replace(path)
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, float]:
-    """Names as trackers show them: `train/<task>/loss`, `eval/<task>/<metric>`.
-
-    Of a task that is scored on several corpora, `eval/<task>/<metric>/<corpus>`.
-    """
-    out: dict[str, float] = {}
-    for name, value in values.items():
-        if name == "losses":
-            out |= {f"train/{task}/loss": loss for task, loss in value.items()}
-        elif name == "factors":
-            out |= {f"train/{task}/factor": factor for task, factor in value.items()}
-        elif name == "rows":
-            data = {(row["task"], row["data"]) for row in value}
-            often = Counter(task for task, _ in data)
-            for row in value:
-                place = f"eval/{row['task']}/{row['metric']}"
-                out[f"{place}/{row['data']}" if often[row["task"]] > 1 else place] = row["score"]
-        elif name == "main":
-            out["eval/main"] = value
-        elif isinstance(value, int | float):
-            out[f"train/{name}"] = value
-    return out
+                f"by step {step} weight {name} is not a number; lower training.lr or "
+                "training.lr_heads, or set training.precision=fp32, and train again into another "
+                "folder"
+            )

@@ -13,7 +13,8 @@ class Settings:
     layer_decay ** (top - k)`. warmup: steps, or a share of all steps when below 1. clip: largest
     gradient norm, 0 for none. tokens_per_batch: units per optimizer step over all processes.
     accumulation: pieces a process cuts its share into. patience: evaluations without a better main
-    score before stopping. evaluate_every: epochs. checkpoint_every: steps, beside the one at each
+    score before stopping. max_skipped: steps in a row that may have no number as
+    their gradient. evaluate_every: epochs. checkpoint_every: steps, beside the one at each
     evaluation. freeze_from, freeze_below: the depths from one to below the
     other are not trained. recompute_blocks: activations inside blocks are made again
     backwards instead of kept. flat: rows without padding. sampling: whose examples a step takes.
@@ -42,3 +43,4 @@ class Settings:
     flat: bool = True
     sampling: Sampling = MIXED
     balancing: str = "static"
+    max_skipped: int = 10

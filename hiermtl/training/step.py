@@ -1,6 +1,7 @@
 """One step of training: the losses of its pieces, their gradients, one move of the optimizer."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,14 @@ from hiermtl.sharing import Sharing
 from hiermtl.tokens import Collator
 from hiermtl.training.balancing import Balancer
 from hiermtl.training.examples import Examples
+from hiermtl.training.guard import Guard
 from hiermtl.training.leash import Leash
 from hiermtl.training.plan import shares
 from hiermtl.training.replicas import Replicas
 from hiermtl.training.settings import Settings
+
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""The number types in which blocks can compute while weights stay fp32."""
 
 MOST_CLIP = 3
 """The largest norm of a gradient where it is clipped by level (Hashimoto et al. 2017)."""
@@ -81,65 +86,81 @@ class TrainingStep(nn.Module):
         return total, {task: share.detach() for task, share in shares.items()}
 
 
-def run_step(
-    replicas: Replicas,
-    optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
-    collate: Collator,
-    examples: Examples,
-    chosen: np.ndarray,
-    *,
-    step: int,
-    settings: Settings,
-    task: str | None = None,
-    leash: Leash | None = None,
-) -> dict[str, Tensor]:
-    """One optimizer step; returns each task's loss per labelled item, over all processes.
+@dataclass(frozen=True, slots=True)
+class Stepper:
+    """What a step of training is made with."""
 
-    With `task` the step serves that task alone, whatever else its examples are annotated with.
-    Processes may make different numbers of passes, or none.
-    """
-    served = examples.items if task is None else {task: examples.items[task]}
-    items = {name: int(counts[chosen].sum()) for name, counts in served.items()}
-    items = {name: count for name, count in items.items() if count}
-    world, rank = accelerator.num_processes, accelerator.process_index
-    parts = shares(chosen, examples.lengths, parts=world * settings.accumulation)
-    own = [part for part in parts[rank::world] if len(part)]
-    half, trained = settings.precision == "bf16", replicas.trained
-    trained.train()
-    optimizer.zero_grad(set_to_none=True)
-    losses: dict[str, Tensor] = {}
-    with replicas.adding_up(items) as begin_last:
-        for place, part in enumerate(own):
-            if place == len(own) - 1:
-                begin_last()
-            torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
-            fetched = examples.fetch(part.tolist())
-            batch = collate(fetched if task is None else [e.only(task) for e in fetched])
-            # The first process has the longest example, and so at least one pass.
-            once = place == 0 and rank == 0
-            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
-                total, each = trained(batch, items, step=step, once=once)
-            if total.requires_grad:
-                accelerator.backward(total)
-            for name, loss in each.items():
-                losses[name] = losses[name] + loss if name in losses else loss
-    apart = settings.sampling.decoupled
-    if leash is not None and not apart:
-        leash.add_gradient()
-    model = trained.model
-    clip: float = settings.clip
-    if settings.sampling.clip_by_level and task is not None:
-        clip = min(MOST_CLIP, model.hierarchy.level(task))
-    if clip:
-        accelerator.clip_grad_norm_(model.parameters(), clip)
-    if leash is not None and apart:
-        leash.pull(optimizer)
-    optimizer.step()
-    if world > 1 and items:
-        none = torch.zeros((), device=accelerator.device)
-        summed: Any = accelerator.reduce(
-            torch.stack([losses.get(name, none).float() for name in sorted(items)]), "sum"
-        )
-        losses = dict(zip(sorted(items), summed.unbind(), strict=True))
-    return losses
+    replicas: Replicas
+    optimizer: torch.optim.Optimizer
+    accelerator: Accelerator
+    guard: Guard
+    examples: Examples
+    settings: Settings
+    leash: Leash | None = None
+
+    def take(
+        self, collate: Collator, chosen: np.ndarray, *, step: int, task: str | None = None
+    ) -> dict[str, Tensor]:
+        """One optimizer step; returns each task's loss per labelled item, over all processes.
+
+        With `task` the step serves that task alone, whatever else its examples are annotated with.
+        Processes may make different numbers of passes, or none. Where the gradient or a loss is no
+        number, no weight moves.
+        """
+        trained, leash = self.replicas.trained, self.leash
+        trained.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self._descend(collate, chosen, step=step, task=task)
+        apart = self.settings.sampling.decoupled
+        if leash is not None and not apart:
+            leash.add_gradient()
+        clip: float = self.settings.clip
+        if self.settings.sampling.clip_by_level and task is not None:
+            clip = min(MOST_CLIP, trained.model.hierarchy.level(task))
+        bad = self.guard.check(trained, losses, step=step, clip=clip)
+        if leash is not None and apart and not bad:
+            leash.pull(self.optimizer)
+        if self.optimizer.defaults.get("fused"):
+            # It leaves weights and its own state alone without asking the device.
+            self.optimizer.found_inf = bad  # pyright: ignore[reportAttributeAccessIssue]
+            self.optimizer.step()
+        elif not bad:
+            self.optimizer.step()
+        return losses
+
+    def _descend(
+        self, collate: Collator, chosen: np.ndarray, *, step: int, task: str | None
+    ) -> dict[str, Tensor]:
+        """The gradients of a step, and its losses, over all processes."""
+        examples, settings, accelerator = self.examples, self.settings, self.accelerator
+        served = examples.items if task is None else {task: examples.items[task]}
+        items = {name: int(counts[chosen].sum()) for name, counts in served.items()}
+        items = {name: count for name, count in items.items() if count}
+        world, rank = accelerator.num_processes, accelerator.process_index
+        parts = shares(chosen, examples.lengths, parts=world * settings.accumulation)
+        own = [part for part in parts[rank::world] if len(part)]
+        half = HALVES.get(settings.precision)
+        model = self.replicas.trained.model
+        precise = torch.promote_types(model.dtype, torch.float32)
+        none = torch.zeros((), device=accelerator.device, dtype=precise)
+        # In one order in all processes.
+        losses = {name: none for name in model.hierarchy.names if name in items}
+        with self.replicas.adding_up(items) as begin_last:
+            for place, part in enumerate(own):
+                if place == len(own) - 1:
+                    begin_last()
+                torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
+                fetched = examples.fetch(part.tolist())
+                batch = collate(fetched if task is None else [e.only(task) for e in fetched])
+                # The first process has the longest example, and so at least one pass.
+                once = place == 0 and rank == 0
+                with torch.autocast(accelerator.device.type, half, enabled=half is not None):
+                    total, each = self.replicas.trained(batch, items, step=step, once=once)
+                if total.requires_grad:
+                    accelerator.backward(self.guard.scaled(total))
+                for name, loss in each.items():
+                    losses[name] = losses[name] + loss
+        if world > 1 and items:
+            summed: Any = accelerator.reduce(torch.stack(list(losses.values())), "sum")
+            losses = dict(zip(losses, summed.unbind(), strict=True))
+        return losses

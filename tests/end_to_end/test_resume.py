@@ -1,6 +1,5 @@
-"""Runs that are killed, and runs on two processes."""
+"""Runs that are killed."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -73,46 +72,3 @@ def test_a_run_may_be_killed_again_and_again(recipe: Path, tmp_path: Path, kill_
         process.wait()
     done("train", recipe, "-o", cut, "-q", "--resume", *OPTIONS)
     assert (whole / "model.safetensors").read_bytes() == (cut / "model.safetensors").read_bytes()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("sharing", "told"), [("low_supervision", {}), ("single", {"ACCELERATE_USE_CPU": "true"})]
-)
-def test_two_processes_train_the_weights_of_one(
-    recipe: Path, tmp_path: Path, sharing: str, told: dict[str, str]
-) -> None:
-    """In double precision and without dropout; the last steps have fewer sentences than pieces."""
-    options = (
-        "training.precision=fp64",
-        "training.dropout=0",
-        "training.max_steps=6",
-        "training.tokens_per_batch=40",
-        "training.accumulation=3",
-        f"sharing={sharing}",
-    )
-    done("train", recipe, "-o", tmp_path / "one", "-q", *options)
-    found = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-            *("--master-port", str(29500 + os.getpid() % 1000), "-m", "hiermtl"),
-            *("train", str(recipe), "-o", str(tmp_path / "two"), "--processes", "2", *options),
-        ],
-        env=environment(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", **told),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.count(str(tmp_path / "two")) == 1
-    pattern = "tasks/*/checkpoints/best" if sharing == "single" else "checkpoints/best"
-    places = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").glob(pattern))
-    assert len(places) == (3 if sharing == "single" else 1)
-    for place in places:
-        one, two = (load_file(tmp_path / n / place / "model.safetensors") for n in ("one", "two"))
-        assert {value.dtype for value in one.values()} >= {torch.float64}
-        for name, value in one.items():
-            torch.testing.assert_close(two[name], value, rtol=0, atol=1e-9)
-    scores = [(tmp_path / name / "scores.json").read_text() for name in ("one", "two")]
-    assert scores[0] == scores[1]

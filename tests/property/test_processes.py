@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from hiermtl.sharing import SHARING
-from hiermtl.training import Sampling, loop
-from hiermtl.training.step import TrainingStep, run_step
+from hiermtl.training import Sampling
+from hiermtl.training.step import Stepper, TrainingStep
 from tests.processes import Processes
 from tests.property.contract_schemes import (
     Columns,
@@ -56,9 +56,11 @@ def gradients(
     """Of every weight at every step, as a process sees them before the optimizer moves."""
     found: Gradients = []
 
-    def watched(replicas: Any, *given: Any, **options: Any) -> Any:
-        losses = run_step(replicas, *given, **options)
-        named = replicas.trained.named_parameters()
+    take = Stepper.take
+
+    def watched(stepper: Stepper, *given: Any, **options: Any) -> Any:
+        losses = take(stepper, *given, **options)
+        named = stepper.replicas.trained.named_parameters()
         found.append({n: None if p.grad is None else p.grad.numpy().copy() for n, p in named})
         return losses
 
@@ -66,7 +68,7 @@ def gradients(
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         for added in (*NEWCOMERS.values(), Undeclared):
             patch.setitem(SHARING, added.name, added)
-        patch.setattr(loop, "run_step", watched)
+        patch.setattr(Stepper, "take", watched)
         if each_for_itself:
             patch.setattr(TrainingStep, "forward", _per_process)
         world = make_world(family, {"name": scheme, **OPTIONS.get(scheme, {})}, dtype=torch.float32)

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from hiermtl.commands import Run, evaluate, train
 from hiermtl.errors import ModelError, RecipeError, RunError
 from hiermtl.evaluation import ScoreRow, Scores
 from hiermtl.recipe import load_recipe
-from hiermtl.training import loop
+from hiermtl.training.step import Stepper
 from tests.unit.commands.runs import TASKS, TRAIN, conllu, of_files, recipe
 
 room = importlib.import_module("hiermtl.commands.train")
@@ -26,14 +27,14 @@ room = importlib.import_module("hiermtl.commands.train")
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
     """The losses of each step of every run of a test."""
     found: list[dict[str, float]] = []
-    keep = loop.run_step
+    keep = Stepper.take
 
     def watched(*given: Any, **options: Any) -> dict[str, Tensor]:
         losses = keep(*given, **options)
         found.append({task: float(loss) for task, loss in losses.items()})
         return losses
 
-    monkeypatch.setattr(loop, "run_step", watched)
+    monkeypatch.setattr(Stepper, "take", watched)
     return found
 
 
@@ -88,6 +89,16 @@ def test_resuming_another_recipe_names_the_keys(run: Run) -> None:
     assert train(recipe(), output=run.folder, resume=True, **same).scores.rows == run.scores.rows
 
 
+def test_a_run_of_a_version_with_fewer_keys_can_be_resumed(run: Run, tmp_path: Path) -> None:
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    saved = json.loads((folder / "recipe.json").read_text())
+    del saved["training"]["max_skipped"]
+    (folder / "recipe.json").write_text(json.dumps(saved))
+    assert train(recipe(), output=folder, resume=True).scores.rows == run.scores.rows
+    with pytest.raises(RecipeError, match=r"other values of training\.max_skipped"):
+        train(recipe(), output=folder, resume=True, **{"training.max_skipped": 4})
+
+
 def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"holds no run to resume.*train without --resume"):
         train(recipe(), output=tmp_path, resume=True)
@@ -104,7 +115,11 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_run(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("sharing", ["low_supervision", "single"])
-def test_more_processes_than_run_are_refused_with_the_command(tmp_path: Path, sharing: str) -> None:
+def test_fewer_processes_than_were_asked_for_are_refused_with_the_command(
+    tmp_path: Path, sharing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `accelerate launch --cpu --num_processes 2` starts one, without a word."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     with pytest.raises(RecipeError, match="torchrun --nproc-per-node 2"):
         train(recipe(sharing=sharing), output=tmp_path / "run", processes=2, quiet=True)
     assert not (tmp_path / "run").exists()

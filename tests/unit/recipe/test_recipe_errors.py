@@ -28,8 +28,8 @@ CASES = [
     ({"training.warmup": -1}, "training.warmup is -1; allowed: a whole number of steps from 0, or"),
     ({"training.warmup": 1.5}, "training.warmup is 1.5; allowed: a whole number of steps from 0"),
     (
-        {"training.precision": "fp16"},
-        "training.precision is 'fp16', but allowed are auto, fp32, bf16 and fp64",
+        {"training.precision": "fp8"},
+        "training.precision is 'fp8', but allowed are auto, fp32, bf16, fp16 and fp64",
     ),
     ({"training.trackers": ["wandbb"]}, "training.trackers.0 is 'wandbb', but allowed are aim,"),
     ({"training.trackers": "wandb"}, "training.trackers is 'wandb', but a list is needed"),

@@ -20,6 +20,7 @@ from hiermtl.recipe import (
     show_recipe,
 )
 from hiermtl.recipe.encoder import BilstmEncoder, PretrainedEncoder
+from hiermtl.recipe.resolved import chosen
 from hiermtl.recipe.tables import CrfHead, TaggingHead
 from hiermtl.recipe.training import TrainingOptions
 
@@ -281,3 +282,16 @@ def test_the_strongest_pull_is_allowed_and_a_term_of_the_loss_has_no_bound(
 ) -> None:
     given = {**small, "sampling": {"name": "bottom_up", **more}}
     assert load_recipe(given, {"training.lr": 2e-3}).sampling.name == "bottom_up"
+
+
+def test_what_makes_a_recipe_is_what_it_sets_and_what_it_names(small: dict[str, Any]) -> None:
+    plain = chosen(load_recipe(small))
+    default = load_recipe(small).training.clip
+    assert chosen(load_recipe(small, {"training.clip": default})) == plain
+    assert "training.clip" not in plain
+    assert chosen(load_recipe(small, {"training.clip": default + 1})) != plain
+    # Kinds whose options are all left out.
+    kinds = [chosen(load_recipe(small, {"sampling": name})) for name in ("mixed", "round_robin")]
+    assert kinds[0] != kinds[1]
+    assert plain["corpora.sample.format"] == "sample"
+    assert plain["tasks.upos.depth"] == 1

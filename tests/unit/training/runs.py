@@ -11,10 +11,25 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+from torch.optim import SGD, Optimizer
 
 from hiermtl.model import HierarchicalModel
-from hiermtl.training import Evaluation, History, MemoryExamples, Settings, train_model
+from hiermtl.training import (
+    Evaluation,
+    Examples,
+    History,
+    MemoryExamples,
+    Settings,
+    TrainingStep,
+    make_accelerator,
+    train_model,
+)
+from hiermtl.training.balancing import Balancer
+from hiermtl.training.guard import Guard
+from hiermtl.training.leash import Leash
 from hiermtl.training.progress import Progress
+from hiermtl.training.replicas import Replicas
+from hiermtl.training.step import Stepper
 from tests.worlds import ALL, World, make_world
 
 QUIET = partial(Progress, quiet=True)
@@ -89,6 +104,28 @@ def fresh(family: str = "bilstm", *, dropout: float = 0.0, seed: int = 0, **opti
 
     given: dict[str, Any] = {"dtype": torch.float32, "spread": 0.0, "dropout": dropout}
     return make_world(family, seed=seed, **given | options)
+
+
+def stepper(
+    model: HierarchicalModel,
+    examples: Examples,
+    optimizer: Optimizer | None = None,
+    *,
+    balancer: Balancer | None = None,
+    leash: Leash | None = None,
+    **changes: Any,
+) -> Stepper:
+    """Steps of the loop, unclipped, whose optimizer stands still unless one is given."""
+    trained = TrainingStep(model, balancer)
+    return Stepper(
+        Replicas(trained),
+        optimizer or SGD(trained.parameters(), lr=0.0),
+        make_accelerator(),
+        Guard(model.device),
+        examples,
+        settings(**{"clip": 0.0, **changes}),
+        leash,
+    )
 
 
 def weights(world: World) -> dict[str, Tensor]:

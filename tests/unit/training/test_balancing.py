@@ -12,21 +12,19 @@ from torch import Tensor
 
 from hiermtl.model import HierarchicalModel
 from hiermtl.tokens import Collator
-from hiermtl.training import Settings, TrainingStep, make_accelerator
+from hiermtl.training import Settings
 from hiermtl.training.balancing import (
     BALANCERS,
     Balancer,
     RandomBalancer,
     UncertaintyBalancer,
 )
-from hiermtl.training.replicas import Replicas
-from hiermtl.training.step import run_step
 from tests.unit.training.runs import (
     EveryStep,
     entries,
     examples_of,
     fresh,
-    settings,
+    stepper,
     train,
     weights,
 )
@@ -88,21 +86,14 @@ def gradients(name: str, *, often: bool = False, **changes: Any) -> dict[str, Te
     world = fresh()
     tasks: Mapping[str, float] = {task.name: task.weight for task in world.model.hierarchy}
     balancer = BALANCERS[name](tasks, seed=0)
-    replicas = Replicas(TrainingStep(world.model, balancer))
-    step = replicas.trained
     if often:
         forward = balancer.forward
         balancer.forward = lambda losses, *, step, own: forward(losses, step=step, own=losses)
-    run_step(
-        replicas,
-        torch.optim.SGD(step.parameters(), lr=0.0),
-        make_accelerator(),
-        Collator(world.tokenizer, world.model.routes.depths()),
-        examples_of(world, annotated=[ALL], count=20),
-        np.arange(20),
-        step=5,
-        settings=settings(**{"clip": 0.0, **changes}),
-    )
+    examples = examples_of(world, annotated=[ALL], count=20)
+    taken = stepper(world.model, examples, balancer=balancer, **changes)
+    collate = Collator(world.tokenizer, world.model.routes.depths())
+    taken.take(collate, np.arange(20), step=5)
+    step = taken.replicas.trained
     return {n: p.grad.clone() for n, p in step.named_parameters() if p.grad is not None}
 
 
@@ -112,10 +103,8 @@ def test_the_loss_of_a_step_is_the_weighed_sum_of_losses_per_item(weight: float)
     world.model.config.tasks["upos"]["weight"] = weight
     world = World(HierarchicalModel(world.model.config, make_encoder("bilstm")), world.tokenizer)
     examples = examples_of(world, annotated=[ALL], count=20)
-    optimizer = torch.optim.SGD(world.model.parameters(), lr=0.0)
     collate = Collator(world.tokenizer, world.model.routes.depths())
-    given = (Replicas(TrainingStep(world.model)), optimizer, make_accelerator(), collate, examples)
-    run_step(*given, np.arange(20), step=0, settings=settings(clip=0.0))
+    stepper(world.model, examples).take(collate, np.arange(20), step=0)
     found = {n: p.grad.clone() for n, p in world.parameters().items() if p.grad is not None}
     losses = world.losses(collate(examples.fetch(range(20))))
     items = {task: int(counts.sum()) for task, counts in examples.items.items()}

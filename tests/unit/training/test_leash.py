@@ -12,18 +12,16 @@ import pytest
 import torch
 
 from hiermtl.tokens import Collator
-from hiermtl.training import Sampling, TaskPlan, loop
+from hiermtl.training import Sampling, TaskPlan
 from hiermtl.training.leash import Leash
-from hiermtl.training.loop import make_accelerator
-from hiermtl.training.replicas import Replicas
-from hiermtl.training.step import TrainingStep, run_step
+from hiermtl.training.step import Stepper
 from tests.unit.training.runs import (
     Broken,
     EveryStep,
     examples_of,
     fresh,
     losses,
-    settings,
+    stepper,
     train,
     weights,
 )
@@ -173,14 +171,25 @@ def test_weights_a_step_did_not_reach_stay_where_they_are() -> None:
     assert all(torch.equal(value, before[name]) for name, value in weights(world).items())
 
 
-def test_anchors_are_no_parameters_and_have_no_gradient() -> None:
+@pytest.mark.parametrize(
+    ("weights", "anchors"),
+    [
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ],
+)
+def test_anchors_are_no_parameters_and_have_no_gradient(
+    weights: torch.dtype, anchors: torch.dtype
+) -> None:
     world = world_of()
+    world.model.to(weights)
     known = set(world.parameters())
     leash = leash_of(world)
     leash.opens("dep")
     assert set(world.parameters()) == known
     assert all(not anchor.requires_grad for anchor in leash.anchors.values())
-    assert all(anchor.dtype == torch.float32 for anchor in leash.anchors.values())
+    assert all(anchor.dtype == anchors for anchor in leash.anchors.values())
 
 
 PHASES = Sampling("phases", successive=0.05, successive_heads=0.05)
@@ -192,15 +201,17 @@ def phases(
 ) -> list[tuple[str, float, bool]]:
     """Each step of a run: its task, the term before it, whether anchors are the weights then."""
     seen: list[tuple[str, float, bool]] = []
-    right = loop.run_step
+    right = Stepper.take
 
-    def spied(*args: Any, task: str, leash: Leash, **options: Any) -> Any:
+    def spied(stepper: Stepper, *args: Any, task: str, **options: Any) -> Any:
+        leash = stepper.leash
+        assert leash is not None
         named = dict(leash._model.named_parameters())
         same = all(torch.equal(named[name], held) for name, held in leash.anchors.items())
         seen.append((task, float(leash.distance()), same))
-        return right(*args, task=task, leash=leash, **options)
+        return right(stepper, *args, task=task, **options)
 
-    monkeypatch.setattr(loop, "run_step", spied)
+    monkeypatch.setattr(Stepper, "take", spied)
     world = fresh(family, sharing="joint_many", depths=DEPTHS)
     sampling = replace(PHASES, decoupled=decoupled)
     train(folder, world=world, annotated=[ORDER], sampling=sampling, epochs=2)
@@ -292,20 +303,16 @@ def test_under_plain_descent_the_step_is_longer_by_the_rate_and_the_terms_slope(
 def step_of(world: World, leash: Leash, *, accumulation: int = 1, lr: float = 0.0) -> None:
     """One step of the loop, of trees, with plain descent and the term in the gradient."""
     examples = examples_of(world, annotated=[ORDER], count=8)
-    run_step(
-        Replicas(TrainingStep(world.model)),
-        torch.optim.SGD(world.model.parameters(), lr=lr),
-        make_accelerator(),
-        Collator(world.tokenizer, world.model.routes.depths()),
+    taken = stepper(
+        world.model,
         examples,
-        np.arange(8),
-        step=0,
-        settings=settings(
-            accumulation=accumulation, clip=0.0, sampling=Sampling("phases", decoupled=False)
-        ),
-        task="dep",
+        torch.optim.SGD(world.model.parameters(), lr=lr),
         leash=leash,
+        accumulation=accumulation,
+        sampling=Sampling("phases", decoupled=False),
     )
+    collate = Collator(world.tokenizer, world.model.routes.depths())
+    taken.take(collate, np.arange(8), step=0, task="dep")
 
 
 def runs(folder: Path, sampling: Sampling) -> dict[str, torch.Tensor]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from hiermtl.errors import RunError
@@ -22,15 +21,11 @@ from hiermtl.training import (
     Evaluation,
     MemoryExamples,
     Sampling,
-    TrainingStep,
-    make_accelerator,
     train_model,
 )
 from hiermtl.training.checkpoint import load_checkpoint
-from hiermtl.training.loop import _flat
+from hiermtl.training.log import scalars
 from hiermtl.training.plan import shares
-from hiermtl.training.replicas import Replicas
-from hiermtl.training.step import run_step
 from tests.unit.training.runs import (
     MIXED,
     Broken,
@@ -42,6 +37,7 @@ from tests.unit.training.runs import (
     scripted,
     sentences,
     settings,
+    stepper,
     train,
     weights,
 )
@@ -55,20 +51,9 @@ def same(left: World, right: World) -> bool:
 
 def gradients(world: World, *, annotated: Sequence[Sequence[str]] = MIXED, **changes: Any) -> Any:
     """The gradients of one step over 20 sentences, and the losses it reports."""
-    given = settings(clip=0.0, **changes)
     examples = examples_of(world, annotated=annotated, count=20)
     collate = Collator(world.tokenizer, world.model.routes.depths())
-    still = torch.optim.SGD(world.model.parameters(), lr=0.0)
-    found = run_step(
-        Replicas(TrainingStep(world.model)),
-        still,
-        make_accelerator(),
-        collate,
-        examples,
-        np.arange(20),
-        step=0,
-        settings=given,
-    )
+    found = stepper(world.model, examples, **changes).take(collate, np.arange(20), step=0)
     return {name: p.grad for name, p in world.parameters().items()}, found
 
 
@@ -128,17 +113,7 @@ def test_a_step_of_one_task_has_the_gradient_of_its_loss_alone(tmp_path: Path) -
     collate = Collator(world.tokenizer, world.model.routes.depths())
     items = int(examples.items["ner"].sum())
     expected = other.gradients(other.losses(collate(examples.fetch(range(20))))["ner"] / items)
-    found = run_step(
-        Replicas(TrainingStep(world.model)),
-        torch.optim.SGD(world.model.parameters(), lr=0.0),
-        make_accelerator(),
-        collate,
-        examples,
-        np.arange(20),
-        step=0,
-        settings=settings(clip=0.0),
-        task="ner",
-    )
+    found = stepper(world.model, examples).take(collate, np.arange(20), step=0, task="ner")
     assert set(found) == {"ner"}
     for name, parameter in world.parameters().items():
         assert (parameter.grad is None) == (expected[name] is None), name
@@ -164,10 +139,10 @@ def test_phases_train_the_tasks_from_low_to_high(tmp_path: Path) -> None:
 def test_gradients_are_clipped_by_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[float] = []
 
-    def watched(self: Accelerator, parameters: Any, max_norm: float) -> None:
+    def watched(parameters: Any, max_norm: float, total_norm: Tensor) -> None:
         limits.append(max_norm)
 
-    monkeypatch.setattr(Accelerator, "clip_grad_norm_", watched)
+    monkeypatch.setattr(torch.nn.utils, "clip_grads_with_norm_", watched)
     depths = {"upos": 1, "ner": 2, "edits": 3, "dep": 4}
     world = make_world("bilstm", depths=depths, blocks=4, dtype=torch.float32)
     options: dict[str, Any] = {"annotated": [tuple(depths)], "epochs": 1}
@@ -322,45 +297,6 @@ def test_evaluation_can_be_rarer_than_epochs(tmp_path: Path) -> None:
     assert [entry["epoch"] for entry in history.evaluations] == [2, 4, 5]
 
 
-@pytest.mark.parametrize("evaluated", [True, False])
-def test_a_loss_that_is_no_number_ends_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluated: bool
-) -> None:
-    world = fresh()
-    head = world.model.head("ner")
-    right, calls = head.loss, []
-
-    def wrong(*given: Any) -> Tensor:
-        calls.append(given)
-        return right(*given) * (math.nan if len(calls) == 5 else 1)
-
-    monkeypatch.setattr(head, "loss", wrong)
-    options: dict[str, Any] = {"annotated": [ALL], "checkpoint_every": 2, "keep_checkpoints": 9}
-    judge = scripted([1, 2]) if evaluated else None
-    with pytest.raises(RunError, match=r"loss of .*ner.* is not a number") as error:
-        train(tmp_path, world=world, evaluate=judge, **options)
-    message = str(error.value)
-    assert "by step 6 " in message
-    for part in ("training.lr", "training.precision=fp32", "train again into another folder"):
-        assert part in message
-    assert error.value.exit_code == 1
-    saved = sorted(path.name for path in (tmp_path / "checkpoints").glob("step-*"))
-    assert saved == ["step-2", "step-4"]
-    for name in saved:
-        found = load_checkpoint(tmp_path / "checkpoints" / name).weights
-        assert all(bool(value.isfinite().all()) for value in found.values())
-    assert entries(tmp_path)
-
-
-def test_a_loss_that_is_no_number_is_named_at_its_step_where_each_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = fresh()
-    monkeypatch.setattr(world.model.head("ner"), "loss", lambda *_: torch.tensor(math.inf))
-    with pytest.raises(RunError, match="by step 1 the loss of ner is not a number"):
-        train(tmp_path, world=world, annotated=[ALL], progress=EveryStep)
-
-
 @pytest.mark.parametrize("broken", [False, True])
 def test_the_callers_randomness_is_untouched(tmp_path: Path, broken: bool) -> None:
     world = fresh(dropout=0.3)
@@ -496,7 +432,7 @@ def test_weights_that_are_no_numbers_end_the_run_before_they_are_kept(
 def test_trackers_tell_corpora_of_one_task_apart() -> None:
     row = {"task": "upos", "metric": "accuracy", "data": "a", "score": 90.0}
     other = {"task": "ner", "metric": "f1", "data": "a", "score": 50.0}
-    found = _flat({"main": 70.0, "rows": [row, {**row, "data": "b", "score": 80.0}, other]})
+    found = scalars({"main": 70.0, "rows": [row, {**row, "data": "b", "score": 80.0}, other]})
     assert found == {
         "eval/main": 70.0,
         "eval/upos/accuracy/a": 90.0,

@@ -1,0 +1,176 @@
+"""Several processes that train one run: started here, or by `torchrun` or `accelerate launch`.
+
+What one process cannot go on from ends all of them, with its message.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
+
+from hiermtl import errors
+from hiermtl.errors import HiermtlError, RecipeError, RunError
+from hiermtl.recipe import Recipe, resolved
+from hiermtl.training import make_accelerator
+
+LAUNCHERS = ("WORLD_SIZE", "ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")
+"""What launchers set in the environment of the processes they start."""
+
+PATIENCE = 60.0
+"""Seconds that processes have to write a checkpoint when they are asked to end."""
+
+ORDER, ERROR, OUTPUT = "order.json", "error-{rank}.json", "output-{rank}.txt"
+LINES = 12
+ENDED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of processes that were asked to end."""
+
+
+def launched() -> bool:
+    """Whether a launcher has started this process, perhaps as one of several."""
+    return any(name in os.environ for name in LAUNCHERS)
+
+
+def check_processes(asked: int) -> None:
+    """Raises RecipeError when fewer processes run than are asked for."""
+    if asked > 1 and (found := make_accelerator().num_processes) < asked:
+        raise RecipeError(
+            f"training.processes is {asked}, but the launcher started {found}; use `torchrun "
+            f"--nproc-per-node {asked} -m hiermtl train ...`, or no launcher and `hiermtl train "
+            f"... --processes {asked}`"
+        )
+
+
+@contextmanager
+def first_on_each_machine() -> Iterator[None]:
+    """What is cached is made by one process of a machine; the others wait and read it."""
+    if not launched():
+        yield
+        return
+    make_accelerator()
+    with PartialState().local_main_process_first():
+        yield
+
+
+def share(command: str, recipe: Recipe, **options: Any) -> None:
+    """Runs a command on a recipe in as many processes as it asks for, with these options.
+
+    Raises:
+        HiermtlError: That of the first process that failed.
+    """
+    count = recipe.training.processes
+    with tempfile.TemporaryDirectory(prefix="hiermtl-") as name:
+        place = Path(name)
+        order = {"command": command, "options": {**options, "recipe": resolved(recipe)}}
+        (place / ORDER).write_text(json.dumps(order, default=str), encoding="utf-8")
+        # Processes meet at a store that is there before they are, so that no port can be taken.
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        group = [_start(place, rank, count, store.port) for rank in range(count)]
+        try:
+            _wait(group, place)
+        except (KeyboardInterrupt, SystemExit):
+            _end(group, within=PATIENCE)
+            raise
+        finally:
+            _end(group, within=0)
+
+
+def _start(place: Path, rank: int, count: int, port: int) -> subprocess.Popen[bytes]:
+    """One process; all but the first write to a file what they have to say."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = str(max(1, (cores or 1) // count))
+    told = {
+        "LOCAL_RANK": rank,
+        "LOCAL_WORLD_SIZE": count,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "RANK": rank,
+        "TORCHELASTIC_USE_AGENT_STORE": True,
+        "WORLD_SIZE": count,
+    }
+    with (place / OUTPUT.format(rank=rank)).open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "hiermtl.commands.member", str(place), str(rank)],
+            env={"OMP_NUM_THREADS": threads, **os.environ, **{k: str(v) for k, v in told.items()}},
+            stdin=subprocess.PIPE,
+            stderr=None if rank == 0 else file,
+            # A key that interrupts the terminal's processes is passed on once, by the parent.
+            start_new_session=True,
+        )
+
+
+def _wait(group: list[subprocess.Popen[bytes]], place: Path) -> None:
+    """Until all are done or one has failed."""
+    while any(process.poll() is None for process in group):
+        if any(process.returncode for process in group):
+            break
+        time.sleep(0.05)
+    codes = [process.returncode for process in group]
+    if not any(codes):
+        return
+    # When one ends, others may fail for want of it; the first to say so is the cause, unless the
+    # cause had no time to speak.
+    killed = [rank for rank, code in enumerate(codes) if code is not None and code < 0]
+    said = sorted(filter(None, (_said(place, rank) for rank in range(len(group)))), key=_when)
+    if said and not killed:
+        raise _error(said[0])
+    failed = killed or [rank for rank, code in enumerate(codes) if code]
+    if codes[failed[0]] in ENDED:
+        # One was asked to end; the others do as it did.
+        _end(group, within=PATIENCE)
+        sys.exit(codes[failed[0]])
+    raise _death(group, failed[0], place)
+
+
+def _said(place: Path, rank: int) -> dict[str, Any] | None:
+    file = place / ERROR.format(rank=rank)
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def _when(said: Mapping[str, Any]) -> float:
+    return said["when"]
+
+
+def _error(said: Mapping[str, Any]) -> HiermtlError:
+    kind = getattr(errors, said["kind"], None)
+    if kind is not None:
+        return kind(said["message"])
+    return RunError(f"process {said['rank']} failed:\n{said['message']}")
+
+
+def _death(group: list[subprocess.Popen[bytes]], rank: int, place: Path) -> HiermtlError:
+    """Of a process that ended without a word."""
+    code = group[rank].returncode
+    how = f"exit code {code}"
+    if code < 0:
+        how = f"it was sent {signal.Signals(-code).name}"
+        if code == -signal.SIGKILL:
+            how += "; by the system, perhaps, because memory ran out"
+    text = (place / OUTPUT.format(rank=rank)).read_text(encoding="utf-8", errors="replace")
+    lines = "".join(f"\n{line}" for line in text.splitlines()[-LINES:])
+    return RunError(f"process {rank} of {len(group)} has ended ({how}); go on with --resume{lines}")
+
+
+def _end(group: list[subprocess.Popen[bytes]], *, within: float) -> None:
+    """Asks processes to end, and ends those that have not after so many seconds."""
+    for process in group:
+        if process.poll() is None and within:
+            process.terminate()
+    end = time.monotonic() + within
+    for process in group:
+        try:
+            process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdin is not None:
+            process.stdin.close()

@@ -1,0 +1,170 @@
+"""Steps whose gradient is no number: left out, counted, and in the end too many."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hiermtl.errors import RunError
+from hiermtl.tokens import Collator
+from hiermtl.training.checkpoint import load_checkpoint
+from hiermtl.training.guard import GROWTH_STEPS, START_SCALE, Guard
+from hiermtl.training.optimizer import make_optimizer
+from hiermtl.training.step import TrainingStep
+from tests.unit.training.runs import (
+    EveryStep,
+    entries,
+    examples_of,
+    fresh,
+    settings,
+    stepper,
+    train,
+    weights,
+)
+from tests.worlds import ALL, World
+
+
+def spoil(
+    monkeypatch: pytest.MonkeyPatch, world: World, which: Callable[[int], bool], by: float
+) -> None:
+    """Multiplies the loss of `ner` in these of its calls, counted from 1."""
+    head = world.model.head("ner")
+    right, calls = head.loss, []
+
+    def wrong(*given: Any) -> Tensor:
+        calls.append(given)
+        return right(*given) * (by if which(len(calls)) else 1)
+
+    monkeypatch.setattr(head, "loss", wrong)
+
+
+@pytest.mark.parametrize("by", [math.nan, math.inf])
+def test_a_step_whose_gradient_is_no_number_moves_nothing_and_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: float
+) -> None:
+    world = fresh()
+    spoil(monkeypatch, world, lambda call: call == 5, by)
+    _, history = train(tmp_path, world=world, annotated=[ALL], progress=EveryStep, epochs=1)
+    assert all(bool(value.isfinite().all()) for value in weights(world).values())
+    assert [entry["skipped"] for entry in entries(tmp_path) if "skipped" in entry] == [[5]]
+    assert history.step == len([entry for entry in entries(tmp_path) if "losses" in entry])
+    batch = json.loads((tmp_path / "skipped" / "step-5.json").read_text())
+    assert batch["step"] == 5
+    assert [path.name for path in (tmp_path / "skipped").iterdir()] == ["step-5.json"]
+    assert all(1 <= example["number"] <= 40 for example in batch["examples"])
+
+
+@pytest.mark.parametrize("before", [0, 3])
+@pytest.mark.parametrize("fused", [True, False])
+def test_neither_weights_nor_what_the_optimizer_knows_change(
+    monkeypatch: pytest.MonkeyPatch, fused: bool, before: int
+) -> None:
+    world = fresh()
+    examples = examples_of(world, annotated=[ALL], count=20)
+    optimizer = make_optimizer(world.model, settings())
+    assert optimizer.defaults["fused"]
+    if not fused:
+        optimizer = torch.optim.AdamW(world.model.parameters(), lr=0.1)
+    steps = stepper(world.model, examples, optimizer)
+    collate = Collator(world.tokenizer, world.model.routes.depths())
+    for step in range(before):
+        steps.take(collate, np.arange(20), step=step)
+
+    def known() -> list[Tensor]:
+        states = [value for own in optimizer.state.values() for value in own.values()]
+        return [value.clone() for value in (*world.model.parameters(), *states)]
+
+    spoil(monkeypatch, world, lambda _: True, math.nan)
+    held = known()
+    steps.take(collate, np.arange(20), step=before)
+    if before:
+        assert all(map(torch.equal, held, known()))
+    assert all(bool(value.isfinite().all()) for value in known())
+    monkeypatch.undo()
+    steps.take(collate, np.arange(20), step=before)
+    assert not all(map(torch.equal, held, known())), "the control: a good step moves them"
+
+
+def test_too_many_in_a_row_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = fresh()
+    spoil(monkeypatch, world, lambda call: call >= 3, math.nan)
+    with pytest.raises(RunError, match=r"of 4 steps in a row, up to step 6, are no numb") as error:
+        train(tmp_path, world=world, annotated=[ALL], max_skipped=4, checkpoint_every=2)
+    for part in ("training.lr", "training.precision=fp32", str(tmp_path / "skipped")):
+        assert part in str(error.value)
+    assert error.value.exit_code == 1
+    found = load_checkpoint(tmp_path / "checkpoints" / "step-4").weights
+    assert all(bool(value.isfinite().all()) for value in found.values())
+    names = {path.name for path in (tmp_path / "skipped").iterdir()}
+    assert names == {f"step-{step}.json" for step in (3, 4, 5, 6)}
+
+
+def test_many_that_are_not_in_a_row_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = fresh()
+    spoil(monkeypatch, world, lambda call: call % 2 == 0, math.nan)
+    _, history = train(tmp_path, world=world, annotated=[ALL], max_skipped=2)
+    skipped = [step for entry in entries(tmp_path) for step in entry.get("skipped", ())]
+    assert skipped == list(range(2, history.step + 1, 2))
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_how_often_is_looked_changes_no_count(every: int) -> None:
+    """On a device that is not waited for, steps are looked at together."""
+    guard, trained = Guard(torch.device("cpu"), most=3), TrainingStep(fresh().model)
+    found: list[int] = []
+    for step, loss in enumerate([1.0, math.nan, math.nan, 1.0, math.inf, math.nan, math.nan, 1.0]):
+        guard.check(trained, {"upos": torch.tensor(loss)}, step=step, clip=0.0)
+        if step % every == 0:
+            found += guard.look()
+        if step == 5:
+            guard.check_row("there")
+    assert [*found, *guard.look()] == [1, 2, 4, 5, 6]
+
+
+def gradients(world: World, guard: Guard, scale: float = 1.0) -> dict[str, Tensor]:
+    """Of the loss times a number, as the guard leaves them."""
+    batch = world.batch(world.examples())
+    world.model.zero_grad()
+    loss = torch.stack(list(world.losses(batch).values())).sum() * scale
+    guard.scaled(loss).backward()
+    guard.check(TrainingStep(world.model), {}, step=0, clip=0.0)
+    return {n: p.grad.clone() for n, p in world.parameters().items() if p.grad is not None}
+
+
+def test_the_scale_of_half_precision_is_undone_halved_and_doubled() -> None:
+    world, guard = fresh(), Guard(torch.device("cpu"), half=True)
+    plain = gradients(world, Guard(torch.device("cpu")))
+    for name, found in gradients(world, guard).items():
+        torch.testing.assert_close(found, plain[name], rtol=1e-5, atol=1e-7)
+    one = torch.ones(())
+    assert float(guard.scaled(one)) == START_SCALE
+    gradients(world, guard, math.inf)
+    assert float(guard.bad) == 1
+    assert float(guard.scaled(one)) == START_SCALE / 2
+    assert guard.look() == [], "a scale that is too large is no fault of the step"
+    trained = TrainingStep(fresh().model)
+    for step in range(GROWTH_STEPS):
+        assert float(guard.scaled(one)) == START_SCALE / 2
+        guard.check(trained, {}, step=step, clip=0.0)
+    assert float(guard.scaled(one)) == START_SCALE
+    again = Guard(torch.device("cpu"), half=True)
+    again.load_state_dict(guard.state_dict())
+    assert float(again.scaled(one)) == START_SCALE
+
+
+def test_half_precision_trains_close_to_single(tmp_path: Path) -> None:
+    found = {}
+    for precision in ("fp32", "fp16"):
+        world, _ = train(tmp_path / precision, family="bert", precision=precision, max_steps=5)
+        found[precision] = weights(world)
+    assert {value.dtype for value in found["fp16"].values()} == {torch.float32}
+    apart = [
+        float((value - found["fp16"][name]).abs().max()) for name, value in found["fp32"].items()
+    ]
+    assert 0 < max(apart) < 0.05
