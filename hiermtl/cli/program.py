@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from hiermtl.cli import catalogue, experiments, models, runs
 from hiermtl.errors import HiermtlError
+from hiermtl.last_word import leave_word
 
 
 class Program(TyperGroup):
@@ -25,6 +26,7 @@ class Program(TyperGroup):
             sys.stdout.flush()
         except HiermtlError as error:
             typer.echo(f"error: {error}", err=True)
+            leave_word(str(error), kind=type(error).__name__)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             typer.echo("interrupted", err=True)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsa
 
 from hiermtl import errors
 from hiermtl.errors import HiermtlError, RecipeError, RunError
+from hiermtl.last_word import VARIABLE
 from hiermtl.recipe import Recipe, resolved
 from hiermtl.training import make_accelerator
 
@@ -94,6 +95,7 @@ def _start(place: Path, rank: int, count: int, port: int) -> subprocess.Popen[by
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
         "RANK": rank,
+        VARIABLE: place / ERROR.format(rank=rank),
         "TORCHELASTIC_USE_AGENT_STORE": True,
         "WORLD_SIZE": count,
     }
@@ -110,7 +112,7 @@ def _start(place: Path, rank: int, count: int, port: int) -> subprocess.Popen[by
 
 def _wait(group: list[subprocess.Popen[bytes]], place: Path) -> None:
     """Until all are done or one has failed."""
-    while any(process.poll() is None for process in group):
+    while None in [process.poll() for process in group]:
         if any(process.returncode for process in group):
             break
         time.sleep(0.05)
@@ -120,7 +122,7 @@ def _wait(group: list[subprocess.Popen[bytes]], place: Path) -> None:
     # When one ends, others may fail for want of it; the first to say so is the cause, unless the
     # cause had no time to speak.
     killed = [rank for rank, code in enumerate(codes) if code is not None and code < 0]
-    said = sorted(filter(None, (_said(place, rank) for rank in range(len(group)))), key=_when)
+    said = sorted(filter(None, (_said(place, rank) for rank in range(len(group)))))
     if said and not killed:
         raise _error(said[0])
     failed = killed or [rank for rank, code in enumerate(codes) if code]
@@ -131,20 +133,20 @@ def _wait(group: list[subprocess.Popen[bytes]], place: Path) -> None:
     raise _death(group, failed[0], place)
 
 
-def _said(place: Path, rank: int) -> dict[str, Any] | None:
+def _said(place: Path, rank: int) -> tuple[float, int, str, str] | None:
+    """When a process failed, its rank, the class of its error and the message."""
     file = place / ERROR.format(rank=rank)
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    if not file.exists():
+        return None
+    word = json.loads(file.read_text(encoding="utf-8"))["message"]
+    about = word["extraInfo"]
+    return about["when"], rank, about["kind"], word["message"]
 
 
-def _when(said: Mapping[str, Any]) -> float:
-    return said["when"]
-
-
-def _error(said: Mapping[str, Any]) -> HiermtlError:
-    kind = getattr(errors, said["kind"], None)
-    if kind is not None:
-        return kind(said["message"])
-    return RunError(f"process {said['rank']} failed:\n{said['message']}")
+def _error(said: tuple[float, int, str, str]) -> HiermtlError:
+    _, rank, kind, message = said
+    known = getattr(errors, kind, None)
+    return known(message) if known else RunError(f"process {rank} failed:\n{message}")
 
 
 def _death(group: list[subprocess.Popen[bytes]], rank: int, place: Path) -> HiermtlError:

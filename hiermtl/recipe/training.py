@@ -125,6 +125,12 @@ class TrainingOptions(Section):
     """Steps in a row that are left out because their gradient is no number, before the run ends.
     Default: ours."""
 
+    timeout: float = Field(default=1800.0, gt=0)
+    """Seconds that a step may take where several processes share it; then the one that the others
+    wait for is named, and all end. Default: that of PyTorch's gloo.
+
+    Not counted are evaluations and checkpoints, but the time that others wait for them is."""
+
     trackers: Annotated[tuple[Tracker, ...], Field(strict=False)] = ()
     """Experiment trackers, as accelerate names them. Default: none."""
 

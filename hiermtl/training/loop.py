@@ -49,6 +49,7 @@ from hiermtl.training.sampling import TaskPlan
 from hiermtl.training.settings import Settings
 from hiermtl.training.step import Stepper, TrainingStep
 from hiermtl.training.stopping import BrokenOffError, Stopping
+from hiermtl.training.watch import Watch
 
 CHECKPOINTS, SKIPPED = "checkpoints", "skipped"
 """Subfolders of a run: its checkpoints, and what steps that were left out trained on."""
@@ -132,14 +133,16 @@ def train_model(
         if leash is not None:
             leash.restore(part_of(found.beside, "anchors"))
         history = History(**found.state)
+    replicas = Replicas(trained)
+    replicas.begin((model.config.to_json_string(), settings, examples.lengths.tobytes()))
     total = settings.epochs * plan.steps_per_epoch
     total = total if settings.max_steps is None else min(total, settings.max_steps)
-    stepper = Stepper(Replicas(trained), optimizer, accelerator, guard, examples, settings, leash)
+    stepper = Stepper(replicas, optimizer, accelerator, guard, examples, settings, leash)
     log = Log(folder / "log.jsonl", accelerator, start=history.step)
     bar = progress(total, start=history.step)
-    with Stopping() as stopping, contextlib.closing(bar):
+    with Stopping() as stopping, Watch(settings.timeout) as watch, contextlib.closing(bar):
         training = _Training(
-            stepper, tokenizer, plan, total, history, evaluate, folder, log, bar, stopping
+            stepper, tokenizer, plan, total, history, evaluate, folder, log, bar, stopping, watch
         )
         training.run()
     accelerator.wait_for_everyone()
@@ -165,10 +168,11 @@ class _Training:
         log: Log,
         bar: Progress,
         stopping: Stopping,
+        watch: Watch,
     ) -> None:
         self.stepper, self.tokenizer, self.plan, self.total = stepper, tokenizer, plan, total
         self.history, self.evaluate, self.folder = history, evaluate, folder
-        self.log, self.bar, self.stopping = log, bar, stopping
+        self.log, self.bar, self.stopping, self.watch = log, bar, stopping, watch
         self.settings, self.accelerator = stepper.settings, stepper.accelerator
         self.trained, self.guard = stepper.replicas.trained, stepper.guard
         self.model = self.trained.model
@@ -186,9 +190,10 @@ class _Training:
             if history.step and self._judges() and not self._judged():
                 self._judge()
             while history.step < self.total and not history.finished:
-                self._end_if_asked()
-                self._step()
-                self._tell()
+                with self.watch.at(history.step):
+                    self._end_if_asked()
+                    self._step()
+                    self._tell()
                 if self._judges():
                     self._judge()
                 if self._keeps() and history.step < self.total:
@@ -299,20 +304,23 @@ class _Training:
         history = self.history
         if self.evaluate is None:
             return
-        try:
-            with self.stopping.breaking_off():
-                result = self.evaluate(self.model)
-        except BrokenOffError:
+        result = None
+        self.watch.doing("evaluating")
+        with contextlib.suppress(BrokenOffError), self.stopping.breaking_off():
+            result = self.evaluate(self.model)
+        # One process may have been asked to end before another was done.
+        if self.stopping.asked() or result is None:
             return
-        better = history.best_main is None or result.main > history.best_main
+        main = self.stepper.replicas.of_first(result.main)
+        better = history.best_main is None or main > history.best_main
         history.since_best = 0 if better else history.since_best + 1
         history.evaluations.append(
-            {"epoch": self.epoch, "step": history.step, "main": result.main, "rows": result.rows}
+            {"epoch": self.epoch, "step": history.step, "main": main, "rows": result.rows}
         )
-        self.log.write(step=history.step, epoch=self.epoch, main=result.main, rows=result.rows)
+        self.log.write(step=history.step, epoch=self.epoch, main=main, rows=result.rows)
         self.bar.say(f"epoch {self.epoch:g}  dev {result.text}{'  (best)' if better else ''}")
         if better:
-            history.best, history.best_main = history.step, result.main
+            history.best, history.best_main = history.step, main
             if self.accelerator.is_main_process:
                 place = self.folder / CHECKPOINTS / "best"
                 save_checkpoint(place, self.model, state={"step": history.step})
@@ -323,6 +331,7 @@ class _Training:
         """Writes a checkpoint."""
         if not self.accelerator.is_main_process:
             return
+        self.watch.doing("writing a checkpoint")
         history, leash = self.history, self.stepper.leash
         seconds = history.seconds + time.monotonic() - self.began
         checkpoints = self.folder / CHECKPOINTS

@@ -7,6 +7,7 @@ ever. Beside its gradients a bucket carries how many processes have one for each
 has, there is none afterwards either, so that idle weights do not move.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from hiermtl.errors import listing
+from hiermtl.errors import RunError, listing
 
 if TYPE_CHECKING:
     from hiermtl.training.step import TrainingStep
@@ -41,6 +42,32 @@ class Replicas:
         self._waiting: list[_Bucket] = []
         self._place: dict[nn.Parameter, _Bucket] = {}
         self.restructured()
+
+    def begin(self, given: object) -> None:
+        """Gives every process the weights of the first.
+
+        Raises RunError where processes were given different things, such as settings or data.
+        """
+        if self.alone:
+            return
+        found: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(found, hashlib.sha256(repr(given).encode()).hexdigest())
+        others = [rank for rank, digest in enumerate(found) if digest != found[0]]
+        if others:
+            raise RunError(
+                f"process {others[0]} has another model, other settings or other data than "
+                "process 0; start all with the same version, recipe and corpora"
+            )
+        for weight in self.trained.parameters():
+            dist.broadcast(weight.detach(), 0)
+
+    def of_first(self, value: float) -> float:
+        """The value that the first process has."""
+        if self.alone:
+            return value
+        found = [value]
+        dist.broadcast_object_list(found, 0)
+        return found[0]
 
     def restructured(self) -> None:
         """Follows a change of the module's weights."""

@@ -14,7 +14,8 @@ class Settings:
     gradient norm, 0 for none. tokens_per_batch: units per optimizer step over all processes.
     accumulation: pieces a process cuts its share into. patience: evaluations without a better main
     score before stopping. max_skipped: steps in a row that may have no number as
-    their gradient. evaluate_every: epochs. checkpoint_every: steps, beside the one at each
+    their gradient. timeout: seconds that a step may take where several processes
+    share it. evaluate_every: epochs. checkpoint_every: steps, beside the one at each
     evaluation. freeze_from, freeze_below: the depths from one to below the
     other are not trained. recompute_blocks: activations inside blocks are made again
     backwards instead of kept. flat: rows without padding. sampling: whose examples a step takes.
@@ -44,3 +45,4 @@ class Settings:
     sampling: Sampling = MIXED
     balancing: str = "static"
     max_skipped: int = 10
+    timeout: float = 1800.0

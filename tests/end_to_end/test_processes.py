@@ -1,6 +1,7 @@
 """Runs that several processes share: started by the program, or by a launcher."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -149,6 +150,24 @@ def test_a_process_that_is_killed_ends_all_and_the_run_can_be_resumed_with_fewer
         *ENOUGH[1:],
         "training.epochs=200",
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_hangs_is_named(recipe: Path, tmp_path: Path, rank: int) -> None:
+    run = tmp_path / "run"
+    options = (*ENOUGH, "training.timeout=8")
+    process = started("train", recipe, "-o", run, "-q", "--processes", 2, *options)
+    until_checkpoint(run, process)
+    pids = members(process)
+    os.kill(pids[rank], signal.SIGSTOP)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert re.search(rf"the last of all is process {rank}, at step \d+ ", said), said
+    assert "when it was last heard of" in said
+    assert said.count("error: ") == 1
+    assert "Traceback" not in said
+    assert gone(pids)
 
 
 @pytest.mark.slow

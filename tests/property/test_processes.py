@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hiermtl.sharing import SHARING
 from hiermtl.training import Sampling
+from hiermtl.training.replicas import Replicas
 from hiermtl.training.step import Stepper, TrainingStep
 from tests.processes import Processes
 from tests.property.contract_schemes import (
@@ -171,3 +172,27 @@ def test_a_gradient_that_no_task_is_known_to_have_ends_the_run(two_processes: Pr
     """It would not be added up, and processes would drift apart."""
     with pytest.raises(AssertionError, match=r"sharing\.alpha\.1 has a gradient of .*`owned`"):
         two_processes(gradients, "undeclared", "mixed", max_steps=1)
+
+
+def begun_with(same: bool) -> float:
+    """What a process sees of a weight after it has begun with one of its own."""
+    import torch.distributed as dist
+
+    world = make_world("bilstm")
+    rank = dist.get_rank()
+    weight = next(world.model.parameters())
+    with torch.no_grad():
+        weight.fill_(rank + 5)
+    replicas = Replicas(TrainingStep(world.model))
+    replicas.begin("settings" if same else rank)
+    assert replicas.of_first(rank + 7.0) == 7
+    return float(weight.max())
+
+
+def test_all_begin_with_the_weights_of_the_first(two_processes: Processes) -> None:
+    assert two_processes(begun_with, True) == [5, 5]
+
+
+def test_processes_that_were_given_other_things_do_not_begin(two_processes: Processes) -> None:
+    with pytest.raises(AssertionError, match="process 1 has another model, other settings or"):
+        two_processes(begun_with, False)

@@ -291,7 +291,9 @@ def test_what_makes_a_recipe_is_what_it_sets_and_what_it_names(small: dict[str, 
     assert "training.clip" not in plain
     assert chosen(load_recipe(small, {"training.clip": default + 1})) != plain
     # Kinds whose options are all left out.
-    kinds = [chosen(load_recipe(small, {"sampling": name})) for name in ("mixed", "round_robin")]
+    kinds = [
+        chosen(load_recipe(small, {"sampling": name})) for name in ("proportional", "round_robin")
+    ]
     assert kinds[0] != kinds[1]
     assert plain["corpora.sample.format"] == "sample"
     assert plain["tasks.upos.depth"] == 1
