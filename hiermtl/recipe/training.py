@@ -90,9 +90,9 @@ class TrainingOptions(Section):
     """Pieces per optimizer step, over all processes, padding not counted. Default: our measurement,
     as `lr`."""
 
-    accumulation: int = Field(default=1, ge=1)
-    """Parts that the batch of a step is cut into, to save memory; the gradient is the same.
-    Default: ours."""
+    accumulation: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    """Parts that the batch of a step is cut into, to save memory; the gradient is the same. With
+    `auto` one, and twice as many whenever memory runs out. Default: ours."""
 
     recompute_blocks: bool = False
     """Whether a block's inner activations are computed again backwards instead of kept: less

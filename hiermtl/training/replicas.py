@@ -91,8 +91,10 @@ class Replicas:
         if served not in self._buckets:
             self._buckets[served] = self._cut(self.trained.reach(served))
         self._waiting = list(self._buckets[served])
-        yield self._begin_last
-        self._place.clear()
+        try:
+            yield self._begin_last
+        finally:
+            self._place.clear()
         self._check(served)
         self._send(filled=False)
         for bucket in self._buckets[served]:

@@ -1,8 +1,11 @@
 """How a run trains, as plain values with their units."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hiermtl.training.sampling import MIXED, Sampling
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ class Settings:
     weight_decay: float = 0.01
     clip: float = 5.0
     tokens_per_batch: int = 1024
-    accumulation: int = 1
+    accumulation: int | Literal["auto"] = 1
     patience: int | None = None
     evaluate_every: int = 1
     checkpoint_every: int | None = None

@@ -1,6 +1,6 @@
 """One step of training: the losses of its pieces, their gradients, one move of the optimizer."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from hiermtl.errors import RunError
 from hiermtl.model import HierarchicalModel
 from hiermtl.records import Batch
 from hiermtl.seeding import derived_seed
@@ -20,7 +21,7 @@ from hiermtl.training.guard import Guard
 from hiermtl.training.leash import Leash
 from hiermtl.training.plan import shares
 from hiermtl.training.replicas import Replicas
-from hiermtl.training.settings import Settings
+from hiermtl.training.settings import AUTO, Settings
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """The number types in which blocks can compute while weights stay fp32."""
@@ -86,9 +87,13 @@ class TrainingStep(nn.Module):
         return total, {task: share.detach() for task, share in shares.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stepper:
-    """What a step of training is made with."""
+    """What a step of training is made with.
+
+    `pieces` are those a process cuts its share into; with `accumulation` `auto` they are doubled
+    when memory runs out.
+    """
 
     replicas: Replicas
     optimizer: torch.optim.Optimizer
@@ -97,6 +102,12 @@ class Stepper:
     examples: Examples
     settings: Settings
     leash: Leash | None = None
+    pieces: int = 1
+
+    def __post_init__(self) -> None:
+        """Begins with the pieces that were asked for."""
+        if self.settings.accumulation != AUTO:
+            self.pieces = self.settings.accumulation
 
     def take(
         self, collate: Collator, chosen: np.ndarray, *, step: int, task: str | None = None
@@ -132,35 +143,85 @@ class Stepper:
         self, collate: Collator, chosen: np.ndarray, *, step: int, task: str | None
     ) -> dict[str, Tensor]:
         """The gradients of a step, and its losses, over all processes."""
-        examples, settings, accelerator = self.examples, self.settings, self.accelerator
+        examples, accelerator = self.examples, self.accelerator
         served = examples.items if task is None else {task: examples.items[task]}
         items = {name: int(counts[chosen].sum()) for name, counts in served.items()}
         items = {name: count for name, count in items.items() if count}
         world, rank = accelerator.num_processes, accelerator.process_index
-        parts = shares(chosen, examples.lengths, parts=world * settings.accumulation)
-        own = [part for part in parts[rank::world] if len(part)]
-        half = HALVES.get(settings.precision)
-        model = self.replicas.trained.model
-        precise = torch.promote_types(model.dtype, torch.float32)
-        none = torch.zeros((), device=accelerator.device, dtype=precise)
-        # In one order in all processes.
-        losses = {name: none for name in model.hierarchy.names if name in items}
+        own = shares(chosen, examples.lengths, parts=world)[rank]
         with self.replicas.adding_up(items) as begin_last:
-            for place, part in enumerate(own):
-                if place == len(own) - 1:
-                    begin_last()
-                torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
-                fetched = examples.fetch(part.tolist())
-                batch = collate(fetched if task is None else [e.only(task) for e in fetched])
-                # The first process has the longest example, and so at least one pass.
-                once = place == 0 and rank == 0
-                with torch.autocast(accelerator.device.type, half, enabled=half is not None):
-                    total, each = self.replicas.trained(batch, items, step=step, once=once)
-                if total.requires_grad:
-                    accelerator.backward(self.guard.scaled(total))
-                for name, loss in each.items():
-                    losses[name] = losses[name] + loss
+            while True:
+                try:
+                    losses = self._passes(collate, own, items, begin_last, step=step, task=task)
+                    break
+                except (RuntimeError, MemoryError) as error:
+                    if not out_of_memory(error):
+                        raise
+                    self._cut_smaller(len(own), step=step)
         if world > 1 and items:
             summed: Any = accelerator.reduce(torch.stack(list(losses.values())), "sum")
             losses = dict(zip(losses, summed.unbind(), strict=True))
         return losses
+
+    def _passes(
+        self,
+        collate: Collator,
+        own: np.ndarray,
+        items: Mapping[str, int],
+        begin_last: Callable[[], None],
+        *,
+        step: int,
+        task: str | None,
+    ) -> dict[str, Tensor]:
+        """Forward and backward over this process's share of a step, piece by piece."""
+        examples, settings, device = self.examples, self.settings, self.accelerator.device
+        rank, trained = self.accelerator.process_index, self.replicas.trained
+        half = HALVES.get(settings.precision)
+        precise = torch.promote_types(trained.model.dtype, torch.float32)
+        none = torch.zeros((), device=device, dtype=precise)
+        # In one order in all processes.
+        losses = {name: none for name in trained.model.hierarchy.names if name in items}
+        pieces = [p for p in shares(own, examples.lengths, parts=self.pieces) if len(p)]
+        for place, piece in enumerate(pieces):
+            # What was sent could not be taken back if memory ran out later.
+            if place == len(pieces) - 1 and settings.accumulation != AUTO:
+                begin_last()
+            torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
+            fetched = examples.fetch(piece.tolist())
+            batch = collate(fetched if task is None else [e.only(task) for e in fetched])
+            # The first process has the longest example, and so at least one pass.
+            once = place == 0 and rank == 0
+            with torch.autocast(device.type, half, enabled=half is not None):
+                total, each = trained(batch, items, step=step, once=once)
+            if total.requires_grad:
+                self.accelerator.backward(self.guard.scaled(total))
+            for name, loss in each.items():
+                losses[name] = losses[name] + loss
+        return losses
+
+    def _cut_smaller(self, examples: int, *, step: int) -> None:
+        """Begins a step anew in more pieces after memory ran out.
+
+        Raises RunError where that was not asked for, or a piece is one example already.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.empty_cache()
+        size, more = self.settings.tokens_per_batch, "training.recompute_blocks=true"
+        if self.settings.accumulation != AUTO or self.pieces >= examples:
+            if self.settings.accumulation != AUTO:
+                more = f"training.accumulation={AUTO} or {2 * self.pieces}, {more}"
+            raise RunError(
+                f"memory has run out at step {step + 1}, whose {size} tokens (training."
+                f"tokens_per_batch) are computed in {self.pieces} "
+                f"{'piece' if self.pieces == 1 else 'pieces'} per process; set {more}, or more "
+                "processes, which change no batch, or smaller batches, and train again into "
+                "another folder"
+            )
+        self.pieces *= 2
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out, of a device or of the processor."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "can't allocate memory" in str(error)

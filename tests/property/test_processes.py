@@ -3,7 +3,7 @@
 Source of the bounds: the project's own; see `hiermtl.training.replicas`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from hiermtl.sharing import SHARING
@@ -51,6 +52,7 @@ def gradients(
     *,
     family: str = "bilstm",
     each_for_itself: bool = False,
+    short: int = 0,
     dtype: str = "fp64",
     **changes: Any,
 ) -> Gradients:
@@ -70,11 +72,26 @@ def gradients(
         for added in (*NEWCOMERS.values(), Undeclared):
             patch.setitem(SHARING, added.name, added)
         patch.setattr(Stepper, "take", watched)
+        if short and dist.is_initialized() and dist.get_rank() == 1:
+            patch.setattr(TrainingStep, "forward", _out_of_memory(short))
         if each_for_itself:
             patch.setattr(TrainingStep, "forward", _per_process)
         world = make_world(family, {"name": scheme, **OPTIONS.get(scheme, {})}, dtype=torch.float32)
         train(Path(folder), world=world, annotated=MIXED, **options)
     return found
+
+
+def _out_of_memory(times: int) -> Callable[..., Any]:
+    """Forward on a device whose memory runs out in every second pass, so many times."""
+    right, calls = TrainingStep.forward, []
+
+    def forward(*given: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) % 2 == 0 and len(calls) <= 2 * times:
+            raise torch.OutOfMemoryError
+        return right(*given, **options)
+
+    return forward
 
 
 def _per_process(
@@ -139,8 +156,10 @@ def test_two_processes_make_the_gradients_of_one(
         # More processes than sentences, so that some make no pass.
         {"rule": "mixed", "tokens_per_batch": 3, "accumulation": 2},
         {"rule": "drawn", "scheme": "held", "tokens_per_batch": 3},
+        # Memory runs out in one process alone.
+        {"rule": "mixed", "accumulation": "auto", "tokens_per_batch": 80, "short": 3},
     ],
-    ids=["phases", "recomputed", "padded", "idle", "idle and held"],
+    ids=["phases", "recomputed", "padded", "idle", "idle and held", "short of memory"],
 )
 def test_so_they_do_whatever_else_is_asked(
     two_processes: Processes, options: dict[str, Any]
@@ -176,8 +195,6 @@ def test_a_gradient_that_no_task_is_known_to_have_ends_the_run(two_processes: Pr
 
 def begun_with(same: bool) -> float:
     """What a process sees of a weight after it has begun with one of its own."""
-    import torch.distributed as dist
-
     world = make_world("bilstm")
     rank = dist.get_rank()
     weight = next(world.model.parameters())
