@@ -195,3 +195,45 @@ def test_processes_end_with_the_program_that_started_them(recipe: Path, tmp_path
     process.kill()
     process.communicate()
     assert gone(pids)
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_goes_on_with_one(recipe: Path, tmp_path: Path) -> None:
+    """In double precision and without dropout, as if one had done it all; over 1,000 steps."""
+    options = (*EXACT[:2], *EXACT[3:], "training.epochs=30", "training.checkpoint_every=5")
+    done("train", recipe, "-o", tmp_path / "one", "-q", *options)
+    run = tmp_path / "two"
+    process = started("train", recipe, "-o", run, "-q", "--processes", 2, *options)
+    until_checkpoint(run, process)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not (run / "config.json").exists()
+    done("train", recipe, "-o", run, "-q", "--resume", *options)
+    one, two = (weights(tmp_path / name)["checkpoints/best"] for name in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_thirty_steps_of_a_shipped_recipe(tmp_path: Path) -> None:
+    options = ("training.precision=fp64", "training.dropout=0", "training.max_steps=30")
+    given = ("low_supervision/sample", "-q", *options)
+    done("train", *given, "-o", tmp_path / "one")
+    found = alone("train", *given, "-o", tmp_path / "two", "--processes", 2)
+    assert found.returncode == 0, found.stderr
+    one, two = (weights(tmp_path / name)["checkpoints/best"] for name in ("one", "two"))
+    apart = [float((value - two[name]).abs().max()) for name, value in one.items()]
+    assert max(apart) <= 1e-6
+
+
+@pytest.mark.slow
+def test_one_process_that_is_asked_to_end_ends_all(recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = started("train", recipe, "-o", run, "-q", "--processes", 2, *ENOUGH)
+    until_checkpoint(run, process)
+    pids = members(process)
+    os.kill(pids[1], signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert gone(pids)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ OPTIONS = (
     "training.epochs=3",
     "corpora.sample.dev=10",
 )
+KILLS = Path(__file__).with_name("kills.py")
 
 
 def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_one(
@@ -56,19 +58,33 @@ def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_one(
     assert not [name for name in tree(cut) if ".partial" in name or ".old" in name]
 
 
+def kills(recipe: Path, place: Path, seeds: Sequence[int]) -> str:
+    """What is told of runs that were killed at moments drawn by these seeds, and resumed."""
+    found = subprocess.run(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("kills.py")),
+            recipe,
+            place,
+            *map(str, seeds),
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    sys.stdout.write(found.stdout)
+    assert found.returncode == 0, found.stdout + found.stderr
+    return found.stdout
+
+
+def test_whenever_a_run_is_killed_it_ends_as_if_it_had_not_been(
+    recipe: Path, tmp_path: Path
+) -> None:
+    """In a step, in an evaluation, in writing a checkpoint; with the recipe's own dropout."""
+    assert kills(recipe, tmp_path, [0, 1, 2]).count(": killed, and the same") == 3
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kill_at", [1, 2, 3, 4])
-def test_a_run_may_be_killed_again_and_again(recipe: Path, tmp_path: Path, kill_at: int) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    done("train", recipe, "-o", whole, "-q", *OPTIONS)
-    command = [sys.executable, "-m", "hiermtl", "train", str(recipe), "-o", str(cut), "-q"]
-    for number in range(2):
-        given = [*command, *OPTIONS, *(["--resume"] if number else [])]
-        process = subprocess.Popen(given, env=environment())
-        seen: set[str] = set()
-        while len(seen) < kill_at and process.poll() is None:
-            seen |= {path.name for path in (cut / "checkpoints").glob("*step-*")}
-        process.kill()
-        process.wait()
-    done("train", recipe, "-o", cut, "-q", "--resume", *OPTIONS)
-    assert (whole / "model.safetensors").read_bytes() == (cut / "model.safetensors").read_bytes()
+def test_so_it_does_at_many_moments(recipe: Path, tmp_path: Path) -> None:
+    assert kills(recipe, tmp_path, range(20)).count(": killed, and the same") == 20
