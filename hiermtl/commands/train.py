@@ -279,7 +279,8 @@ def _train_apart(
         if not (resume and trained.exists()):
             built, took = _train_whole(part, corpora, place, resume=resume, quiet=quiet)
             if PartialState().is_main_process:
-                save_checkpoint(trained, built.model, state=asdict(took))
+                model = built.model
+                save_checkpoint(trained, model.config, model.state_dict(), state=asdict(took))
             PartialState().wait_for_everyone()
         found = load_checkpoint(trained)
         _take_part(whole.model, found.weights, task)

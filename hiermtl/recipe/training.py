@@ -102,6 +102,10 @@ class TrainingOptions(Section):
     """Whether the rows of a batch lie end to end instead of being padded: faster, the same states.
     Default: ours."""
 
+    shard: bool = False
+    """Whether each process holds a part of the weights instead of all, for encoders that do not fit
+    into one device. Default: ours."""
+
     processes: int = Field(default=1, ge=1)
     """Processes that share the work of a step; the batches are the same for any number. Default:
     ours."""

@@ -16,15 +16,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedConfig
 
 from hiermtl.atomic import disk_is_full, free_bytes
 from hiermtl.errors import ModelError, RunError
-from hiermtl.model import HierarchicalModel
-from hiermtl.training.optimizer import named_state
 
 MODEL, OPTIMIZER, BESIDE, STATE, CONFIG, SUMS = (
     "model.safetensors",
@@ -54,39 +52,31 @@ class Checkpoint:
 
 def save_checkpoint(
     folder: Path,
-    model: HierarchicalModel,
+    config: PreTrainedConfig,
+    weights: Mapping[str, Tensor],
     *,
     state: Mapping[str, Any],
-    optimizer: torch.optim.Optimizer | None = None,
-    trained: nn.Module | None = None,
+    optimizer: Mapping[str, Tensor] = MappingProxyType({}),
     beside: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
 ) -> Path:
     """Writes `folder` whole or not at all.
 
-    `trained` is the module whose parameters the optimizer moves, the model's own by default;
-    `beside` are parts of tensors by name that training also goes on from.
+    `weights` are a model's by name; `optimizer` what `optimizer_state` gives; `beside` further
+    parts of tensors by name that training goes on from.
 
     Raises RunError when the disk is full; what stood there before is untouched.
     """
     partial = folder.with_name(f".{folder.name}.partial")
+    others = {f"{part}::{name}": v for part, own in beside.items() for name, v in own.items()}
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        save_file(_weights(model), partial / MODEL)
-        if optimizer is not None:
-            tensors = {
-                f"{name}::{key}": value
-                for name, key, value in named_state(trained or model, optimizer)
-            }
-            save_file(
-                {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-                partial / OPTIMIZER,
-            )
-        tensors = {f"{part}::{n}": v.cpu() for part, own in beside.items() for n, v in own.items()}
-        if tensors:
-            save_file(tensors, partial / BESIDE)
+        for name, tensors in ((MODEL, weights), (OPTIMIZER, optimizer), (BESIDE, others)):
+            if tensors:
+                held = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+                save_file(held, partial / name)
         (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
-        (partial / CONFIG).write_text(json.dumps(_made_of(model)), encoding="utf-8")
+        (partial / CONFIG).write_text(json.dumps(_made_of(config)), encoding="utf-8")
         sums = {path.name: _digest(path) for path in sorted(partial.iterdir())}
         (partial / SUMS).write_text(json.dumps(sums), encoding="utf-8")
         _replace(partial, folder)
@@ -102,13 +92,9 @@ def save_checkpoint(
     return folder
 
 
-def _made_of(model: HierarchicalModel) -> dict[str, Any]:
+def _made_of(config: PreTrainedConfig) -> dict[str, Any]:
     """What the weights belong to, in the order in which its parts draw dropout."""
-    return {name: getattr(model.config, name) for name in ("encoder", "tasks", "sharing")}
-
-
-def _weights(model: HierarchicalModel) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    return {name: getattr(config, name) for name in ("encoder", "tasks", "sharing")}
 
 
 def _replace(partial: Path, folder: Path) -> None:
@@ -175,18 +161,6 @@ def part_of(found: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     """The tensors of a part of `Checkpoint.beside`, by name."""
     prefix = f"{part}::"
     return {n.removeprefix(prefix): value for n, value in found.items() if n.startswith(prefix)}
-
-
-def restore_optimizer(
-    trained: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
-) -> None:
-    """Puts saved state back by parameter name."""
-    named = dict(trained.named_parameters())
-    for key, value in tensors.items():
-        name, _, quantity = key.rpartition("::")
-        parameter = named[name]
-        # AdamW keeps even the step count beside the parameter when it is fused, as ours is.
-        optimizer.state[parameter][quantity] = value.to(parameter.device).clone()
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from hiermtl.errors import RunError
 
@@ -54,6 +55,7 @@ class Guard:
         for grad in (*own, *beside) if self._half else ():
             grad.div_(self._scale)
         norm = nn.utils.get_total_norm(own)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         known = [norm, *beside, *losses.values()]
         self.bad = (~torch.stack([value.to(norm) for value in known]).isfinite().all()).float()
         if clip:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hiermtl.model import HierarchicalModel
+from hiermtl.training.optimizer import like
 
 
 class Leash:
@@ -46,7 +47,8 @@ class Leash:
 
     def restore(self, anchors: Mapping[str, Tensor]) -> None:
         """Goes on in the phase that was broken off."""
-        self.anchors = {name: value.to(self._model.device) for name, value in anchors.items()}
+        named = dict(self._model.named_parameters())
+        self.anchors = {name: like(named[name], value) for name, value in anchors.items()}
 
     def distance(self) -> Tensor:
         """The term of the paper: delta times the squared distance, summed; () fp32."""

@@ -34,22 +34,30 @@ from hiermtl.training.checkpoint import (
     newest_checkpoint,
     part_of,
     prune_checkpoints,
-    restore_optimizer,
     save_checkpoint,
 )
 from hiermtl.training.examples import Examples
 from hiermtl.training.guard import Guard
 from hiermtl.training.leash import Leash
 from hiermtl.training.log import Log
-from hiermtl.training.optimizer import carry, freeze, make_optimizer, set_rates
+from hiermtl.training.optimizer import (
+    carry,
+    freeze,
+    make_optimizer,
+    optimizer_state,
+    restore_optimizer,
+    set_rates,
+)
 from hiermtl.training.plan import BatchPlan
 from hiermtl.training.progress import Progress
 from hiermtl.training.replicas import Replicas
 from hiermtl.training.sampling import TaskPlan
 from hiermtl.training.settings import Settings
+from hiermtl.training.shards import make_shards
 from hiermtl.training.step import Stepper, TrainingStep
 from hiermtl.training.stopping import BrokenOffError, Stopping
 from hiermtl.training.watch import Watch
+from hiermtl.training.world import begin_alike, of_first
 
 CHECKPOINTS, SKIPPED = "checkpoints", "skipped"
 """Subfolders of a run: its checkpoints, and what steps that were left out trained on."""
@@ -119,12 +127,16 @@ def train_model(
     model.recompute_blocks = settings.recompute_blocks
     weights = {task.name: task.weight for task in model.hierarchy}
     balancer = BALANCERS[settings.balancing](weights, seed=settings.seed)
-    trained = TrainingStep(model, balancer.to(model.device, model.dtype))
-    optimizer = make_optimizer(model, settings, balancer)
+    balancer.to(model.device, model.dtype)
+    begin_alike(model, (model.config.to_json_string(), settings, examples.lengths.tobytes()))
+    whole = TrainingStep(model, balancer)
+    replicas = make_shards(whole, settings) or Replicas(whole)
+    trained = replicas.trained
+    optimizer = make_optimizer(trained.model, settings, balancer)
     half = settings.precision == "fp16"
     guard = Guard(accelerator.device, half=half, most=settings.max_skipped)
     plan = make_plan(model, tokenizer, examples, settings)
-    leash = make_leash(model, plan)
+    leash = make_leash(trained.model, plan)
     history = History()
     if found is not None:
         balancer.load_state_dict(part_of(found.beside, "balancing"))
@@ -133,8 +145,6 @@ def train_model(
         if leash is not None:
             leash.restore(part_of(found.beside, "anchors"))
         history = History(**found.state)
-    replicas = Replicas(trained)
-    replicas.begin((model.config.to_json_string(), settings, examples.lengths.tobytes()))
     total = settings.epochs * plan.steps_per_epoch
     total = total if settings.max_steps is None else min(total, settings.max_steps)
     stepper = Stepper(replicas, optimizer, accelerator, guard, examples, settings, leash)
@@ -145,6 +155,7 @@ def train_model(
             stepper, tokenizer, plan, total, history, evaluate, folder, log, bar, stopping, watch
         )
         training.run()
+    replicas.hand_back()
     accelerator.wait_for_everyone()
     best = checkpoints / "best"
     if evaluate is not None and best.exists():
@@ -174,7 +185,8 @@ class _Training:
         self.history, self.evaluate, self.folder = history, evaluate, folder
         self.log, self.bar, self.stopping, self.watch = log, bar, stopping, watch
         self.settings, self.accelerator = stepper.settings, stepper.accelerator
-        self.trained, self.guard = stepper.replicas.trained, stepper.guard
+        self.replicas, self.guard = stepper.replicas, stepper.guard
+        self.trained = self.replicas.trained
         self.model = self.trained.model
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, Tensor] = {}
@@ -228,7 +240,7 @@ class _Training:
         if edit is not None:
             model.restructured()
             carry(self.stepper.optimizer, model, edit)
-            self.stepper.replicas.restructured()
+            self.replicas.restructured()
             self.collate = self._collator()
         history.step = step + 1
         good = 1 - self.guard.bad
@@ -306,12 +318,16 @@ class _Training:
             return
         result = None
         self.watch.doing("evaluating")
-        with contextlib.suppress(BrokenOffError), self.stopping.breaking_off():
-            result = self.evaluate(self.model)
+        with (
+            contextlib.suppress(BrokenOffError),
+            self.replicas.evaluated() as model,
+            self.stopping.breaking_off(),
+        ):
+            result = self.evaluate(model)
         # One process may have been asked to end before another was done.
         if self.stopping.asked() or result is None:
             return
-        main = self.stepper.replicas.of_first(result.main)
+        main = of_first(result.main)
         better = history.best_main is None or main > history.best_main
         history.since_best = 0 if better else history.since_best + 1
         history.evaluations.append(
@@ -321,28 +337,32 @@ class _Training:
         self.bar.say(f"epoch {self.epoch:g}  dev {result.text}{'  (best)' if better else ''}")
         if better:
             history.best, history.best_main = history.step, main
+            weights = self.replicas.whole(self.model.state_dict())
             if self.accelerator.is_main_process:
-                place = self.folder / CHECKPOINTS / "best"
-                save_checkpoint(place, self.model, state={"step": history.step})
+                place, state = self.folder / CHECKPOINTS / "best", {"step": history.step}
+                save_checkpoint(place, self.model.config, weights, state=state)
         patience = self.settings.patience
         history.finished = patience is not None and history.since_best >= patience
 
     def _save(self) -> None:
         """Writes a checkpoint."""
+        self.watch.doing("writing a checkpoint")
+        history, leash, whole = self.history, self.stepper.leash, self.replicas.whole
+        weights = whole(self.model.state_dict())
+        optimizer = whole(optimizer_state(self.trained, self.stepper.optimizer))
+        anchors = whole({} if leash is None else leash.anchors)
         if not self.accelerator.is_main_process:
             return
-        self.watch.doing("writing a checkpoint")
-        history, leash = self.history, self.stepper.leash
         seconds = history.seconds + time.monotonic() - self.began
         checkpoints = self.folder / CHECKPOINTS
         save_checkpoint(
             checkpoints / f"step-{history.step}",
-            self.model,
-            trained=self.trained,
-            optimizer=self.stepper.optimizer,
+            self.model.config,
+            weights,
+            optimizer=optimizer,
             state={**_plain(history), "seconds": seconds},
             beside={
-                "anchors": {} if leash is None else leash.anchors,
+                "anchors": anchors,
                 "balancing": self.trained.balancer.state_dict(),
                 "guard": self.guard.state_dict(),
             },

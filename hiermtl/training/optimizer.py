@@ -4,10 +4,11 @@ State is kept by name, never by position: after a change of structure the order 
 another one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from hiermtl.model import HierarchicalModel
 from hiermtl.sharing import Edit
@@ -91,13 +92,32 @@ def set_rates(
     return share
 
 
-def named_state(
-    model: nn.Module, optimizer: torch.optim.Optimizer
-) -> Iterator[tuple[str, str, Tensor]]:
-    """(parameter name, quantity, tensor) for everything the optimizer remembers."""
-    for name, parameter in model.named_parameters():
-        for quantity, value in optimizer.state.get(parameter, {}).items():
-            yield name, quantity, value
+def optimizer_state(trained: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """`name::quantity` to tensor, for everything the optimizer remembers of weights by name."""
+    return {
+        f"{name}::{quantity}": value
+        for name, parameter in trained.named_parameters()
+        for quantity, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimizer(
+    trained: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """Puts saved state back by parameter name."""
+    named = dict(trained.named_parameters())
+    for key, value in tensors.items():
+        name, _, quantity = key.rpartition("::")
+        # AdamW keeps even the step count beside the parameter when it is fused, as ours is.
+        optimizer.state[named[name]][quantity] = like(named[name], value)
+
+
+def like(weight: Tensor, value: Tensor) -> Tensor:
+    """A copy of a whole value where the weight is, or of its part that belongs to the weight's."""
+    value = value.to(weight.device)
+    if not isinstance(weight, DTensor) or not value.dim():
+        return value.clone()
+    return distribute_tensor(value, weight.device_mesh, weight.placements)
 
 
 def carry(optimizer: torch.optim.Optimizer, model: nn.Module, edit: Edit) -> None:

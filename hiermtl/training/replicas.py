@@ -7,7 +7,6 @@ ever. Beside its gradients a bucket carries how many processes have one for each
 has, there is none afterwards either, so that idle weights do not move.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from hiermtl.errors import RunError, listing
+from hiermtl.errors import listing
+from hiermtl.model import HierarchicalModel
+from hiermtl.training.world import alone
 
 if TYPE_CHECKING:
     from hiermtl.training.step import TrainingStep
@@ -33,41 +34,18 @@ class Replicas:
     In one process alone, all of it does nothing.
     """
 
+    aligned = False
+    factor = 1
+
     def __init__(self, trained: "TrainingStep", *, size: int = BUCKET) -> None:
         """Takes what is trained, and how many bytes a bucket may have."""
-        self.alone = not dist.is_initialized() or dist.get_world_size() == 1
+        self.alone = alone()
         self.trained, self._size = trained, size
         self._hooks: list[Any] = []
         self._buckets: dict[frozenset[str], list[_Bucket]] = {}
         self._waiting: list[_Bucket] = []
         self._place: dict[nn.Parameter, _Bucket] = {}
         self.restructured()
-
-    def begin(self, given: object) -> None:
-        """Gives every process the weights of the first.
-
-        Raises RunError where processes were given different things, such as settings or data.
-        """
-        if self.alone:
-            return
-        found: list[Any] = [None] * dist.get_world_size()
-        dist.all_gather_object(found, hashlib.sha256(repr(given).encode()).hexdigest())
-        others = [rank for rank, digest in enumerate(found) if digest != found[0]]
-        if others:
-            raise RunError(
-                f"process {others[0]} has another model, other settings or other data than "
-                "process 0; start all with the same version, recipe and corpora"
-            )
-        for weight in self.trained.parameters():
-            dist.broadcast(weight.detach(), 0)
-
-    def of_first(self, value: float) -> float:
-        """The value that the first process has."""
-        if self.alone:
-            return value
-        found = [value]
-        dist.broadcast_object_list(found, 0)
-        return found[0]
 
     def restructured(self) -> None:
         """Follows a change of the module's weights."""
@@ -99,6 +77,18 @@ class Replicas:
         self._send(filled=False)
         for bucket in self._buckets[served]:
             bucket.receive()
+
+    @contextmanager
+    def evaluated(self) -> Iterator[HierarchicalModel]:
+        """The model with the weights as they are now."""
+        yield self.trained.model
+
+    def hand_back(self) -> None:
+        """The model has the weights as they are now."""
+
+    def whole(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors in the first process, nothing in the others."""
+        return tensors if self.alone or dist.get_rank() == 0 else {}
 
     def _check(self, served: frozenset[str]) -> None:
         """Processes would drift apart by a gradient that is not sent."""

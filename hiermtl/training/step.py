@@ -1,8 +1,8 @@
 """One step of training: the losses of its pieces, their gradients, one move of the optimizer."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from hiermtl.training.leash import Leash
 from hiermtl.training.plan import shares
 from hiermtl.training.replicas import Replicas
 from hiermtl.training.settings import AUTO, Settings
+
+if TYPE_CHECKING:
+    from hiermtl.training.shards import Shards
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """The number types in which blocks can compute while weights stay fp32."""
@@ -68,14 +71,24 @@ class TrainingStep(nn.Module):
         }
 
     def forward(
-        self, batch: Batch, items: Mapping[str, int], *, step: int, once: bool
+        self,
+        batch: Batch,
+        items: Mapping[str, int],
+        *,
+        step: int,
+        once: bool,
+        counted: Mapping[str, bool] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to descend, and each task's loss per item of the whole step, detached.
 
         `items` are the labelled items per task of the whole step; `once` adds the terms that do not
-        depend on the batch, which must happen in one piece of a step.
+        depend on the batch, which must happen in one piece of a step. `counted` are the tasks that
+        are to run, and whether their loss counts; by default all that have gold, and it does.
         """
-        losses = self.model.losses(batch, self.model(batch))
+        asked = None if counted is None else {task: batch.annotated[task] for task in counted}
+        losses = self.model.losses(batch, self.model(batch, asked))
+        if counted is not None:
+            losses = {task: losses[task] * counts for task, counts in counted.items()}
         shares = {task: loss / items[task] for task, loss in losses.items() if task in items}
         terms = self.balancer(shares, step=step, own=items if once else ())
         if once:
@@ -95,7 +108,7 @@ class Stepper:
     when memory runs out.
     """
 
-    replicas: Replicas
+    replicas: "Replicas | Shards"
     optimizer: torch.optim.Optimizer
     accelerator: Accelerator
     guard: Guard
@@ -148,11 +161,13 @@ class Stepper:
         items = {name: int(counts[chosen].sum()) for name, counts in served.items()}
         items = {name: count for name, count in items.items() if count}
         world, rank = accelerator.num_processes, accelerator.process_index
-        own = shares(chosen, examples.lengths, parts=world)[rank]
+        every = shares(chosen, examples.lengths, parts=world)
+        own = every[rank]
         with self.replicas.adding_up(items) as begin_last:
             while True:
                 try:
-                    losses = self._passes(collate, own, items, begin_last, step=step, task=task)
+                    passes = list(self._passes(every, items))
+                    losses = self._run(collate, passes, items, begin_last, step=step, task=task)
                     break
                 except (RuntimeError, MemoryError) as error:
                     if not out_of_memory(error):
@@ -163,17 +178,47 @@ class Stepper:
             losses = dict(zip(losses, summed.unbind(), strict=True))
         return losses
 
-    def _passes(
+    def _passes(self, every: Sequence[np.ndarray], items: Collection[str]) -> Iterator["_Pass"]:
+        """What this process computes of a step of which it knows everyone's share.
+
+        Where all must run alike, each pass has the tasks that any process has in it: one without
+        borrows the step's shortest example of the task.
+        """
+        examples, rank = self.examples, self.accelerator.process_index
+        if not self.replicas.aligned:
+            for piece in shares(every[rank], examples.lengths, parts=self.pieces):
+                if len(piece):
+                    yield _Pass(piece)
+            return
+        cut = [shares(share, examples.lengths, parts=self.pieces) for share in every]
+        whole = np.concatenate(every)
+        whole = whole[np.argsort(examples.lengths[whole], kind="stable")]
+        for pieces in zip(*cut, strict=True):
+            there = [
+                {task: bool(examples.items[task][piece].any()) for task in items}
+                for piece in pieces
+            ]
+            ran = [task for task in items if any(own[task] for own in there)]
+            counted = {task: there[rank][task] for task in ran}
+            lent = {
+                task: int(whole[examples.items[task][whole] > 0][0])
+                for task, own in counted.items()
+                if not own
+            }
+            if ran:
+                yield _Pass(pieces[rank], counted, lent)
+
+    def _run(
         self,
         collate: Collator,
-        own: np.ndarray,
+        passes: Sequence["_Pass"],
         items: Mapping[str, int],
         begin_last: Callable[[], None],
         *,
         step: int,
         task: str | None,
     ) -> dict[str, Tensor]:
-        """Forward and backward over this process's share of a step, piece by piece."""
+        """Forward and backward over this process's share of a step, pass by pass."""
         examples, settings, device = self.examples, self.settings, self.accelerator.device
         rank, trained = self.accelerator.process_index, self.replicas.trained
         half = HALVES.get(settings.precision)
@@ -181,20 +226,23 @@ class Stepper:
         none = torch.zeros((), device=device, dtype=precise)
         # In one order in all processes.
         losses = {name: none for name in trained.model.hierarchy.names if name in items}
-        pieces = [p for p in shares(own, examples.lengths, parts=self.pieces) if len(p)]
-        for place, piece in enumerate(pieces):
+        for place, own in enumerate(passes):
             # What was sent could not be taken back if memory ran out later.
-            if place == len(pieces) - 1 and settings.accumulation != AUTO:
+            if place == len(passes) - 1 and settings.accumulation != AUTO:
                 begin_last()
             torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
-            fetched = examples.fetch(piece.tolist())
-            batch = collate(fetched if task is None else [e.only(task) for e in fetched])
+            fetched = list(examples.fetch(own.examples.tolist()))
+            fetched = fetched if task is None else [example.only(task) for example in fetched]
+            lent = examples.fetch(list(own.lent.values()))
+            fetched += [e.only(name) for e, name in zip(lent, own.lent, strict=True)]
             # The first process has the longest example, and so at least one pass.
             once = place == 0 and rank == 0
             with torch.autocast(device.type, half, enabled=half is not None):
-                total, each = trained(batch, items, step=step, once=once)
+                total, each = trained(
+                    collate(fetched), items, step=step, once=once, counted=own.counted
+                )
             if total.requires_grad:
-                self.accelerator.backward(self.guard.scaled(total))
+                self.accelerator.backward(self.guard.scaled(total * self.replicas.factor))
             for name, loss in each.items():
                 losses[name] = losses[name] + loss
         return losses
@@ -219,6 +267,19 @@ class Stepper:
                 "another folder"
             )
         self.pieces *= 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """Examples of one pass.
+
+    Where all processes run alike: which tasks run, whether their losses count, and an example that
+    is borrowed for those that do not.
+    """
+
+    examples: np.ndarray
+    counted: Mapping[str, bool] | None = None
+    lent: Mapping[str, int] = field(default_factory=dict)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -93,6 +93,28 @@ def test_the_program_starts_processes_that_train_the_weights_of_one(
 
 
 @pytest.mark.slow
+def test_parts_of_weights_are_trained_resumed_and_put_together(
+    recipe: Path, tmp_path: Path
+) -> None:
+    """Broken off, and gone on with."""
+    options = (*EXACT[:2], *EXACT[3:], "training.max_steps=40", "training.checkpoint_every=5")
+    done("train", recipe, "-o", tmp_path / "one", "-q", *options)
+    parts, run = ("--processes", 2, "training.shard=true"), tmp_path / "two"
+    process = started("train", recipe, "-o", run, "-q", *parts, *options)
+    until_checkpoint(run, process)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    found = alone("train", recipe, "-o", run, "-q", "--resume", *parts, *options)
+    assert found.returncode == 0, found.stderr
+    one, two = (weights(tmp_path / name)["checkpoints/best"] for name in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-6)
+    scores = [(tmp_path / name / "scores.json").read_text() for name in ("one", "two")]
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.slow
 def test_a_launcher_starts_them_as_well(recipe: Path, tmp_path: Path) -> None:
     done("train", recipe, "-o", tmp_path / "one", "-q", *EXACT)
     port = str(29500 + os.getpid() % 1000)

@@ -14,11 +14,15 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.fsdp import CPUOffloadPolicy
+from torch.distributed.tensor import DTensor
 
+from hiermtl.errors import RecipeError
 from hiermtl.sharing import SHARING
-from hiermtl.training import Sampling
-from hiermtl.training.replicas import Replicas
+from hiermtl.training import Sampling, shards
+from hiermtl.training.shards import make_shards
 from hiermtl.training.step import Stepper, TrainingStep
+from hiermtl.training.world import begin_alike, of_first
 from tests.processes import Processes
 from tests.property.contract_schemes import (
     Columns,
@@ -27,7 +31,7 @@ from tests.property.contract_schemes import (
     Splitting,
     Undeclared,
 )
-from tests.unit.training.runs import MIXED, train
+from tests.unit.training.runs import MIXED, settings, train
 from tests.worlds import make_world
 
 STEPS = 50
@@ -64,7 +68,7 @@ def gradients(
     def watched(stepper: Stepper, *given: Any, **options: Any) -> Any:
         losses = take(stepper, *given, **options)
         named = stepper.replicas.trained.named_parameters()
-        found.append({n: None if p.grad is None else p.grad.numpy().copy() for n, p in named})
+        found.append({n: _numbers(p.grad) for n, p in named})
         return losses
 
     options = {"sampling": RULES[rule], "precision": dtype, "clip": 0.0, **changes}
@@ -79,6 +83,12 @@ def gradients(
         world = make_world(family, {"name": scheme, **OPTIONS.get(scheme, {})}, dtype=torch.float32)
         train(Path(folder), world=world, annotated=MIXED, **options)
     return found
+
+
+def _numbers(grad: Tensor | None) -> np.ndarray | None:
+    if grad is None:
+        return None
+    return (grad.full_tensor() if isinstance(grad, DTensor) else grad).numpy().copy()
 
 
 def _out_of_memory(times: int) -> Callable[..., Any]:
@@ -170,6 +180,38 @@ def test_so_they_do_whatever_else_is_asked(
     assert distances(first, second) == [0.0] * STEPS
 
 
+PARTS = {("joint_many", 4), ("low_supervision", 1)}
+SHARDED = ("hard", "joint_many", "label_embeddings", "low_supervision", "single")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "rule", "accumulation"),
+    [
+        pytest.param(
+            scheme,
+            rule,
+            pieces,
+            # Of these the others are taken to be like: each takes some seconds.
+            marks=() if (scheme, pieces) in PARTS else pytest.mark.slow,
+        )
+        for scheme in SHARDED
+        for rule in ("mixed", "drawn", "phases")
+        for pieces in (1, 4)
+    ],
+)
+def test_parts_of_weights_make_the_gradients_of_whole_ones(
+    two_processes: Processes, scheme: str, rule: str, accumulation: int
+) -> None:
+    """Of ragged depths and partly annotated sentences, through blocks that all must run alike."""
+    options: dict[str, Any] = {"family": "bert", "epochs": 99, "max_steps": STEPS}
+    whole = alone(scheme, rule, **options)
+    first, _ = two_processes(
+        gradients, scheme, rule, shard=True, accumulation=accumulation, **options
+    )
+    assert any(grad is None for step in whole for grad in step.values()), "nothing is ever idle"
+    assert max(distances(whole, first)) <= BOUND
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_first_gradient_in_single_precision(two_processes: Processes, scheme: str) -> None:
     options: dict[str, Any] = {"dtype": "fp32", "max_steps": 1}
@@ -200,9 +242,8 @@ def begun_with(same: bool) -> float:
     weight = next(world.model.parameters())
     with torch.no_grad():
         weight.fill_(rank + 5)
-    replicas = Replicas(TrainingStep(world.model))
-    replicas.begin("settings" if same else rank)
-    assert replicas.of_first(rank + 7.0) == 7
+    begin_alike(world.model, "settings" if same else rank)
+    assert of_first(rank + 7.0) == 7
     return float(weight.max())
 
 
@@ -213,3 +254,53 @@ def test_all_begin_with_the_weights_of_the_first(two_processes: Processes) -> No
 def test_processes_that_were_given_other_things_do_not_begin(two_processes: Processes) -> None:
     with pytest.raises(AssertionError, match="process 1 has another model, other settings or"):
         two_processes(begun_with, False)
+
+
+@pytest.mark.parametrize(
+    ("configured", "offload"), [({}, False), ({"FSDP_OFFLOAD_PARAMS": "true"}, True)]
+)
+def test_a_configuration_of_accelerate_asks_for_parts(
+    two_processes: Processes, configured: dict[str, str], offload: bool
+) -> None:
+    """As `accelerate launch` tells of it; on a processor too, where accelerate passes it over."""
+    told = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", **configured}
+    assert two_processes(held_in_parts, told) == [(True, offload)] * 2
+
+
+def held_in_parts(told: Mapping[str, str], **changes: Any) -> tuple[bool, bool]:
+    """Whether weights would become parts, and these lie in the processor's memory."""
+    seen: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in told.items():
+            patch.setenv(name, value)
+        patch.setattr(shards, "fully_shard", lambda _, **options: seen.append(options))
+        made = make_shards(TrainingStep(make_world("bert").model), settings(**changes))
+    offload = all(isinstance(options["offload_policy"], CPUOffloadPolicy) for options in seen)
+    return made is not None and bool(seen), offload
+
+
+@pytest.mark.parametrize(
+    ("told", "changes", "says"),
+    [
+        ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1"}, {}, "fsdp_version 1; allowed is 2"),
+        ({}, {"shard": True, "accumulation": "auto"}, "training.accumulation is auto"),
+    ],
+)
+def test_what_cannot_be_done_with_parts_is_refused(
+    told: dict[str, str], changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(RecipeError, match=says):
+        held_in_parts(told, **changes)
+
+
+@pytest.mark.parametrize("scheme", ["held", "splitting"])
+def test_terms_and_changes_of_whole_weights_are_refused(
+    two_processes: Processes, scheme: str
+) -> None:
+    with pytest.raises(AssertionError, match=f"{scheme}.*has terms on whole weights"):
+        two_processes(gradients, scheme, "mixed", shard=True, max_steps=1)
+
+
+def test_one_process_holds_no_parts(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"training\.shard is true, but there is one process"):
+        train(tmp_path, shard=True)

@@ -19,7 +19,7 @@ from hiermtl.training.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from hiermtl.training.optimizer import make_optimizer, named_state
+from hiermtl.training.optimizer import make_optimizer, optimizer_state
 from tests.unit.training.runs import fresh, scripted, settings, train, weights
 from tests.unit.training.test_optimizer import steps
 from tests.worlds import World
@@ -38,7 +38,13 @@ def trained() -> tuple[World, torch.optim.Optimizer]:
 def saved(folder: Path, trained: tuple[World, torch.optim.Optimizer], step: int = 1) -> Path:
     world, optimizer = trained
     place = folder / f"step-{step}"
-    return save_checkpoint(place, world.model, optimizer=optimizer, state={"step": step})
+    return save_checkpoint(
+        place,
+        world.model.config,
+        world.model.state_dict(),
+        optimizer=optimizer_state(world.model, optimizer),
+        state={"step": step},
+    )
 
 
 def test_what_is_saved_is_read_back(tmp_path: Path, trained: Any) -> None:
@@ -47,7 +53,7 @@ def test_what_is_saved_is_read_back(tmp_path: Path, trained: Any) -> None:
     expected = weights(world)
     assert found.weights.keys() == expected.keys()
     assert all(torch.equal(found.weights[name], value) for name, value in expected.items())
-    state = {f"{n}::{k}": v for n, k, v in named_state(world.model, optimizer)}
+    state = optimizer_state(world.model, optimizer)
     assert found.optimizer.keys() == state.keys()
     assert all(torch.equal(found.optimizer[name], value) for name, value in state.items())
     assert found.state == {"step": 7}

@@ -12,7 +12,7 @@ from hiermtl.sharing.base import Rate
 from hiermtl.training import Settings
 from hiermtl.training.balancing import UncertaintyBalancer
 from hiermtl.training.checkpoint import restore_optimizer
-from hiermtl.training.optimizer import carry, freeze, make_optimizer, named_state, set_rates
+from hiermtl.training.optimizer import carry, freeze, make_optimizer, optimizer_state, set_rates
 from tests.unit.training.runs import examples_of, fresh, train, weights
 from tests.worlds import World, make_config, make_encoder
 
@@ -139,7 +139,7 @@ def test_state_comes_back_by_name_when_the_order_of_parameters_is_another() -> N
     world = fresh()
     optimizer = make_optimizer(world.model, SETTINGS)
     steps(world, optimizer)
-    saved = {f"{n}::{k}": v.clone() for n, k, v in named_state(world.model, optimizer)}
+    saved = {n: v.clone() for n, v in optimizer_state(world.model, optimizer).items()}
     assert {key.rpartition("::")[2] for key in saved} == {"step", "exp_avg", "exp_avg_sq"}
     other = reordered(world)
     assert list(other.parameters()) != list(world.parameters())
