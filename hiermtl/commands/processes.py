@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
@@ -23,6 +24,7 @@ from hiermtl.errors import HiermtlError, RecipeError, RunError
 from hiermtl.last_word import VARIABLE
 from hiermtl.recipe import Recipe, resolved
 from hiermtl.training import make_accelerator
+from hiermtl.training.loop import BACKEND
 
 LAUNCHERS = ("WORLD_SIZE", "ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")
 """What launchers set in the environment of the processes they start."""
@@ -42,7 +44,13 @@ def launched() -> bool:
 
 
 def check_processes(asked: int) -> None:
-    """Raises RecipeError when fewer processes run than are asked for."""
+    """Raises RecipeError when fewer processes run than are asked for, or DeepSpeed is."""
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true":
+        raise RecipeError(
+            "accelerate's configuration asks for DeepSpeed, which is not supported; set "
+            "distributed_type to MULTI_GPU, and training.shard=true where weights do not fit into "
+            "one device"
+        )
     if asked > 1 and (found := make_accelerator().num_processes) < asked:
         raise RecipeError(
             f"training.processes is {asked}, but the launcher started {found}; use `torchrun "
@@ -98,6 +106,7 @@ def _start(place: Path, rank: int, count: int, port: int) -> subprocess.Popen[by
         VARIABLE: place / ERROR.format(rank=rank),
         "TORCHELASTIC_USE_AGENT_STORE": True,
         "WORLD_SIZE": count,
+        **_shared_device(rank, count),
     }
     with (place / OUTPUT.format(rank=rank)).open("wb") as file:
         return subprocess.Popen(
@@ -108,6 +117,19 @@ def _start(place: Path, rank: int, count: int, port: int) -> subprocess.Popen[by
             # A key that interrupts the terminal's processes is passed on once, by the parent.
             start_new_session=True,
         )
+
+
+def _shared_device(rank: int, count: int) -> dict[str, Any]:
+    """Where graphics processors are fewer than processes: which of them this one takes.
+
+    NCCL lets no two processes have the same one, gloo does.
+    """
+    there = torch.cuda.device_count()
+    if not 0 < there < count:
+        return {}
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = named.split(",") if named else [str(number) for number in range(there)]
+    return {"CUDA_VISIBLE_DEVICES": names[rank % there], "LOCAL_RANK": 0, BACKEND: "gloo"}
 
 
 def _wait(group: list[subprocess.Popen[bytes]], place: Path) -> None:

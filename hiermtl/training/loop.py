@@ -11,6 +11,7 @@ at a step goes on exactly as the unbroken one.
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 
 from hiermtl.atomic import write_whole
@@ -61,6 +63,9 @@ from hiermtl.training.world import begin_alike, of_first
 
 CHECKPOINTS, SKIPPED = "checkpoints", "skipped"
 """Subfolders of a run: its checkpoints, and what steps that were left out trained on."""
+
+BACKEND = "HIERMTL_BACKEND"
+"""The variable that says how processes exchange tensors, where that is not left to torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,7 +432,10 @@ def make_accelerator(**options: Any) -> Accelerator:
     one; it is left out, and steps in bf16 do without (weights stay fp32). Processes started by
     `torchrun` on a machine without another device find each other only if told that it is one.
     """
-    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="no", **options)
+    found = os.environ.get(BACKEND)
+    handlers: list[Any] = [InitProcessGroupKwargs(backend=found)] if found else []
+    on_processor = not torch.accelerator.is_available()
+    return Accelerator(cpu=on_processor, mixed_precision="no", kwargs_handlers=handlers, **options)
 
 
 def _restore(model: HierarchicalModel, found: Checkpoint) -> None:
