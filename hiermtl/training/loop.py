@@ -398,20 +398,22 @@ def make_plan(
     model: HierarchicalModel, tokenizer: Tokenizer, examples: Examples, settings: Settings
 ) -> BatchPlan | TaskPlan:
     """Which examples make which step, and whom each step serves."""
-    lengths = examples.lengths + len(tokenizer.prefix) + len(tokenizer.suffix)
+    lengths, size = examples.lengths, settings.tokens_per_batch
+    special = len(tokenizer.prefix) + len(tokenizer.suffix)
     if settings.sampling.rule == "mixed":
-        return BatchPlan(lengths, settings.tokens_per_batch, seed=settings.seed)
+        return BatchPlan(lengths, size, seed=settings.seed, special=special)
     # A task comes behind those whose predictions it reads.
     order = sorted(model.hierarchy.names, key=lambda name: len(model.routes[name].tasks))
     order.sort(key=lambda name: model.hierarchy[name].depth)
     return TaskPlan(
         lengths,
         examples.items,
-        settings.tokens_per_batch,
+        size,
         order=order,
         sampling=settings.sampling,
         epochs=settings.epochs,
         seed=settings.seed,
+        special=special,
     )
 
 

@@ -11,7 +11,6 @@ of Li et al. 2025 goes the other way; `bottom_up` is the order of Hashimoto et a
 Many-Task Model), section 3.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -64,31 +63,41 @@ class TaskPlan:
         sampling: Sampling,
         epochs: int,
         seed: int,
+        special: int = 0,
     ) -> None:
         """Takes lengths (examples,), items by task (examples,), and the tasks, lowest first.
 
-        Tasks without examples have no steps.
+        `special` units are added to each length. Tasks without examples have no steps.
         """
         self.sampling, self.epochs, self.seed = sampling, epochs, seed
-        self._examples: dict[str, np.ndarray] = {}
+        self._examples: dict[str, np.ndarray | None] = {}
         self._plans: dict[str, BatchPlan] = {}
+        self._sizes: dict[str, int] = {}
         for task in order:
-            own = np.flatnonzero(items[task]) if task in items else np.zeros(0, dtype=np.int64)
-            if len(own):
-                self._examples[task] = own
+            carry = items[task] != 0 if task in items else np.zeros(0, dtype=bool)
+            size = int(carry.sum())
+            if size:
+                whole = size == len(lengths)
+                own = None if whole else np.flatnonzero(carry).astype(np.uint32)
+                self._examples[task], self._sizes[task] = own, size
                 self._plans[task] = BatchPlan(
-                    lengths[own], tokens_per_batch, seed=derived_seed(seed, "task", task)
+                    lengths if own is None else lengths[own],
+                    tokens_per_batch,
+                    seed=derived_seed(seed, "task", task),
+                    special=special,
                 )
         self.tasks = tuple(self._plans)
-        self._steps = {task: plan.steps_per_epoch for task, plan in self._plans.items()}
-        self.steps_per_epoch = sum(self._steps.values())
-        self._done: Counter[str] = Counter()
-        self._made: list[list[tuple[str, int]]] = []
+        self._steps = np.array([plan.steps_per_epoch for plan in self._plans.values()])
+        self.steps_per_epoch = int(self._steps.sum())
+        # How many steps each task had before each epoch, and the order of one epoch's.
+        self._before = [np.zeros(len(self.tasks), dtype=np.int64)]
+        self._epoch, self._order, self._number = -1, self._before[0], self._before[0]
 
     def step(self, step: int) -> np.ndarray:
         """The examples of a step counted from 0 over all epochs."""
         task, number = self._place(step)
-        return self._examples[task][self._plans[task].step(number)]
+        own, chosen = self._examples[task], self._plans[task].step(number)
+        return chosen if own is None else own[chosen].astype(np.int64)
 
     def task(self, step: int) -> str:
         """The task that a step serves."""
@@ -96,40 +105,42 @@ class TaskPlan:
 
     def opens_phase(self, step: int) -> bool:
         """Whether a phase begins with this step; only `phases` has any."""
-        begins = step % self.steps_per_epoch == 0 or self.task(step - 1) != self.task(step)
-        return self.sampling.rule == "phases" and begins
+        if self.sampling.rule != "phases":
+            return False
+        return step % self.steps_per_epoch == 0 or self.task(step - 1) != self.task(step)
 
     def _place(self, step: int) -> tuple[str, int]:
         """The task of a step, and which of the task's own steps it is."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        while len(self._made) <= epoch:
-            made = []
-            for task in self._order(len(self._made)):
-                made.append((task, self._done[task]))
-                self._done[task] += 1
-            self._made.append(made)
-        return self._made[epoch][place]
+        if epoch != self._epoch:
+            self._order, self._epoch = self._ordered(epoch), epoch
+            while len(self._before) <= epoch + 1:
+                made = self._ordered(len(self._before) - 1)
+                self._before.append(self._before[-1] + np.bincount(made, minlength=len(self.tasks)))
+            self._number = np.empty(len(self._order), dtype=np.int64)
+            for task, first in enumerate(self._before[epoch]):
+                own = np.flatnonzero(self._order == task)
+                self._number[own] = first + np.arange(len(own))
+        return self.tasks[self._order[place]], int(self._number[place])
 
-    def _order(self, epoch: int) -> list[str]:
-        """The task of each step of an epoch."""
+    def _ordered(self, epoch: int) -> np.ndarray:
+        """Which task each step of an epoch serves."""
+        count = len(self.tasks)
         if self.sampling.rule == "phases":
-            return [task for task in self.tasks for _ in range(self._steps[task])]
+            return np.repeat(np.arange(count, dtype=np.int16), self._steps)
         if self.sampling.rule == "turns":
-            count = len(self.tasks)
             first = epoch * self.steps_per_epoch
-            return [self.tasks[(first + n) % count] for n in range(self.steps_per_epoch)]
+            return ((first + np.arange(self.steps_per_epoch)) % count).astype(np.int16)
         shares = self.shares(epoch)
         random = np.random.Generator(np.random.PCG64(derived_seed(self.seed, "sampling", epoch)))
-        drawn = random.choice(
-            len(self.tasks), size=self.steps_per_epoch, p=[shares[task] for task in self.tasks]
-        )
-        return [self.tasks[place] for place in drawn]
+        chances = [shares[task] for task in self.tasks]
+        return random.choice(count, size=self.steps_per_epoch, p=chances).astype(np.int16)
 
     def shares(self, epoch: int) -> dict[str, float]:
         """The chance of each task at a step of an epoch counted from 0."""
         done = epoch / (self.epochs - 1) if self.epochs > 1 else 0.0
         first, last = self.sampling.first, self.sampling.last
         exponent = first + (last - first) * min(done, 1.0)
-        weights = {task: float(len(own)) ** exponent for task, own in self._examples.items()}
+        weights = {task: float(size) ** exponent for task, size in self._sizes.items()}
         total = sum(weights.values())
         return {task: weight / total for task, weight in weights.items()}

@@ -11,8 +11,14 @@ from hiermtl.sharing import Edit
 from hiermtl.sharing.base import Rate
 from hiermtl.training import Settings
 from hiermtl.training.balancing import UncertaintyBalancer
-from hiermtl.training.checkpoint import restore_optimizer
-from hiermtl.training.optimizer import carry, freeze, make_optimizer, optimizer_state, set_rates
+from hiermtl.training.optimizer import (
+    carry,
+    freeze,
+    make_optimizer,
+    optimizer_state,
+    restore_optimizer,
+    set_rates,
+)
 from tests.unit.training.runs import examples_of, fresh, train, weights
 from tests.worlds import World, make_config, make_encoder
 

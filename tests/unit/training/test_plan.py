@@ -4,6 +4,9 @@ A function of lengths, seed and step number, and of nothing else.
 """
 
 import inspect
+import tracemalloc
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +91,67 @@ def test_long_steps_do_not_all_come_last() -> None:
 
 def test_the_plan_cannot_know_how_many_processes_there_are() -> None:
     parameters = inspect.signature(BatchPlan).parameters
-    assert set(parameters) == {"lengths", "tokens_per_batch", "seed"}
+    sizes = {"segment", "chunk"}
+    assert set(parameters) == {"lengths", "tokens_per_batch", "seed", "special"} | sizes
+
+
+def chunked(count: int = 500, **changes: Any) -> BatchPlan:
+    """A plan of many chunks of few examples."""
+    given = {"seed": 1, "segment": 8, "chunk": 4, **changes}
+    return BatchPlan(LENGTHS[:count], 100, **given)
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 32, 33, 499, 500])
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_in_chunks_too_each_example_comes_exactly_once_an_epoch(count: int, epoch: int) -> None:
+    plan = chunked(count)
+    found = steps(plan, epoch)
+    assert sorted(example for step in found for example in step) == list(range(count))
+    assert plan.steps_per_epoch == max(1, round(LENGTHS[:count].sum() / 100))
+    assert len(found) == plan.steps_per_epoch
+
+
+def test_in_chunks_too_a_step_depends_on_its_number_alone() -> None:
+    wanted = range(2 * chunked().steps_per_epoch)
+    forwards, backwards = chunked(), chunked()
+    one = {step: forwards.step(step).tolist() for step in wanted}
+    other = {step: backwards.step(step).tolist() for step in reversed(wanted)}
+    assert one == other
+    assert steps(chunked()) != steps(chunked(), 1)
+    assert steps(chunked()) != steps(chunked(seed=2))
+
+
+def test_a_chunk_is_of_segments_from_everywhere_and_sorted_by_length() -> None:
+    plan = chunked()
+    found = steps(plan)
+    first = [example for step in found[: len(found) // 16] for example in step]
+    assert np.ptp(first) > 2 * 8 * 4, "neighbours alone"
+    spreads = [np.ptp(LENGTHS[step]) for step in found]
+    control = [np.ptp(LENGTHS[i : i + len(step)]) for i, step in enumerate(found)]
+    assert np.mean(spreads) < 0.6 * np.mean(control)
+    sizes = [LENGTHS[step].sum() for step in found]
+    assert max(sizes) < 100 + LENGTHS.max()
+
+
+def test_special_units_are_added_to_each_length() -> None:
+    plain, added = BatchPlan(LENGTHS + 2, 400, seed=0), BatchPlan(LENGTHS, 400, seed=0, special=2)
+    assert steps(plain) == steps(added)
+    assert steps(added) != steps(BatchPlan(LENGTHS, 400, seed=0))
+
+
+def test_a_plan_needs_the_memory_of_a_chunk(tmp_path: Path) -> None:
+    """Twenty million lengths that lie in a file; a step of the middle of the second epoch."""
+    count = 20_000_000
+    file = np.memmap(tmp_path / "lengths", np.int32, mode="w+", shape=count)
+    file[:] = np.resize(LENGTHS, count)
+    tracemalloc.start()
+    plan = BatchPlan(file, 4096, seed=0)
+    chosen = plan.step(plan.steps_per_epoch + plan.steps_per_epoch // 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(chosen) > 50
+    # Sorting a chunk takes some arrays of eight million bytes each; all lengths are 80 million.
+    assert peak < 100e6
 
 
 def test_one_example_longer_than_the_budget_is_a_step() -> None:
