@@ -130,7 +130,8 @@ def test_a_chunk_is_of_segments_from_everywhere_and_sorted_by_length() -> None:
     control = [np.ptp(LENGTHS[i : i + len(step)]) for i, step in enumerate(found)]
     assert np.mean(spreads) < 0.6 * np.mean(control)
     sizes = [LENGTHS[step].sum() for step in found]
-    assert max(sizes) < 100 + LENGTHS.max()
+    # A chunk of some ten steps has a whole number of them.
+    assert max(sizes) <= 110 + LENGTHS.max()
 
 
 def test_special_units_are_added_to_each_length() -> None:
