@@ -105,7 +105,7 @@ def _out_of_memory(times: int) -> Callable[..., Any]:
 
 
 def _per_process(
-    self: TrainingStep, batch: Any, items: Mapping[str, int], *, step: int, once: bool
+    self: TrainingStep, batch: Any, items: Mapping[str, int], **_: Any
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """What wrappers make of a loss that is a mean: the mean over processes of their own means."""
     losses = self.model.losses(batch, self.model(batch))
