@@ -16,6 +16,7 @@ from benchmarks.cold_start import report as cold_start
 from benchmarks.joint_many import report as joint_many
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
+from benchmarks.processes import report as processes
 from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
 
@@ -23,6 +24,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "cold_start": cold_start.markdown,
     "mechanisms": mechanisms.markdown,
     "pipelines": pipelines.markdown,
+    "processes": processes.markdown,
     "speed": speed.markdown,
     "start_up": start_up.markdown,
 }

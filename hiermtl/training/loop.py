@@ -352,6 +352,7 @@ class _Training:
     def _save(self) -> None:
         """Writes a checkpoint."""
         self.watch.doing("writing a checkpoint")
+        began = time.monotonic()
         history, leash, whole = self.history, self.stepper.leash, self.replicas.whole
         weights = whole(self.model.state_dict())
         optimizer = whole(optimizer_state(self.trained, self.stepper.optimizer))
@@ -373,6 +374,8 @@ class _Training:
             },
         )
         prune_checkpoints(checkpoints, self.settings.keep_checkpoints)
+        taken = time.monotonic() - began
+        self.log.write(step=history.step, checkpoint_seconds=round(taken, 3))
 
     def _end_if_asked(self) -> None:
         """Writes a checkpoint and ends, when a process was asked to."""

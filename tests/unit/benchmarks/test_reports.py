@@ -10,6 +10,7 @@ from benchmarks.cold_start import report as cold_start
 from benchmarks.joint_many import report as joint_many
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
+from benchmarks.processes import report as processes
 from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
 from benchmarks.timing import Variant, interleave, ratios
@@ -99,6 +100,20 @@ def test_mechanisms_are_held_against_none_of_them() -> None:
         ("E", "labels", "1,500", "150.0", "3.00", "600", "2.00"),
     ]
     assert "bf16, 40 sentences and as many pairs, 3 rounds" in mechanisms.text(result)
+
+
+@pytest.mark.parametrize(("rates", "met"), [([90.0, 80.0, 90.0], "yes"), ([80.0] * 3, "no")])
+def test_processes_are_held_to_the_rate_of_one(rates: list[float], met: str) -> None:
+    """A checkpoint of 2 s comes with each epoch of 10,000 words."""
+    one = [{"rate": 100.0, "checkpoint": 2.0}] * 3
+    two = [{"rate": rate, "checkpoint": 2.0} for rate in rates]
+    result = {**MADE, "rounds": {"one": one, "two": two}, "epoch_words": 10000}
+    result |= {"recipe": "r", "encoder": "e", "examples": 50}
+    first, second = processes.rows(result)
+    assert first == ("one", "100", "", "", "2.0%", "2%", "yes")
+    assert second[-1] == met
+    assert second[2].startswith(f"{sorted(rates)[1] / 100:.2f} (")
+    assert "r, e, 50 sentences of 10,000 words; 3 rounds" in processes.text(result)
 
 
 def test_cold_start_is_mean_and_spread_over_draws() -> None:
