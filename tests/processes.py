@@ -35,7 +35,10 @@ class Processes:
             failed += [] if ready else ["no process answers"]
             for pipe in ready:
                 waiting.remove(pipe)
-                done, value = pipe.recv()
+                try:
+                    done, value = pipe.recv()
+                except EOFError:
+                    done, value = False, "it has ended"
                 (found if done else failed).append((self._pipes.index(pipe), value))
         if failed:
             self.close()

@@ -15,6 +15,7 @@ from hiermtl import commands
 from hiermtl.commands.processes import ORDER
 from hiermtl.errors import HiermtlError
 from hiermtl.last_word import leave_word
+from hiermtl.recipe import load_recipe
 
 
 def main(place: Path) -> None:
@@ -25,9 +26,13 @@ def main(place: Path) -> None:
     order = json.loads((place / ORDER).read_text(encoding="utf-8"))
     code = 0
     try:
-        getattr(commands, order["command"])(**order["options"])
-    except (KeyboardInterrupt, SystemExit) as error:
-        code = int(getattr(error, "code", None) or 128 + signal.SIGINT)
+        folders = tuple(map(Path, order["folders"]))
+        recipe = load_recipe(order["recipe"]).located(order["source"], folders)
+        getattr(commands, order["command"])(recipe=recipe, **order["options"])
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
     except HiermtlError as error:
         code = error.exit_code
         leave_word(str(error), kind=type(error).__name__)

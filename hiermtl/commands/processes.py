@@ -79,7 +79,8 @@ def share(command: str, recipe: Recipe, **options: Any) -> None:
     count = recipe.training.processes
     with tempfile.TemporaryDirectory(prefix="hiermtl-") as name:
         place = Path(name)
-        order = {"command": command, "options": {**options, "recipe": resolved(recipe)}}
+        found = {"source": recipe.source, "folders": recipe.folders}
+        order = {"command": command, "options": options, "recipe": resolved(recipe), **found}
         (place / ORDER).write_text(json.dumps(order, default=str), encoding="utf-8")
         # Processes meet at a store that is there before they are, so that no port can be taken.
         store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)

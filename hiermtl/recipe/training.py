@@ -103,8 +103,8 @@ class TrainingOptions(Section):
     Default: ours."""
 
     shard: bool = False
-    """Whether each process holds a part of the weights instead of all, for encoders that do not fit
-    into one device. Default: ours."""
+    """Whether each process holds a part of the weights instead of all, for encoders whose weights
+    fit into one device, but not with gradients and moments. Default: ours."""
 
     processes: int = Field(default=1, ge=1)
     """Processes that share the work of a step; the batches are the same for any number. Default:
@@ -122,7 +122,7 @@ class TrainingOptions(Section):
     checkpoint_every: int | None = Field(default=None, ge=1)
     """Steps between checkpoints, besides the one after each evaluation. Default: none."""
 
-    keep_checkpoints: int = Field(default=1, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
     """Newest checkpoints kept for --resume. Default: ours."""
 
     max_skipped: int = Field(default=10, ge=1)

@@ -185,6 +185,13 @@ def checkpoint_folders(folder: Path) -> list[Path]:
     )
 
 
+def drop_above(folder: Path, used: Path) -> None:
+    """Deletes the checkpoints that are newer than the one which is used."""
+    found = checkpoint_folders(folder)
+    for path in found[found.index(used) + 1 :]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def prune_checkpoints(folder: Path, keep: int) -> None:
     """Deletes all but the newest `keep` checkpoints."""
     for path in checkpoint_folders(folder)[:-keep]:

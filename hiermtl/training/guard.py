@@ -3,7 +3,8 @@
 Whether a step is left out is decided on the device, by the gradient that all processes share, so
 that none waits and none disagrees; what was decided is looked at now and then. In fp16 the loss is
 multiplied by a scale, which such a step halves and a long row of others doubles (Micikevicius et
-al. 2018, Mixed Precision Training, section 3.2); only those that a scale of 1 does not help count.
+al. 2018, Mixed Precision Training, section 3.2); a step that a smaller scale may help is left out,
+but is not one too many.
 """
 
 from collections.abc import Mapping
@@ -35,15 +36,22 @@ class Guard:
         self._good = torch.zeros((), device=device)
         self._noted: list[tuple[int, Tensor]] = []
         self._row: list[int] = []
+        self._longest: list[int] = []
 
     def scaled(self, loss: Tensor) -> Tensor:
         """The loss whose gradient is to be computed."""
         return loss * self._scale if self._half else loss
 
+    def unscale(self, trained: "TrainingStep") -> None:
+        """Undoes the scale; to be called once all gradients of a step are there."""
+        for weight in trained.parameters() if self._half else ():
+            if weight.grad is not None:
+                weight.grad.div_(self._scale)
+
     def check(
         self, trained: "TrainingStep", losses: Mapping[str, Tensor], *, step: int, clip: float
     ) -> Tensor:
-        """Undoes the scale and clips; returns `bad`, 1 where the step must be left out, else 0.
+        """Clips; returns `bad`, 1 where the step must be left out, else 0: () fp32.
 
         Of no number may be the norm of the whole gradient, or a loss. What balancing learns is not
         clipped, and does not shorten the model's steps.
@@ -52,15 +60,17 @@ class Guard:
             [p.grad for p in part.parameters() if p.grad is not None]
             for part in (trained.model, trained.balancer)
         )
-        for grad in (*own, *beside) if self._half else ():
-            grad.div_(self._scale)
         norm = nn.utils.get_total_norm(own)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        known = [norm, *beside, *losses.values()]
-        self.bad = (~torch.stack([value.to(norm) for value in known]).isfinite().all()).float()
+        told = torch.stack([norm.new_zeros(()), *(loss.to(norm) for loss in losses.values())])
+        wrong = ~told.isfinite().all()
+        grads = torch.stack([norm, *(grad.to(norm) for grad in beside)])
+        self.bad = (wrong | ~grads.isfinite().all()).float()
         if clip:
             nn.utils.clip_grads_with_norm_(trained.model.parameters(), clip, norm)
-        self._noted.append((step, self.bad * (self._scale <= 1)))
+        # A smaller scale helps where a scaled gradient was too large, but not a loss.
+        fault = torch.where(wrong, 1.0, self.bad * (self._scale <= 1))
+        self._noted.append((step, torch.stack([self.bad, fault])))
         if self._half:
             self._good = (self._good + 1) * (1 - self.bad)
             grows = (self._good == GROWTH_STEPS).float()
@@ -73,30 +83,34 @@ class Guard:
         noted, self._noted = self._noted, []
         if not noted:
             return []
-        bad = torch.stack([found for _, found in noted]).tolist()
-        for (step, _), found in zip(noted, bad, strict=True):
-            self._row = [*self._row, step] if found else []
-        return [step for (step, _), found in zip(noted, bad, strict=True) if found]
+        found = torch.stack([marks for _, marks in noted]).tolist()
+        steps = [step for step, _ in noted]
+        for step, (_, fault) in zip(steps, found, strict=True):
+            self._row = [*self._row, step] if fault else []
+            self._longest = max(self._longest, self._row, key=len)
+        return [step for step, (bad, _) in zip(steps, found, strict=True) if bad]
 
     def check_row(self, place: object) -> None:
         """Raises RunError when too many steps in a row were left out.
 
         What they trained on is in `place`.
         """
-        if len(self._row) >= self._most:
+        row = self._longest
+        if len(row) >= self._most:
             raise RunError(
-                f"the gradients of {len(self._row)} steps in a row, up to step "
-                f"{self._row[-1] + 1}, are no numbers; lower training.lr or training.lr_heads, or "
-                "set training.precision=fp32, and train again into another folder; what these "
-                f"steps trained on is in {place}"
+                f"the gradients of {len(row)} steps in a row, up to step {row[-1] + 1}, are no "
+                "numbers; lower training.lr or training.lr_heads, or set training.precision=fp32, "
+                f"and train again into another folder; what they trained on is in {place}"
             )
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The scale, and how many good steps came since it changed."""
-        return {"scale": self._scale, "good": self._good} if self._half else {}
+        """The scale, how many good steps came since it changed, and the row of bad ones."""
+        scale = {"scale": self._scale, "good": self._good} if self._half else {}
+        return scale | ({"row": torch.tensor(self._row)} if self._row else {})
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from a checkpoint."""
-        if state:
+        if "scale" in state:
             self._scale = state["scale"].to(self._scale)
             self._good = state["good"].to(self._good)
+        self._row = state["row"].tolist() if "row" in state else []

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from hiermtl.tokens import Collator, Tokenizer
 from hiermtl.training.balancing import BALANCERS, Balancer
 from hiermtl.training.checkpoint import (
     Checkpoint,
+    drop_above,
     load_checkpoint,
     newest_checkpoint,
     part_of,
@@ -63,6 +65,9 @@ from hiermtl.training.world import begin_alike, of_first
 
 CHECKPOINTS, SKIPPED = "checkpoints", "skipped"
 """Subfolders of a run: its checkpoints, and what steps that were left out trained on."""
+
+LONGEST = timedelta(days=2)
+"""How long processes wait for each other outside of steps."""
 
 BACKEND = "HIERMTL_BACKEND"
 """The variable that says how processes exchange tensors, where that is not left to torch."""
@@ -126,6 +131,11 @@ def train_model(
         found, passed = newest_checkpoint(checkpoints)
         for sentence in passed:
             accelerator.print(f"passed over: {sentence}", file=sys.stderr)
+        if passed and found is None:
+            raise ModelError(
+                f"no checkpoint in {checkpoints} is whole; copy one again, or train anew into "
+                "another folder"
+            )
     if found is not None:
         _restore(model, found)
     freeze(model, settings.freeze_from, settings.freeze_below)
@@ -133,7 +143,14 @@ def train_model(
     weights = {task.name: task.weight for task in model.hierarchy}
     balancer = BALANCERS[settings.balancing](weights, seed=settings.seed)
     balancer.to(model.device, model.dtype)
-    begin_alike(model, (model.config.to_json_string(), settings, examples.lengths.tobytes()))
+    begin_alike(
+        model,
+        examples.lengths,
+        (model.config.to_json_string(), settings, None if found is None else found.state),
+    )
+    if found is not None and accelerator.is_main_process:
+        # Those above it are broken; new ones of lower numbers must not be taken for older.
+        drop_above(checkpoints, found.folder)
     whole = TrainingStep(model, balancer)
     replicas = make_shards(whole, settings) or Replicas(whole)
     trained = replicas.trained
@@ -195,6 +212,7 @@ class _Training:
         self.model = self.trained.model
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, Tensor] = {}
+        self.kept = 0
         self.began = time.monotonic()
         self.collate = self._collator()
 
@@ -257,13 +275,13 @@ class _Training:
         history.words += read
         self.bar.advance(read)
 
-    def _tell(self) -> None:
+    def _tell(self, *, ending: bool = False) -> None:
         """Tells of losses, and of steps that were left out.
 
         No score and no checkpoint is made of weights that went wrong, and no step goes unlogged.
         """
         step, shown = self.history.step, self.bar.due()
-        weighed = self._judges() or self._keeps()
+        weighed = ending or self._judges() or self._keeps()
         left_out = []
         if weighed or step % self.guard.every == 0:
             left_out = self.guard.look()
@@ -352,6 +370,7 @@ class _Training:
     def _save(self) -> None:
         """Writes a checkpoint."""
         self.watch.doing("writing a checkpoint")
+        self.kept = self.history.step
         began = time.monotonic()
         history, leash, whole = self.history, self.stepper.leash, self.replicas.whole
         weights = whole(self.model.state_dict())
@@ -382,7 +401,9 @@ class _Training:
         number = self.stopping.asked()
         if not number:
             return
-        if self.history.step:
+        if self.history.step and self.history.step != self.kept:
+            if self.sums:
+                self._tell(ending=True)
             self._save()
         self.accelerator.wait_for_everyone()
         self.bar.say(f"ended at step {self.history.step}; go on with --resume")
@@ -438,7 +459,8 @@ def make_accelerator(**options: Any) -> Accelerator:
     `torchrun` on a machine without another device find each other only if told that it is one.
     """
     found = os.environ.get(BACKEND)
-    handlers: list[Any] = [InitProcessGroupKwargs(backend=found)] if found else []
+    # How long a step may take is watched by the loop; encoding a corpus may take hours.
+    handlers: list[Any] = [InitProcessGroupKwargs(backend=found, timeout=LONGEST)]
     on_processor = not torch.accelerator.is_available()
     return Accelerator(cpu=on_processor, mixed_precision="no", kwargs_handlers=handlers, **options)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from hiermtl.errors import listing
 from hiermtl.model import HierarchicalModel
-from hiermtl.training.world import alone
+from hiermtl.training.world import alone, waiting
 
 if TYPE_CHECKING:
     from hiermtl.training.step import TrainingStep
@@ -75,8 +75,9 @@ class Replicas:
             self._place.clear()
         self._check(served)
         self._send(filled=False)
-        for bucket in self._buckets[served]:
-            bucket.receive()
+        with waiting():
+            for bucket in self._buckets[served]:
+                bucket.receive()
 
     @contextmanager
     def evaluated(self) -> Iterator[HierarchicalModel]:
@@ -84,7 +85,9 @@ class Replicas:
         yield self.trained.model
 
     def hand_back(self) -> None:
-        """The model has the weights as they are now."""
+        """The model has the weights as they are now; nothing stays on them."""
+        for hook in self._hooks:
+            hook.remove()
 
     def whole(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The tensors in the first process, nothing in the others."""

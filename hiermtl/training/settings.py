@@ -41,7 +41,7 @@ class Settings:
     patience: int | None = None
     evaluate_every: int = 1
     checkpoint_every: int | None = None
-    keep_checkpoints: int = 1
+    keep_checkpoints: int = 2
     freeze_from: int = 0
     freeze_below: int = 0
     recompute_blocks: bool = False

@@ -135,6 +135,7 @@ class Stepper:
         trained.train()
         self.optimizer.zero_grad(set_to_none=True)
         losses = self._descend(collate, chosen, step=step, task=task)
+        self.guard.unscale(trained)
         apart = self.settings.sampling.decoupled
         if leash is not None and not apart:
             leash.add_gradient()
@@ -144,12 +145,21 @@ class Stepper:
         bad = self.guard.check(trained, losses, step=step, clip=clip)
         if leash is not None and apart and not bad:
             leash.pull(self.optimizer)
-        if self.optimizer.defaults.get("fused"):
+        fused = self.optimizer.defaults.get("fused")
+        if fused:
             # It leaves weights and its own state alone without asking the device.
             self.optimizer.found_inf = bad  # pyright: ignore[reportAttributeAccessIssue]
-            self.optimizer.step()
-        elif not bad:
-            self.optimizer.step()
+        try:
+            if fused or not bad:
+                self.optimizer.step()
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise RunError(
+                f"memory has run out for what the optimizer keeps of each weight, at step "
+                f"{step + 1}; set training.shard=true with several processes, or take a smaller "
+                "encoder"
+            ) from None
         return losses
 
     def _descend(

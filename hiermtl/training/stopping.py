@@ -9,11 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
+
+from hiermtl.training.world import waiting
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -42,7 +45,7 @@ class Stopping:
             self._before = {number: signal.signal(number, self._asked) for number in SIGNALS}
         if dist.is_initialized() and dist.get_world_size() > 1:
             # What processes agree on between steps waits for no device.
-            self._group = dist.new_group(backend="gloo")
+            self._group = dist.new_group(backend="gloo", timeout=timedelta(days=2))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -57,16 +60,17 @@ class Stopping:
         if self._group is None:
             return self._number
         number = torch.tensor(self._number)
-        dist.all_reduce(number, dist.ReduceOp.MAX, self._group)
+        with waiting():
+            dist.all_reduce(number, dist.ReduceOp.MAX, self._group)
         return int(number)
 
     @contextmanager
     def breaking_off(self) -> Iterator[None]:
         """Inside, a request raises BrokenOffError."""
-        if self._number:
-            raise BrokenOffError
         self._may_break_off = True
         try:
+            if self._number:
+                raise BrokenOffError
             yield
         finally:
             self._may_break_off = False

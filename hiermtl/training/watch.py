@@ -5,6 +5,7 @@ all are read, the one behind is named, and the process ends: it waits inside a c
 from which nothing else can call it back.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -20,12 +21,13 @@ from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsa
 
 from hiermtl.errors import RunError
 from hiermtl.last_word import leave_word
+from hiermtl.training.world import waits
 
 BEAT = 1.0
 """Seconds between two words of a process."""
 
 SILENT = 5 * BEAT
-"""Seconds after which a process is taken to be halted or gone."""
+"""Seconds without a word after which a process is taken to be halted or gone."""
 
 
 class Watch:
@@ -37,13 +39,14 @@ class Watch:
         self._where: dict[str, Any] = {"step": 0, "doing": "beginning"}
         self._since: float | None = None
         self._over = threading.Event()
+        self._beats = 0
         self._store: TCPStore | None = None
 
     def __enter__(self) -> "Watch":
         """Begins to tell and to look."""
         if dist.is_initialized() and dist.get_world_size() > 1 and "MASTER_PORT" in os.environ:
             host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-            wait = timedelta(seconds=SILENT)
+            wait = timedelta(seconds=60)
             self._store = TCPStore(host, port, is_master=False, timeout=wait)
             self._tell()
             threading.Thread(target=self._run, daemon=True).start()
@@ -78,24 +81,32 @@ class Watch:
 
     def _tell(self) -> None:
         assert self._store is not None
-        said = json.dumps({**self._where, "when": time.time()})
-        self._store.set(f"hiermtl/where/{dist.get_rank()}", said)
+        self._beats += 1
+        said = json.dumps({**self._where, "waits": waits(), "beat": self._beats})
+        # A store that does not answer must not end the watch.
+        with contextlib.suppress(RuntimeError):
+            self._store.set(f"hiermtl/where/{dist.get_rank()}", said)
 
     def _behind(self) -> str:
         """Which process the others wait for."""
-        known = {rank: self._read(rank) for rank in range(dist.get_world_size())}
-        rank = min(known, key=lambda rank: _place(known[rank]))
+        ranks = range(dist.get_world_size())
+        before = {rank: self._read(rank) for rank in ranks}
+        self._over.wait(SILENT)
+        known = {rank: self._read(rank) for rank in ranks}
+        silent = {r for r in ranks if known[r] is None or known[r] == before[r]}
+        silent.discard(dist.get_rank())
+        rank = min(ranks, key=lambda rank: _place(known[rank], silent=rank in silent))
         found = known[rank]
-        now = time.time()
-        where = "which has never said anything"
+        where = "of which nothing is known"
         if found is not None:
             where = f"at step {found['step'] + 1} ({found['doing']})"
-            if now - found["when"] > SILENT:
-                where = f"{where} when it was last heard of, {now - found['when']:.0f} s ago"
+            if rank in silent:
+                where += " when it was last heard of"
         return (
             f"step {self._where['step'] + 1} has taken more than {self._patience:g} s on process "
-            f"{dist.get_rank()}; the last of all is process {rank}, {where}. See what it does, "
-            "or, if steps may take so long, set training.timeout; go on with --resume"
+            f"{dist.get_rank()}; the last of all is process {rank}, {where}. See what it does; "
+            "go on with --resume. Where steps may take so long, train with a larger "
+            "training.timeout"
         )
 
     def _read(self, rank: int) -> Mapping[str, Any] | None:
@@ -106,8 +117,8 @@ class Watch:
             return None
 
 
-def _place(found: Mapping[str, Any] | None) -> tuple[bool, int, bool]:
-    """Whoever comes first in this order is behind: silent, at an early step, not in a step."""
+def _place(found: Mapping[str, Any] | None, *, silent: bool) -> tuple[bool, int, bool]:
+    """Whoever comes first in this order is behind: silent, at an early step, waiting for nobody."""
     if found is None:
         return False, 0, False
-    return time.time() - found["when"] <= SILENT, found["step"], found["doing"] == "training"
+    return not silent, found["step"], found["waits"]

@@ -1,13 +1,21 @@
 """What the processes of a run agree on before and between steps."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
 
 from hiermtl.errors import RunError
+
+PART = 1 << 20
+"""Lengths that are read at once."""
+
+_waiting = False
 
 
 def alone() -> bool:
@@ -15,20 +23,40 @@ def alone() -> bool:
     return not dist.is_initialized() or dist.get_world_size() == 1
 
 
-def begin_alike(module: nn.Module, given: object) -> None:
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Around what ends when other processes have come as far."""
+    global _waiting
+    _waiting = True
+    try:
+        yield
+    finally:
+        _waiting = False
+
+
+def waits() -> bool:
+    """Whether this process waits for others."""
+    return _waiting
+
+
+def begin_alike(module: nn.Module, lengths: np.ndarray, given: object) -> None:
     """Gives every process the weights of the first.
 
-    Raises RunError where processes were given different things, such as settings or data.
+    Raises RunError where processes have examples of other lengths, or were given other things.
     """
     if alone():
         return
+    digest = hashlib.sha256(repr(given).encode())
+    for first in range(0, len(lengths), PART):
+        digest.update(lengths[first : first + PART].tobytes())
     found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, hashlib.sha256(repr(given).encode()).hexdigest())
-    others = [rank for rank, digest in enumerate(found) if digest != found[0]]
+    dist.all_gather_object(found, digest.hexdigest())
+    others = [rank for rank, own in enumerate(found) if own != found[0]]
     if others:
         raise RunError(
-            f"process {others[0]} has another model, other settings or other data than process 0; "
-            "start all with the same version, recipe and corpora"
+            f"process {others[0]} has another model, other settings, other data or another "
+            "checkpoint than process 0; start all with the same version, recipe, corpora and run "
+            "folder"
         )
     with torch.no_grad():
         for weight in module.parameters():

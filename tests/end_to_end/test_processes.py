@@ -137,6 +137,19 @@ def test_a_launcher_starts_them_as_well(recipe: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-9)
 
 
+def test_corpora_beside_the_recipe_are_found(recipe: Path, tmp_path: Path) -> None:
+    done("sample", tmp_path, "--train", 20, "--dev", 15, "--test", 15)
+    file = next(tmp_path.rglob("*train*.conllu")).relative_to(tmp_path)
+    own = f"corpora: {{own: {{format: conllu, train: {file}}}}}"
+    text = re.sub(
+        r"corpora:\n  sample: .*", own, recipe.read_text().replace("  ner: {depth: 2}\n", "")
+    )
+    (tmp_path / "own.yaml").write_text(text)
+    given = (tmp_path / "own.yaml", "-o", tmp_path / "run", "--processes", 2)
+    found = alone("train", *given, "training.max_steps=2")
+    assert found.returncode == 0, found.stderr
+
+
 def test_an_error_of_the_user_is_said_once(recipe: Path, tmp_path: Path) -> None:
     missing = tmp_path / "none.conllu"
     given = f"corpora={{own: {{format: conllu, train: {missing}}}}}"
@@ -187,6 +200,7 @@ def test_a_process_that_hangs_is_named(recipe: Path, tmp_path: Path, rank: int) 
     assert process.returncode == 1
     assert re.search(rf"the last of all is process {rank}, at step \d+ ", said), said
     assert "when it was last heard of" in said
+    assert "go on with --resume" in said
     assert said.count("error: ") == 1
     assert "Traceback" not in said
     assert gone(pids)

@@ -242,7 +242,7 @@ def begun_with(same: bool) -> float:
     weight = next(world.model.parameters())
     with torch.no_grad():
         weight.fill_(rank + 5)
-    begin_alike(world.model, "settings" if same else rank)
+    begin_alike(world.model, np.arange(3), "settings" if same else rank)
     assert of_first(rank + 7.0) == 7
     return float(weight.max())
 

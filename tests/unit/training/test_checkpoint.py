@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,17 @@ from hiermtl.training.checkpoint import (
     save_checkpoint,
 )
 from hiermtl.training.optimizer import make_optimizer, optimizer_state
-from tests.unit.training.runs import fresh, scripted, settings, train, weights
+from tests.unit.training.runs import (
+    Broken,
+    EveryStep,
+    fresh,
+    scripted,
+    settings,
+    train,
+    weights,
+)
 from tests.unit.training.test_optimizer import steps
-from tests.worlds import World
+from tests.worlds import ALL, World
 
 FILES = ("model.safetensors", "optimizer.safetensors", "state.json", "config.json")
 
@@ -126,6 +135,32 @@ def test_the_loop_says_what_it_passed_over(
 
 def test_there_is_none_where_there_is_no_folder(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path / "nowhere") == (None, [])
+
+
+def test_what_lies_above_the_checkpoint_that_is_used_is_deleted(tmp_path: Path) -> None:
+    """Else new checkpoints of lower numbers would be taken for older ones, and deleted."""
+    options: dict[str, Any] = {"annotated": [ALL]}
+    with pytest.raises(Broken):
+        train(tmp_path, progress=partial(EveryStep, until=10), checkpoint_every=3, **options)
+    checkpoints = tmp_path / "checkpoints"
+    assert {path.name for path in checkpoints.glob("step-*")} == {"step-7", "step-9"}
+    (checkpoints / "step-9" / "state.json").write_text("{}")
+    options |= {"resume": True, "checkpoint_every": 1}
+    with pytest.raises(Broken):
+        train(tmp_path, progress=partial(EveryStep, until=8), **options)
+    assert {path.name for path in checkpoints.glob("step-*")} == {"step-7", "step-8"}
+
+
+def test_a_run_of_which_no_checkpoint_is_whole_does_not_begin_anew(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"annotated": [ALL], "checkpoint_every": 2}
+    with pytest.raises(Broken):
+        train(tmp_path, progress=partial(EveryStep, until=5), **options)
+    for path in (tmp_path / "checkpoints").glob("step-*"):
+        (path / "state.json").write_text("{}")
+    log = (tmp_path / "log.jsonl").read_text()
+    with pytest.raises(ModelError, match=r"no checkpoint in .* is whole"):
+        train(tmp_path, resume=True, **options)
+    assert (tmp_path / "log.jsonl").read_text() == log
 
 
 def test_the_newest_are_kept(tmp_path: Path, trained: Any) -> None:

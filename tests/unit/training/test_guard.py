@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from hiermtl.errors import RunError
 from hiermtl.tokens import Collator
+from hiermtl.training import Sampling
 from hiermtl.training.checkpoint import load_checkpoint
 from hiermtl.training.guard import GROWTH_STEPS, START_SCALE, Guard
 from hiermtl.training.optimizer import make_optimizer
@@ -125,6 +127,9 @@ def test_how_often_is_looked_changes_no_count(every: int) -> None:
         if step == 5:
             guard.check_row("there")
     assert [*found, *guard.look()] == [1, 2, 4, 5, 6]
+    # The row has ended when it is looked at, and was too long.
+    with pytest.raises(RunError, match="of 3 steps in a row, up to step 7,"):
+        guard.check_row("there")
 
 
 def gradients(world: World, guard: Guard, scale: float = 1.0) -> dict[str, Tensor]:
@@ -133,7 +138,9 @@ def gradients(world: World, guard: Guard, scale: float = 1.0) -> dict[str, Tenso
     world.model.zero_grad()
     loss = torch.stack(list(world.losses(batch).values())).sum() * scale
     guard.scaled(loss).backward()
-    guard.check(TrainingStep(world.model), {}, step=0, clip=0.0)
+    trained = TrainingStep(world.model)
+    guard.unscale(trained)
+    guard.check(trained, {}, step=0, clip=0.0)
     return {n: p.grad.clone() for n, p in world.parameters().items() if p.grad is not None}
 
 
@@ -147,7 +154,14 @@ def test_the_scale_of_half_precision_is_undone_halved_and_doubled() -> None:
     gradients(world, guard, math.inf)
     assert float(guard.bad) == 1
     assert float(guard.scaled(one)) == START_SCALE / 2
-    assert guard.look() == [], "a scale that is too large is no fault of the step"
+    assert guard.look() == [0], "it is left out, and told of"
+    for _ in range(3):
+        gradients(world, guard, math.inf)
+        guard.look()
+    guard.check_row("a scale that is too large is no fault of the step")
+    for _ in range(3):
+        guard.check(TrainingStep(fresh().model), {}, step=0, clip=0.0)
+    guard.load_state_dict({"scale": torch.tensor(START_SCALE / 2), "good": torch.tensor(0.0)})
     trained = TrainingStep(fresh().model)
     for step in range(GROWTH_STEPS):
         assert float(guard.scaled(one)) == START_SCALE / 2
@@ -156,6 +170,45 @@ def test_the_scale_of_half_precision_is_undone_halved_and_doubled() -> None:
     again = Guard(torch.device("cpu"), half=True)
     again.load_state_dict(guard.state_dict())
     assert float(again.scaled(one)) == START_SCALE
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_a_loss_that_is_no_number_is_a_fault_whatever_the_scale(half: bool) -> None:
+    guard, trained = Guard(torch.device("cpu"), half=half, most=2), TrainingStep(fresh().model)
+    for step in range(2):
+        guard.check(trained, {"upos": torch.tensor(math.nan)}, step=step, clip=0.0)
+    assert guard.look() == [0, 1]
+    with pytest.raises(RunError, match="of 2 steps in a row"):
+        guard.check_row("there")
+
+
+def test_a_row_goes_on_where_a_run_was_broken_off() -> None:
+    guard, trained = Guard(torch.device("cpu"), most=2), TrainingStep(fresh().model)
+    guard.check(trained, {"upos": torch.tensor(math.nan)}, step=4, clip=0.0)
+    guard.look()
+    again = Guard(torch.device("cpu"), most=2)
+    again.load_state_dict(guard.state_dict())
+    again.check(trained, {"upos": torch.tensor(math.nan)}, step=5, clip=0.0)
+    again.look()
+    with pytest.raises(RunError, match="of 2 steps in a row, up to step 6,"):
+        again.check_row("there")
+
+
+def test_a_term_of_the_gradient_is_not_scaled_down(tmp_path: Path) -> None:
+    """The leash, beside gradients that are scaled in fp16 and undone before it is added."""
+    sampling = Sampling("phases", successive=0.5, successive_heads=0.5, decoupled=False)
+    found = {}
+    for name, strength in (("held", 0.5), ("free", 0.0)):
+        for precision in ("fp32", "fp16"):
+            chosen = replace(sampling, successive=strength, successive_heads=strength)
+            options: dict[str, Any] = {"sampling": chosen, "epochs": 1, "annotated": [ALL]}
+            world, _ = train(
+                tmp_path / f"{name}-{precision}", family="bert", precision=precision, **options
+            )
+            found[name, precision] = torch.cat([w.flatten() for w in weights(world).values()])
+    apart = float((found["held", "fp32"] - found["free", "fp32"]).norm())
+    half = float((found["held", "fp16"] - found["held", "fp32"]).norm())
+    assert half < 0.2 * apart
 
 
 def test_half_precision_trains_close_to_single(tmp_path: Path) -> None:
