@@ -5,7 +5,7 @@ equal size by `shares`; since losses are normalised over the whole step, how it 
 gradient.
 """
 
-from collections.abc import Sequence
+import heapq
 
 import numpy as np
 
@@ -116,10 +116,11 @@ def shares(examples: np.ndarray, lengths: np.ndarray, *, parts: int) -> list[np.
     """
     if parts == 1:
         return [examples]
-    loads: Sequence[int] = [0] * parts
+    loads = [(0, part) for part in range(parts)]
     chosen: list[list[int]] = [[] for _ in range(parts)]
-    for place in np.argsort(-lengths[examples], kind="stable"):
-        lightest = min(range(parts), key=loads.__getitem__)
-        loads[lightest] += int(lengths[examples[place]])
-        chosen[lightest].append(int(place))
+    own = lengths[examples].astype(np.int64)
+    for place in np.argsort(-own, kind="stable").tolist():
+        load, lightest = loads[0]
+        heapq.heapreplace(loads, (load + int(own[place]), lightest))
+        chosen[lightest].append(place)
     return [examples[sorted(places)] for places in chosen]
