@@ -252,7 +252,9 @@ def test_all_begin_with_the_weights_of_the_first(two_processes: Processes) -> No
 
 
 def test_processes_that_were_given_other_things_do_not_begin(two_processes: Processes) -> None:
-    with pytest.raises(AssertionError, match="process 1 has another model, other settings or"):
+    with pytest.raises(
+        AssertionError, match="process 1 has another model, other settings, other data or"
+    ):
         two_processes(begun_with, False)
 
 
