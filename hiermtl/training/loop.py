@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +60,10 @@ from hiermtl.training.shards import make_shards
 from hiermtl.training.step import Stepper, TrainingStep
 from hiermtl.training.stopping import BrokenOffError, Stopping
 from hiermtl.training.watch import Watch
-from hiermtl.training.world import begin_alike, of_first
+from hiermtl.training.world import LONGEST, begin_alike, of_first
 
 CHECKPOINTS, SKIPPED = "checkpoints", "skipped"
 """Subfolders of a run: its checkpoints, and what steps that were left out trained on."""
-
-LONGEST = timedelta(days=2)
-"""How long processes wait for each other outside of steps."""
 
 BACKEND = "HIERMTL_BACKEND"
 """The variable that says how processes exchange tensors, where that is not left to torch."""
@@ -348,7 +344,9 @@ class _Training:
         ):
             result = self.evaluate(model)
         # One process may have been asked to end before another was done.
-        if self.stopping.asked() or result is None:
+        with self.watch.at(history.step, "waiting for evaluations"):
+            asked = self.stopping.asked()
+        if asked or result is None:
             return
         main = of_first(result.main)
         better = history.best_main is None or main > history.best_main

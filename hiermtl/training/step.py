@@ -265,18 +265,18 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         if self.accelerator.device.type == "cuda":
             torch.cuda.empty_cache()
-        size, more = self.settings.tokens_per_batch, "training.recompute_blocks=true"
-        if self.settings.accumulation != AUTO or self.pieces >= examples:
-            if self.settings.accumulation != AUTO:
-                more = f"training.accumulation={AUTO} or {2 * self.pieces}, {more}"
-            raise RunError(
-                f"memory has run out at step {step + 1}, whose {size} tokens (training."
-                f"tokens_per_batch) are computed in {self.pieces} "
-                f"{'piece' if self.pieces == 1 else 'pieces'} per process; set {more}, or more "
-                "processes, which change no batch, or smaller batches, and train again into "
-                "another folder"
-            )
-        self.pieces *= 2
+        auto = self.settings.accumulation == AUTO
+        if auto and self.pieces < examples:
+            self.pieces *= 2
+            return
+        more = "" if auto else f"training.accumulation={AUTO} or {2 * self.pieces}, "
+        raise RunError(
+            f"memory has run out at step {step + 1}, whose {self.settings.tokens_per_batch} tokens "
+            f"(training.tokens_per_batch) are computed in {self.pieces} "
+            f"{'piece' if self.pieces == 1 else 'pieces'} per process; set {more}"
+            "training.recompute_blocks=true, or more processes, which change no batch, or smaller "
+            "batches, and train again into another folder"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from types import FrameType
 from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 
-from hiermtl.training.world import waiting
+from hiermtl.training.world import LONGEST, waiting
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -45,7 +44,7 @@ class Stopping:
             self._before = {number: signal.signal(number, self._asked) for number in SIGNALS}
         if dist.is_initialized() and dist.get_world_size() > 1:
             # What processes agree on between steps waits for no device.
-            self._group = dist.new_group(backend="gloo", timeout=timedelta(days=2))
+            self._group = dist.new_group(backend="gloo", timeout=LONGEST)
         return self
 
     def __exit__(self, *error: object) -> None:

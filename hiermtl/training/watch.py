@@ -58,14 +58,15 @@ class Watch:
 
     @contextmanager
     def at(self, step: int, doing: str = "training") -> Iterator[None]:
-        """Around what may not take longer than it may."""
+        """Around what is timed: a step, or waiting for the others' evaluation."""
         self._where = {"step": step, "doing": doing}
         self._since = time.monotonic()
         yield
         self._since = None
 
     def doing(self, what: str) -> None:
-        """What follows may take as long as it does."""
+        """What follows is not timed."""
+        self._since = None
         self._where = {**self._where, "doing": what}
 
     def _run(self) -> None:

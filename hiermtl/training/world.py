@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import torch.distributed as dist
 from torch import nn
 
 from hiermtl.errors import RunError
+
+LONGEST = timedelta(days=2)
+"""How long processes wait for each other where nothing watches them."""
 
 PART = 1 << 20
 """Lengths that are read at once."""

@@ -4,11 +4,13 @@ Each run is a fork of one process that has imported everything and computed noth
 for each seed: where it was killed, and whether the run that went on ended with the same files.
 """
 
+import json
 import os
 import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -128,6 +130,8 @@ def start(action: Callable[[], object]) -> int:
         try:
             action()
             code = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -138,6 +142,14 @@ def start(action: Callable[[], object]) -> int:
 def end(child: int) -> int:
     """Waits for a process; returns its exit code."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def told(run: Path) -> list[dict[str, Any]]:
+    """The log of a run without what depends on the clock."""
+    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    timed = {"words_per_second", "checkpoint_seconds"}
+    bare = [{k: v for k, v in entry.items() if k not in timed} for entry in entries]
+    return [entry for entry in bare if entry.keys() != {"step"}]
 
 
 def survives(recipe: Path, place: Path, seed: int, *, seconds: float) -> bool:
@@ -158,7 +170,9 @@ def survives(recipe: Path, place: Path, seed: int, *, seconds: float) -> bool:
     killed = end(child) == -signal.SIGKILL
     resume = partial(train, recipe, output=cut, resume=True, quiet=True, overrides=OPTIONS)
     code = end(start(resume))
-    same = all((place / "whole" / f).read_bytes() == (cut / f).read_bytes() for f in FILES)
+    whole = place / "whole"
+    same = all((whole / name).read_bytes() == (cut / name).read_bytes() for name in FILES)
+    same = same and told(whole) == told(cut)
     left = [path.name for path in (cut / "checkpoints").iterdir() if path.name[0] == "."]
     good = killed and not code and same and not left
     found = f"killed {killed}, exit code {code}, same files {same}, left over {left}"

@@ -11,14 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.end_to_end.kills import FILES, told
+from tests.end_to_end.kills import OPTIONS as KEYS
 from tests.end_to_end.program import done, environment, tree
 
-OPTIONS = (
-    "training.checkpoint_every=3",
-    "training.tokens_per_batch=40",
-    "training.epochs=3",
-    "corpora.sample.dev=10",
-)
+OPTIONS = [f"{key}={value}" for key, value in KEYS.items()]
 KILLS = Path(__file__).with_name("kills.py")
 
 
@@ -53,7 +50,9 @@ def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_one(
     left, right = (load_file(folder / "model.safetensors") for folder in (whole, cut))
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
-    for name in ("model.safetensors", "scores.json", "config.json", "README.md", "words.json"):
+    assert any("losses" in entry for entry in told(whole))
+    assert told(whole) == told(cut)
+    for name in FILES:
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
     assert not [name for name in tree(cut) if ".partial" in name or ".old" in name]
 
@@ -63,9 +62,9 @@ def kills(recipe: Path, place: Path, seeds: Sequence[int]) -> str:
     found = subprocess.run(
         [
             sys.executable,
-            str(Path(__file__).with_name("kills.py")),
-            recipe,
-            place,
+            str(KILLS),
+            str(recipe),
+            str(place),
             *map(str, seeds),
         ],
         env=environment(),
