@@ -9,7 +9,7 @@ from typing import Any
 from hiermtl._version import __version__
 from hiermtl.commands.sample import sample
 from hiermtl.corpus.build import Corpus, Source, build_corpus
-from hiermtl.corpus.cache import cache_folder, digest, file_digest, kept
+from hiermtl.corpus.cache import digest, file_digest, kept
 from hiermtl.corpus.catalogue import missing_file_error
 from hiermtl.corpus.leakage import leaks
 from hiermtl.corpus.sources import (
@@ -24,6 +24,7 @@ from hiermtl.corpus.sources import (
     table_source,
 )
 from hiermtl.errors import DataError, RecipeError, listing
+from hiermtl.folders import cache_folder
 from hiermtl.heads import HEADS
 from hiermtl.recipe import Recipe, corpora_of, data_file, resolved
 from hiermtl.recipe.corpora import (
@@ -265,7 +266,12 @@ def _dataset_sources(
 ) -> dict[str, Source]:
     columns: Mapping[str, Any] = options.columns
     path = place_of_dataset(options.path, recipe, data_dir=data_dir)
-    there = dataset_splits(path, config=options.config, revision=options.revision)
+    there = dataset_splits(
+        path,
+        config=options.config,
+        revision=options.revision,
+        streaming=options.streaming,
+    )
     wanted = {
         "train": options.train,
         "dev": options.dev or ("validation" if "validation" in there else None),
@@ -279,6 +285,8 @@ def _dataset_sources(
             words=options.words,
             config=options.config,
             revision=options.revision,
+            streaming=options.streaming,
+            max_rows=options.max_rows,
             bio=options.bio,
         )
         for split, name in wanted.items()

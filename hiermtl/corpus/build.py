@@ -10,7 +10,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from hiermtl.corpus.cache import cache_folder, digest, file_digest, kept
+from hiermtl.corpus.cache import digest, file_digest, kept
 from hiermtl.corpus.encoded import EncodedSplit, WordEncoder, encode_split
 from hiermtl.corpus.names import OF_PASSAGES, Kind
 from hiermtl.corpus.passages import read_passages
@@ -22,10 +22,11 @@ from hiermtl.corpus.store import (
     read_sentences,
 )
 from hiermtl.errors import DataError, RecipeError, listing, nearest
+from hiermtl.folders import cache_folder
 from hiermtl.text.bio import is_iob2
 from hiermtl.text.sentence import Layer, Passage, Sentence, Tree
 
-FORMAT = 2
+FORMAT = 3
 """Version of the stored form and of what the readers give; a change makes every entry new."""
 
 
@@ -304,7 +305,7 @@ def _make(
             own: dict[str, Kind] = {
                 layer: kind for layer, kind in kinds.items() if kind in OF_PASSAGES
             }
-            draft.passages.write(folder / f"{split}.passages.arrow", kinds=own, names=names)
+            draft.passages.finish(folder / f"{split}.passages.arrow", kinds=own, names=names)
     return {
         "layers": kinds,
         "names": names,

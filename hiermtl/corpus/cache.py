@@ -17,12 +17,6 @@ from hiermtl.errors import DataError, RunError
 META = "meta.json"
 
 
-def cache_folder(given: str | Path | None = None) -> Path:
-    """The cache: what is given, else the environment's HIERMTL_CACHE, else `~/.cache/hiermtl`."""
-    found = given or os.environ.get("HIERMTL_CACHE") or Path.home() / ".cache" / "hiermtl"
-    return Path(found).expanduser()
-
-
 def file_digest(path: str | Path) -> str:
     """The SHA-256 of a file's bytes; computed once a run for a path, size and time of change.
 

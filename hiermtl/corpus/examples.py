@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from hiermtl.arrays import new_array, nonzero, parts, zeros
 from hiermtl.corpus.names import Kind, heads_column, label_column
 from hiermtl.errors import DataError, listing
 from hiermtl.records import MISSING, Example, Group
@@ -35,10 +36,7 @@ class _Lists:
         self.starts = [0, *accumulate(map(len, chunks))]
         self.offsets = [chunk.offsets.to_numpy() for chunk in chunks]
         self.values = [chunk.values.to_numpy() for chunk in chunks]
-        self.there = [
-            chunk.is_valid().to_numpy(zero_copy_only=False) if chunk.null_count else None
-            for chunk in chunks
-        ]
+        self._there = [_bits(chunk) for chunk in chunks]
 
     def find(self, index: int) -> tuple[int, int]:
         """The chunk of a row, and its place in it."""
@@ -47,23 +45,37 @@ class _Lists:
 
     def row(self, chunk: int, place: int) -> np.ndarray | None:
         """A view of the row's values; `None` where the row is null."""
-        there, offsets = self.there[chunk], self.offsets[chunk]
-        if there is not None and not there[place]:
-            return None
+        offsets = self.offsets[chunk]
+        there = self._there[chunk]
+        if there is not None:
+            bits, first = there
+            at = first + place
+            if not bits[at >> 3] >> (at & 7) & 1:
+                return None
         return self.values[chunk][offsets[place] : offsets[place + 1]]
 
     def lengths(self) -> np.ndarray:
         """(rows,) int32: the number of values; 0 where null."""
-        parts = [np.diff(offsets) for offsets in self.offsets]
-        return np.concatenate(parts).astype(np.int32) if parts else np.zeros(0, np.int32)
+        found = new_array(self.starts[-1], np.int32)
+        for first, offsets in zip(self.starts, self.offsets, strict=False):
+            found[first : first + len(offsets) - 1] = np.diff(offsets)
+        return found
 
     def count(self, kept: np.ndarray) -> np.ndarray:
         """(rows,) int32: how many values v of each row have `kept[v]`; -1 reads the last entry."""
-        parts = [np.zeros(0, np.int32)]
-        for offsets, values in zip(self.offsets, self.values, strict=True):
+        found = new_array(self.starts[-1], np.int32)
+        for first, offsets, values in zip(self.starts, self.offsets, self.values, strict=False):
             total = np.concatenate([[0], np.cumsum(kept[values])])
-            parts.append((total[offsets[1:]] - total[offsets[:-1]]).astype(np.int32))
-        return np.concatenate(parts)
+            found[first : first + len(offsets) - 1] = total[offsets[1:]] - total[offsets[:-1]]
+        return found
+
+
+def _bits(chunk: pa.Array) -> tuple[np.ndarray, int] | None:
+    """Arrow's own bits that say which rows are there, and which is the first row's."""
+    buffer = chunk.buffers()[0]
+    if buffer is None or not chunk.null_count:
+        return None
+    return np.frombuffer(buffer, dtype=np.uint8), chunk.offset
 
 
 class Examples:
@@ -131,7 +143,7 @@ class Examples:
         out = {}
         for task in self.tasks:
             if task not in self._labels:
-                out[task] = np.zeros(self._count, dtype=np.int32)
+                out[task] = zeros(self._count, np.int32)
             elif task in self._heads:
                 # Heads are -1 or at most the longest sentence.
                 kept = np.ones(int(self.words.max(initial=0)) + 2, dtype=bool)
@@ -200,22 +212,32 @@ class PassageExamples:
         """Takes the examples of the sentences, and the tasks that judge passages."""
         self.tasks = {**sentences.tasks, **tasks}
         self._sentences, self._passages = sentences, passages
-        column = passages.data.column("sentences").combine_chunks()
-        self._rows = column.values.to_numpy()
-        self._starts = column.offsets.to_numpy()
-        self._lone = np.setdiff1d(np.arange(len(sentences)), self._rows)
+        self._rows = _Lists(passages.data.column("sentences"))
+        lone = new_array(len(sentences), np.bool_)
+        lone[:] = True
+        for rows in self._rows.values:
+            lone[rows] = False
+        self._lone = nonzero(lone)
         self._gold: dict[str, np.ndarray] = {}
         for task, wanted in tasks.items():
             if wanted.layer not in passages.column_names:
                 continue
-            values = passages.data.column(wanted.layer)
-            if wanted.kind == "number":
-                self._gold[task] = values.to_numpy(zero_copy_only=False).astype(np.float64)
-                continue
+            chunks = passages.data.column(wanted.layer).chunks
+            number = wanted.kind == "number"
+            found = new_array(len(passages), np.float64 if number else np.int64)
             place = {label: number for number, label in enumerate(wanted.labels)}
-            names = passages.features[wanted.layer].names
+            names = [] if number else passages.features[wanted.layer].names
             known = np.array([place.get(name, MISSING) for name in names] + [MISSING])
-            self._gold[task] = known[values.fill_null(-1).to_numpy()]
+            first = 0
+            for chunk in chunks:
+                values = (
+                    chunk.to_numpy(zero_copy_only=False)
+                    if number
+                    else known[chunk.fill_null(-1).to_numpy()]
+                )
+                found[first : first + len(chunk)] = values
+                first += len(chunk)
+            self._gold[task] = found
         self.lengths = self._summed(sentences.lengths)
         self.words = self._summed(sentences.words)
 
@@ -226,11 +248,15 @@ class PassageExamples:
     def items(self) -> dict[str, np.ndarray]:
         """Task -> (examples,) int32: labelled items."""
         out = {task: self._summed(counts) for task, counts in self._sentences.items.items()}
-        for task, values in self._gold.items():
-            known = ~np.isnan(values) if values.dtype.kind == "f" else values != MISSING
-            out[task] = np.concatenate([known, np.zeros(len(self._lone), bool)]).astype(np.int32)
         for task in self.tasks:
-            out.setdefault(task, np.zeros(len(self), dtype=np.int32))
+            if task in out:
+                continue
+            counts = out[task] = new_array(len(self), np.int32)
+            counts[:] = 0
+            if task in self._gold:
+                values = self._gold[task]
+                for part in parts(len(values)):
+                    counts[part] = _known(values[part])
         return out
 
     def place(self, index: int) -> tuple[str, int]:
@@ -252,17 +278,29 @@ class PassageExamples:
         if index >= len(self._passages):
             (found,) = self._sentences.fetch([self._lone[index - len(self._passages)]])
             return found
-        rows = self._rows[self._starts[index] : self._starts[index + 1]]
+        rows = _there(self._rows.row(*self._rows.find(index)))
         gold: dict[str, int | float] = {}
         for task, values in self._gold.items():
-            if self.items[task][index]:
+            if _known(values[index]):
                 gold[task] = values[index].item()
-        return Group(tuple(self._sentences.fetch(rows)), gold, index)
+        return Group(tuple(self._sentences.fetch(rows.tolist())), gold, index)
 
     def _summed(self, of_sentences: np.ndarray) -> np.ndarray:
         """(sentences,) to (examples,), added up over a passage's sentences."""
-        of_passages = np.add.reduceat(of_sentences[self._rows], self._starts[:-1])
-        return np.concatenate([of_passages, of_sentences[self._lone]]).astype(np.int32)
+        found = new_array(len(self), np.int32)
+        for first, offsets, rows in zip(
+            self._rows.starts, self._rows.offsets, self._rows.values, strict=False
+        ):
+            sums = np.add.reduceat(of_sentences[rows], offsets[:-1])
+            found[first : first + len(sums)] = sums
+        passages = len(self._passages)
+        for part in parts(len(self._lone)):
+            found[passages + part.start : passages + part.stop] = of_sentences[self._lone[part]]
+        return found
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    return ~np.isnan(values) if values.dtype.kind == "f" else values != MISSING
 
 
 def _there(row: np.ndarray | None) -> np.ndarray:

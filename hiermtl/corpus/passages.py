@@ -5,43 +5,58 @@ whether these are two that are compared; `passage_id`; for each layer of labels 
 name, for each of numbers a float. Null says that the passage has no such layer.
 """
 
-from array import array
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pyarrow as pa
 
+from hiermtl.corpus.drafts import append_table, provisional_ids, read_tables
 from hiermtl.corpus.names import OF_PASSAGES, Kind
 from hiermtl.errors import DataError
 from hiermtl.text.sentence import Passage, Sentence
 
+ROWS = 5_000
+"""Passages per Arrow record batch: what is in memory at once while writing."""
 
-@dataclass(slots=True)
+_PLAIN = {
+    "sentences": pa.list_(pa.int32()),
+    "pair": pa.bool_(),
+    "passage_id": pa.string(),
+}
+
+
 class PassageDraft:
-    """The passages of a split as they come, with provisional label ids.
+    """The passages of a split as they come, in a file with provisional label ids.
 
-    `rows` and `sizes` are the rows of all passages one after the other, and how many each has;
-    `values` are per layer an id or a number, `None` where a passage has none.
+    Of each sentence of a pair a digest is held in memory, since pairs that share a sentence store
+    it once.
     """
 
-    rows: "array[int]" = field(default_factory=lambda: array("i"))
-    sizes: "array[int]" = field(default_factory=lambda: array("i"))
-    pairs: bytearray = field(default_factory=bytearray)
-    names: list[str | None] = field(default_factory=list)
-    kinds: dict[str, Kind] = field(default_factory=dict)
-    ids: dict[str, dict[str, int]] = field(default_factory=dict)
-    values: dict[str, list[int | float | None]] = field(default_factory=dict)
-    _known: dict[tuple[str, ...], int] = field(default_factory=dict)
+    def __init__(self, path: Path) -> None:
+        """Writes to `path`, if any passage comes."""
+        self.kinds: dict[str, Kind] = {}
+        self.ids: dict[str, dict[str, int]] = {}
+        self.counts: dict[str, list[int]] = {}
+        self._path, self._size = path, 0
+        self._held: list[tuple[Sequence[int], Passage, dict[str, str | float]]] = []
+        self._known: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return self._size
 
-    def place(self, sentence: Sentence, row: int) -> int:
-        """The row of a sentence of a passage: `row`, or that of an equal one without layers."""
-        return row if sentence.layers else self._known.setdefault(sentence.words, row)
+    def place(self, sentence: Sentence, row: int, *, pair: bool) -> int:
+        """The row of a sentence of a passage: `row`, or of a pair's that of an equal one.
+
+        Sentences that have layers stand for themselves.
+        """
+        if sentence.layers or not pair:
+            return row
+        words = "\0".join(sentence.words).encode("utf-8", "surrogatepass")
+        return self._known.setdefault(hashlib.blake2b(words, digest_size=16).digest(), row)
 
     def add(self, rows: Sequence[int], passage: Passage, *, wanted: set[str] | None) -> None:
         """Takes a passage whose sentences stand in these rows.
@@ -49,9 +64,12 @@ class PassageDraft:
         Raises:
             DataError: A layer holds a number here and labels before, or the other way round.
         """
-        for name, value in passage.labels.items():
-            if wanted is not None and name not in wanted:
-                continue
+        labels = {
+            name: value
+            for name, value in passage.labels.items()
+            if wanted is None or name in wanted
+        }
+        for name, value in labels.items():
             kind: Kind = "label" if isinstance(value, str) else "number"
             if self.kinds.setdefault(name, kind) != kind:
                 place = passage.origin
@@ -61,49 +79,65 @@ class PassageDraft:
                     place and place.path,
                     line=place and place.line,
                 )
-            column = self.values.setdefault(name, [])
-            column += [None] * (len(self) - len(column))
             if isinstance(value, str):
                 ids = self.ids.setdefault(name, {})
-                column.append(ids.setdefault(value, len(ids)))
+                number = ids.setdefault(value, len(ids))
+                counts = self.counts.setdefault(name, [])
+                counts += [0] * (len(ids) - len(counts))
+                counts[number] += 1
+        self._held.append((rows, passage, labels))
+        self._size += 1
+        if len(self._held) >= ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        """Writes the passages that are held."""
+        rows, passages, labels = zip(*self._held, strict=True)
+        arrays: dict[str, pa.Array] = {
+            "sentences": pa.array(rows, _PLAIN["sentences"]),
+            "pair": pa.array([passage.pair for passage in passages], _PLAIN["pair"]),
+            "passage_id": pa.array([p.passage_id for p in passages], _PLAIN["passage_id"]),
+        }
+        for name in dict.fromkeys(chain.from_iterable(labels)):
+            values = [own.get(name) for own in labels]
+            if self.kinds[name] == "label":
+                ids = self.ids[name]
+                numbers = [None if value is None else ids[str(value)] for value in values]
+                arrays[name] = pa.array(numbers, pa.int64())
             else:
-                column.append(float(value))
-        self.rows.extend(rows)
-        self.sizes.append(len(rows))
-        self.pairs.append(passage.pair)
-        self.names.append(passage.passage_id)
+                arrays[name] = pa.array(values, pa.float64())
+        append_table(self._path, pa.table(arrays))
+        self._held = []
 
-    def counts(self, name: str) -> list[int]:
-        """How many passages have each label of a layer, by provisional id."""
-        found = [0] * len(self.ids.get(name, ()))
-        for value in self.values[name]:
-            if isinstance(value, int):
-                found[value] += 1
-        return found
-
-    def write(
+    def finish(
         self, path: Path, *, kinds: Mapping[str, Kind], names: Mapping[str, tuple[str, ...]]
     ) -> None:
-        """Writes the passages with the corpus's label ids; `kinds` are its layers of passages."""
+        """Writes the passages with the corpus's label ids, and removes the draft.
+
+        `kinds` are the corpus's layers of passages.
+        """
+        if self._held:
+            self._write()
         schema = passage_features(kinds, names).arrow_schema
-        ends = [0]
-        for size in self.sizes:
-            ends.append(ends[-1] + size)
-        rows = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(self.rows, pa.int32()))
-        pairs = pa.array([bool(pair) for pair in self.pairs])
-        columns: list[pa.Array] = [rows, pairs, pa.array(self.names, pa.string())]
-        for name, kind in kinds.items():
-            values = self.values.get(name, [])
-            values = [*values, *[None] * (len(self) - len(values))]
-            if kind == "label":
-                place = {label: number for number, label in enumerate(names[name])}
-                known = [place[label] for label in self.ids.get(name, {})]
-                ids = [None if value is None else known[int(value)] for value in values]
-                columns.append(pa.array(ids, pa.int64()))
-            else:
-                columns.append(pa.array(values, pa.float64()))
+        lookups = {
+            name: provisional_ids(self.ids.get(name, {}), names[name])
+            for name, kind in kinds.items()
+            if kind == "label"
+        }
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+            for batch in read_tables(self._path):
+                arrays = [batch.column(name) for name in _PLAIN]
+                for name, kind in kinds.items():
+                    if name not in batch.schema.names:
+                        arrays.append(pa.nulls(batch.num_rows, schema.field(name).type))
+                    elif kind == "label":
+                        column = batch.column(name)
+                        ids = lookups[name][column.fill_null(-1).to_numpy()]
+                        arrays.append(pa.array(ids, mask=ids < 0))
+                    else:
+                        arrays.append(batch.column(name))
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        self._path.unlink()
 
 
 def passage_features(

@@ -8,7 +8,6 @@ holds a split in memory.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
+from hiermtl.corpus.drafts import append_table, provisional_ids, read_tables
 from hiermtl.corpus.names import OF_PASSAGES, Kind, heads_column, label_column
 from hiermtl.corpus.passages import PassageDraft
 from hiermtl.errors import DataError
@@ -50,7 +50,10 @@ class Draft:
     kinds: dict[str, Kind] = field(default_factory=dict)
     ids: dict[str, dict[str, int]] = field(default_factory=dict)
     counts: dict[str, list[int]] = field(default_factory=dict)
-    passages: PassageDraft = field(default_factory=PassageDraft)
+    passages: PassageDraft = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.passages = PassageDraft(self.path.with_suffix(".passages"))
 
 
 def draft_split(
@@ -62,8 +65,8 @@ def draft_split(
 ) -> Draft:
     """Writes a split with provisional ids, one record batch of `ROWS` sentences after the other.
 
-    Sentences of passages are written once, however many passages they are part of, unless they
-    have layers of their own.
+    Sentences of pairs are written once, however many pairs they are part of, unless they have
+    layers of their own.
 
     `layers` are the layers to keep, `None` all, and `edits` those to keep as edit scripts. Each
     batch has the layers its sentences have.
@@ -73,26 +76,25 @@ def draft_split(
     """
     draft = Draft(path, frozenset(edits))
     wanted = None if layers is None else set(layers)
-    with pa.OSFile(str(path), "wb") as file:
-        rows: list[Sentence] = []
-        count = 0
-        for record in records:
-            if isinstance(record, Sentence):
-                new = [record]
-            else:
-                new, places = [], []
-                for sentence in record.sentences:
-                    places.append(draft.passages.place(sentence, count + len(new)))
-                    if places[-1] == count + len(new):
-                        new.append(sentence)
-                draft.passages.add(places, record, wanted=wanted)
-            rows += new
-            count += len(new)
-            if len(rows) >= ROWS:
-                _write_draft(file, rows, draft, wanted=wanted)
-                rows = []
-        if rows:
-            _write_draft(file, rows, draft, wanted=wanted)
+    rows: list[Sentence] = []
+    count = 0
+    for record in records:
+        if isinstance(record, Sentence):
+            new = [record]
+        else:
+            new, places = [], []
+            for sentence in record.sentences:
+                places.append(draft.passages.place(sentence, count + len(new), pair=record.pair))
+                if places[-1] == count + len(new):
+                    new.append(sentence)
+            draft.passages.add(places, record, wanted=wanted)
+        rows += new
+        count += len(new)
+        if len(rows) >= ROWS:
+            _write_draft(rows, draft, wanted=wanted)
+            rows = []
+    if rows:
+        _write_draft(rows, draft, wanted=wanted)
     for name, kind in draft.passages.kinds.items():
         if draft.kinds.setdefault(name, kind) != kind:
             raise DataError(
@@ -100,13 +102,11 @@ def draft_split(
                 "give them different names"
             )
         draft.ids[name] = draft.passages.ids.get(name, {})
-        draft.counts[name] = draft.passages.counts(name)
+        draft.counts[name] = draft.passages.counts.get(name, [])
     return draft
 
 
-def _write_draft(
-    file: pa.NativeFile, rows: list[Sentence], draft: Draft, *, wanted: set[str] | None
-) -> None:
+def _write_draft(rows: list[Sentence], draft: Draft, *, wanted: set[str] | None) -> None:
     arrays: dict[str, pa.Array] = {
         "words": pa.array([row.words for row in rows], _PLAIN["words"]),
         "sent_id": pa.array([row.sent_id for row in rows], pa.string()),
@@ -154,9 +154,7 @@ def _write_draft(
             counts[place] += count
     draft.sentences += len(rows)
     draft.words += sum(len(row.words) for row in rows)
-    table = pa.table(arrays)
-    with pa.ipc.new_stream(file, table.schema) as writer:
-        writer.write_table(table)
+    append_table(draft.path, pa.table(arrays))
 
 
 def _scripts(words: Sequence[str], tags: Tags) -> Tags:
@@ -196,13 +194,9 @@ def finish_split(
     kinds = of_words(kinds)
     features = split_features(kinds, names)
     schema = features.arrow_schema
-    lookups = {}
-    for name in kinds:
-        place = {label: number for number, label in enumerate(names[name])}
-        known = [place[label] for label in draft.ids.get(name, {})]
-        lookups[name] = np.array([*known, -1], dtype=np.int64)
+    lookups = {name: provisional_ids(draft.ids.get(name, {}), names[name]) for name in kinds}
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
-        for batch in _draft_batches(draft.path):
+        for batch in read_tables(draft.path):
             arrays = [batch.column(name) for name in _PLAIN]
             for name, kind in kinds.items():
                 column = label_column(name, kind)
@@ -236,13 +230,6 @@ def split_features(
         if kind == "tree":
             features[heads_column(name)] = datasets.List(datasets.Value("int32"))
     return datasets.Features(features)
-
-
-def _draft_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    with closing(pa.memory_map(str(path))) as file:
-        while file.tell() < file.size():
-            with pa.ipc.open_stream(file) as reader:
-                yield from reader
 
 
 def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> pa.Array:

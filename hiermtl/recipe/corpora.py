@@ -175,6 +175,13 @@ class DatasetCorpus(CorpusOptions):
     """What an IOB2 violation is: an error, mended (I- without a beginning becomes B-), or left as
     it is (`off`). Default: the safest."""
 
+    streaming: bool = False
+    """Read rows as they arrive, with no copy of the data set's own files on this machine. What
+    training needs of them is stored all the same, so give `max_rows` to what has no end. Default: a copy, as the hub's library keeps."""
+
+    max_rows: int | None = Field(default=None, ge=1)
+    """How many rows of each split are read. Default: all."""
+
 
 class JsonlCorpus(FileCorpus):
     """JSON lines with a list of words and a list of labels per layer."""

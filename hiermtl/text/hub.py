@@ -5,6 +5,7 @@ dataset needs.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ from hiermtl.text.listed import ColumnMap, tags_of, tree_of
 from hiermtl.text.sentence import Layer, Origin, Sentence, Tree
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import Dataset, IterableDataset
+
+    Rows = Dataset | IterableDataset
 
 _FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv", ".tsv": "csv"}
 _ROWS = 1000
@@ -31,6 +34,8 @@ def read_dataset(
     text: str | None = None,
     config: str | None = None,
     revision: str | None = None,
+    streaming: bool = False,
+    max_rows: int | None = None,
 ) -> Iterator[Sentence]:
     """Sentences of a dataset, one at a time.
 
@@ -46,13 +51,16 @@ def read_dataset(
         text: See `sent_id`.
         config: The configuration of a hub dataset.
         revision: The commit or tag of a hub dataset.
+        streaming: Rows are read as they arrive, without a copy of the dataset on this machine.
+        max_rows: How many rows are read; `None` all.
 
     Raises:
         RecipeError: `columns` is not such a mapping.
         DataError: The dataset, its split or a column cannot be had, or a row has another number of
             values than words.
     """
-    data, name = _open(source, split=split, config=config, revision=revision)
+    data, name = _open(source, split, config=config, revision=revision, streaming=streaming)
+    there = _columns(data, name)
     plain = {"sent_id": sent_id, "doc_id": doc_id, "text": text}
     wanted = [words, *(column for column in plain.values() if column is not None)]
     for layer, column in columns.items():
@@ -66,27 +74,40 @@ def read_dataset(
                 "`heads` and `relations`"
             )
     for column in wanted:
-        if column not in data.column_names:
+        if column not in there:
             raise DataError(
-                f"no column {column!r}; this dataset has {listing(data.column_names)}"
-                f"{nearest(column, data.column_names)}",
+                f"no column {column!r}; this dataset has {listing(there)}{nearest(column, there)}",
                 name,
             )
-    return _rows(
-        data.select_columns(sorted(set(wanted))), name, columns=columns, words=words, plain=plain
-    )
+    data = data.select_columns(sorted(set(wanted)))
+    if max_rows is not None:
+        data = data.take(max_rows)
+    return _rows(data, name, columns=columns, words=words, plain=plain)
+
+
+def _columns(data: "Rows", name: str) -> list[str]:
+    """The columns; a stream that does not know them before it is read is read from."""
+    if data.column_names is not None:
+        return data.column_names
+    with _told(name):
+        return list(next(iter(data), {}))
 
 
 def _open(
-    source: "str | Path | Dataset", *, split: str | None, config: str | None, revision: str | None
-) -> "tuple[Dataset, str]":
+    source: "str | Path | Dataset",
+    split: str | None,
+    *,
+    config: str | None,
+    revision: str | None,
+    streaming: bool,
+) -> "tuple[Rows, str]":
     import datasets
 
     if isinstance(source, datasets.Dataset):
         return source, "dataset"
     name = str(source)
-    found = _load(source, config=config, revision=revision)
-    if isinstance(found, datasets.Dataset):
+    found = _load(source, config=config, revision=revision, streaming=streaming)
+    if isinstance(found, datasets.Dataset | datasets.IterableDataset):
         return found, name
     if split is None and len(found) == 1:
         return next(iter(found.values())), name
@@ -99,26 +120,41 @@ def _open(
     return found[split], name
 
 
-def _load(
-    source: str | Path, *, config: str | None, revision: str | None
-) -> "Dataset | DatasetDict":
+def _load(source: str | Path, *, config: str | None, revision: str | None, streaming: bool) -> Any:
+    """A dataset, or a mapping of splits to datasets."""
     import datasets
-    from datasets.exceptions import DatasetsError
 
     path = Path(source)
     kind = _FORMATS.get(path.suffix)
     if path.is_file() and kind is None:
         raise DataError(f"ending {path.suffix!r}; allowed are {listing(_FORMATS)}", path)
-    try:
-        if path.is_file():
-            more: dict[str, Any] = {"sep": "\t"} if path.suffix == ".tsv" else {}
-            return datasets.load_dataset(str(kind), data_files=str(path), **more)
+    with _told(source):
         if path.is_dir() and (path / "dataset_info.json").is_file():
             return datasets.Dataset.load_from_disk(str(path))
         if path.is_dir() and (path / "dataset_dict.json").is_file():
             return datasets.DatasetDict.load_from_disk(str(path))
-        own = None if path.is_dir() else revision
-        return datasets.load_dataset(str(source), config, revision=own)
+        name, given = _arguments(source, config=config, revision=revision)
+        return datasets.load_dataset(name, **given, streaming=streaming)
+
+
+def _arguments(
+    source: str | Path, *, config: str | None, revision: str | None
+) -> tuple[str, dict[str, Any]]:
+    """What `datasets` is asked for."""
+    path = Path(source)
+    if path.is_file():
+        more: dict[str, Any] = {"sep": "\t"} if path.suffix == ".tsv" else {}
+        return _FORMATS[path.suffix], {"data_files": str(path), **more}
+    return str(source), {"name": config, "revision": None if path.is_dir() else revision}
+
+
+@contextmanager
+def _told(source: str | Path) -> Iterator[None]:
+    """What `datasets` cannot load is an error of ours."""
+    from datasets.exceptions import DatasetsError
+
+    try:
+        yield
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         if disk_is_full(error):
             raise RunError(
@@ -128,7 +164,7 @@ def _load(
         reason = next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
         advice = (
             "it must hold whole parquet, JSON or CSV"
-            if path.exists()
+            if Path(source).exists()
             else "check the id; without network, give a local file or folder of parquet, JSON or "
             "CSV instead, or fetch it once on a machine with network and set HF_HUB_OFFLINE=1 to "
             "use that copy"
@@ -139,11 +175,12 @@ def _load(
 
 
 def _rows(
-    data: "Dataset", name: str, *, columns: ColumnMap, words: str, plain: Mapping[str, str | None]
+    data: "Rows", name: str, *, columns: ColumnMap, words: str, plain: Mapping[str, str | None]
 ) -> Iterator[Sentence]:
-    names = {column: _class_names(data.features[column]) for column in data.column_names}
-    for start in range(0, len(data), _ROWS):
-        rows: dict[str, list[Any]] = data[start : start + _ROWS]
+    features = data.features or {}
+    names = {column: _class_names(features.get(column)) for column in _columns(data, name)}
+    start = 0
+    for rows in _batches(data, name):
         for place, forms in enumerate(rows[words]):
             origin = Origin(name, start + place + 1)
             if not isinstance(forms, list) or not all(isinstance(form, str) for form in forms):
@@ -183,6 +220,13 @@ def _rows(
                 text=_text(values["text"]),
                 origin=origin,
             )
+        start += len(rows[words])
+
+
+def _batches(data: "Rows", name: str) -> Iterator[Any]:
+    """Column -> list of values, for so many rows after the other."""
+    with _told(name):
+        yield from data.iter(batch_size=_ROWS)
 
 
 def _class_names(feature: Any) -> tuple[str, ...] | None:
@@ -216,7 +260,11 @@ def _text(value: Any) -> str | None:
 
 
 def dataset_splits(
-    source: "str | Path | Dataset", *, config: str | None = None, revision: str | None = None
+    source: "str | Path | Dataset",
+    *,
+    config: str | None = None,
+    revision: str | None = None,
+    streaming: bool = False,
 ) -> tuple[str, ...]:
     """The names of its splits; none of a dataset without splits.
 
@@ -225,9 +273,11 @@ def dataset_splits(
     """
     import datasets
 
-    found = source if isinstance(source, datasets.Dataset) else None
-    found = found or _load(str(source), config=config, revision=revision)
-    return () if isinstance(found, datasets.Dataset) else tuple(map(str, found))
+    if isinstance(source, datasets.Dataset):
+        return ()
+    found = _load(str(source), config=config, revision=revision, streaming=streaming)
+    one = isinstance(found, datasets.Dataset | datasets.IterableDataset)
+    return () if one else tuple(map(str, found))
 
 
 def dataset_fingerprint(
@@ -236,11 +286,20 @@ def dataset_fingerprint(
     split: str | None = None,
     config: str | None = None,
     revision: str | None = None,
+    streaming: bool = False,
 ) -> str:
     """The fingerprint `datasets` gives this data; arguments as in `read_dataset`.
 
     Raises:
         DataError: The dataset or its split cannot be had.
     """
-    data, _ = _open(source, split=split, config=config, revision=revision)
-    return str(getattr(data, "_fingerprint", ""))
+    import datasets
+
+    data, name = _open(source, split, config=config, revision=revision, streaming=streaming)
+    if isinstance(data, datasets.Dataset):
+        return str(getattr(data, "_fingerprint", ""))
+    # A stream has none: the folder that a copy of its files would lie in is named after them.
+    with _told(name):
+        asked, given = _arguments(name, config=config, revision=revision)
+        builder = datasets.load_dataset_builder(asked, **given)
+    return "/".join((*Path(builder.cache_dir).parts[-4:], str(split)))

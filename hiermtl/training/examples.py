@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from hiermtl.arrays import joined, zeros
 from hiermtl.records import MISSING, Example, Group
 
 
@@ -87,15 +88,13 @@ class ChainedExamples:
         self._names = list(names) or [""] * len(self._parts)
         sizes = [len(part) if limit is None else min(limit, len(part)) for part in parts]
         self._ends = np.cumsum(sizes)
-        self.lengths = np.concatenate([p.lengths[:n] for p, n in zip(parts, sizes, strict=True)])
-        self.words = np.concatenate([p.words[:n] for p, n in zip(parts, sizes, strict=True)])
+        cut = list(zip(parts, sizes, strict=True))
+        self.lengths = joined([part.lengths[:n] for part, n in cut])
+        self.words = joined([part.words[:n] for part, n in cut])
         tasks = sorted({task for part in parts for task in part.items})
         self.items = {
-            task: np.concatenate(
-                [
-                    p.items[task][:n] if task in p.items else np.zeros(n, dtype=np.int32)
-                    for p, n in zip(parts, sizes, strict=True)
-                ]
+            task: joined(
+                [p.items[task][:n] if task in p.items else zeros(n, np.int32) for p, n in cut]
             )
             for task in tasks
         }

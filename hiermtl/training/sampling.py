@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hiermtl.arrays import count_nonzero, nonzero, taken
 from hiermtl.seeding import derived_seed
 from hiermtl.training.plan import BatchPlan
 
@@ -74,14 +75,13 @@ class TaskPlan:
         self._plans: dict[str, BatchPlan] = {}
         self._sizes: dict[str, int] = {}
         for task in order:
-            carry = items[task] != 0 if task in items else np.zeros(0, dtype=bool)
-            size = int(carry.sum())
+            carry = items.get(task, np.zeros(0))
+            size = count_nonzero(carry)
             if size:
-                whole = size == len(lengths)
-                own = None if whole else np.flatnonzero(carry).astype(np.uint32)
+                own = None if size == len(lengths) else nonzero(carry)
                 self._examples[task], self._sizes[task] = own, size
                 self._plans[task] = BatchPlan(
-                    lengths if own is None else lengths[own],
+                    lengths if own is None else taken(lengths, own),
                     tokens_per_batch,
                     seed=derived_seed(seed, "task", task),
                     special=special,
@@ -97,7 +97,7 @@ class TaskPlan:
         """The examples of a step counted from 0 over all epochs."""
         task, number = self._place(step)
         own, chosen = self._examples[task], self._plans[task].step(number)
-        return chosen if own is None else own[chosen].astype(np.int64)
+        return chosen if own is None else np.asarray(own[chosen])
 
     def task(self, step: int) -> str:
         """The task that a step serves."""

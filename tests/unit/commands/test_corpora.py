@@ -193,3 +193,14 @@ def test_datasets_are_looked_up_where_files_are(tmp_path: Path) -> None:
     for data_dir, word in ((tmp_path / "data", "a"), (None, "b")):
         (found,) = open_corpora(load_recipe(file), data_dir=data_dir)["own"].sentences("train")
         assert found.words == (word,)
+
+
+def test_a_stream_is_stored_up_to_the_rows_that_are_wanted(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    data = datasets.Dataset.from_dict({"tokens": [["a"], ["b"], ["c"]], "tags": [["X"]] * 3})
+    data.to_parquet(tmp_path / "own" / "train.parquet")
+    options = {"format": "dataset", "path": str(tmp_path / "own"), "columns": {"upos": "tags"}}
+    for more, words in (({}, "abc"), ({"max_rows": 2}, "ab")):
+        given = {**options, "streaming": True, **more}
+        found = opened(recipe(corpora={"own": given}, tasks={"upos": {"depth": 1}}))
+        assert "".join(s.words[0] for s in found["own"].sentences("train")) == words

@@ -13,9 +13,10 @@ import pytest
 
 from hiermtl.corpus import store
 from hiermtl.corpus.build import Corpus, Source, build_corpus
-from hiermtl.corpus.cache import cache_folder, digest, file_digest
+from hiermtl.corpus.cache import digest, file_digest
 from hiermtl.corpus.sources import columns_source, conllu_source, dataset_source, joined_source
 from hiermtl.errors import DataError, RecipeError, RunError
+from hiermtl.folders import cache_folder
 from hiermtl.text.conllu import read_conllu
 from hiermtl.text.sentence import Sentence, Tree
 

@@ -1,12 +1,17 @@
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from hiermtl import arrays
 from hiermtl.corpus import encoded, store
 from hiermtl.corpus.build import Source, build_corpus
 from hiermtl.corpus.encoded import WordEncoder, encode_split
@@ -14,6 +19,7 @@ from hiermtl.corpus.examples import Examples, Wanted
 from hiermtl.errors import DataError
 from hiermtl.records import MISSING, Example
 from hiermtl.text.sentence import Sentence, Tree
+from hiermtl.training import BatchPlan, Sampling, TaskPlan, sampling
 
 TokenizerClass = Callable[..., Any]
 
@@ -49,22 +55,24 @@ def check(example: Example, sentence: Sentence, tokenizer: WordEncoder) -> None:
         "cases": expected["cases"][0].tolist()
     }
     assert example.pieces.dtype == example.piece_counts.dtype == np.int32
-    found = {
-        task: {name: values.tolist() for name, values in arrays.items()}
-        for task, arrays in example.gold.items()
+    gold = {
+        task: {name: values.tolist() for name, values in found.items()}
+        for task, found in example.gold.items()
     }
-    assert found == slow_gold(sentence)
-    assert all(v.dtype == np.int64 for arrays in example.gold.values() for v in arrays.values())
+    assert gold == slow_gold(sentence)
+    assert all(v.dtype == np.int64 for found in example.gold.values() for v in found.values())
 
 
-@pytest.mark.parametrize("rows", [1, 3, 5000])
+@pytest.mark.parametrize(("rows", "in_memory"), [(1, 0), (3, 1 << 22), (3, 0), (5000, 1 << 22)])
 def test_fetched_examples_equal_those_made_slowly(
     sources: dict[str, Source],
     tmp_path: Path,
     tokenizer: TokenizerClass,
     monkeypatch: pytest.MonkeyPatch,
     rows: int,
+    in_memory: int,
 ) -> None:
+    monkeypatch.setattr(arrays, "IN_MEMORY", in_memory)
     monkeypatch.setattr(store, "ROWS", rows)
     monkeypatch.setattr(encoded, "ROWS", max(1, rows - 1))
     corpus = build_corpus("toy", sources, cache=tmp_path)
@@ -172,3 +180,71 @@ def test_the_view_and_the_readers_import_without_datasets_and_spacy() -> None:
     code = f"import sys, {rooms}; print([m for m in ('datasets', 'spacy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def written(folder: Path, sentences: int) -> Examples:
+    """Examples of as many random sentences, in stored form."""
+    random, rows = np.random.default_rng(0), 5000
+    ids = datasets.List(datasets.ClassLabel(names=["X", "Y"]))
+    words = datasets.List(datasets.Value("int32"))
+    kinds = {
+        "split": {"upos": ids, "ner": ids},
+        "encoded": {"pieces": words, "piece_counts": words},
+    }
+    found = {}
+    for name, features in kinds.items():
+        schema = datasets.Features(features).arrow_schema
+        path = folder / f"{name}-{sentences}.arrow"
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+            for _ in range(sentences // rows):
+                ends = np.zeros(rows + 1, dtype=np.int32)
+                # Both tables have sentences of the same lengths.
+                np.cumsum(np.arange(rows) % 7 + 1, out=ends[1:])
+                columns = [
+                    pa.ListArray.from_arrays(
+                        ends,
+                        pa.array(random.integers(1, 2, ends[-1]), field.type.value_type),
+                        mask=pa.array(np.arange(rows) % 2 == 0) if field.name == "ner" else None,
+                    )
+                    for field in schema
+                ]
+                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+        found[name] = datasets.Dataset.from_file(str(path))
+    wanted = {name: Wanted(name, "tags", ("X", "Y")) for name in ("upos", "ner")}
+    return Examples(found["split"], found["encoded"], tasks=wanted)
+
+
+@pytest.mark.parametrize("in_memory", [1 << 14, 1 << 30])
+def test_what_training_holds_does_not_grow_with_the_corpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    """Less than a number a sentence, which is what each array would need in memory."""
+    monkeypatch.setattr(arrays, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(arrays, "PART", 1 << 12)
+    monkeypatch.setenv("HIERMTL_CACHE", str(tmp_path / "cache"))
+    small = partial(BatchPlan, segment=16, chunk=64)
+    monkeypatch.setattr(sampling, "BatchPlan", small)
+    held = {}
+    for sentences in (20_000, 400_000):
+        tracemalloc.start()
+        examples = written(tmp_path, sentences)
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        plan = small(examples.lengths, 2_000, seed=0)
+        drawn = TaskPlan(
+            examples.lengths,
+            examples.items,
+            2_000,
+            order=("upos", "ner"),
+            sampling=Sampling("drawn"),
+            epochs=1,
+            seed=0,
+        )
+        for step in range(0, plan.steps_per_epoch, 50):
+            examples.fetch(plan.step(step).tolist())
+            examples.fetch(drawn.step(step).tolist())
+        held[sentences] = tracemalloc.get_traced_memory()[1] - before
+        tracemalloc.stop()
+        assert not any((tmp_path / "cache").glob("*")), "the files have no names"
+    grown = (held[400_000] - held[20_000]) / 380_000
+    assert (grown < 4) == (in_memory < 1 << 20), held

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hiermtl import arrays
+from hiermtl.corpus import passages
 from hiermtl.corpus.build import Corpus, Source, build_corpus
 from hiermtl.corpus.examples import Examples, PassageExamples, Wanted
 from hiermtl.errors import DataError
@@ -81,7 +83,15 @@ def test_a_passage_has_sentences_and_a_pair_two(
         Passage(sentences, pair=pair)
 
 
-def test_passages_are_examples_and_so_are_sentences_outside_of_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("in_memory", "part", "rows"), [(0, 1, 1), (0, 2, 2), (1 << 22, 1 << 20, 5000)]
+)
+def test_passages_are_examples_and_so_are_sentences_outside_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int, part: int, rows: int
+) -> None:
+    monkeypatch.setattr(arrays, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(arrays, "PART", part)
+    monkeypatch.setattr(passages, "ROWS", rows)
     tagged = Sentence(("lm", "n"), {"upos": ("X", "Y")})
     found = corpus(tmp_path, (*PAIRS, tagged), layers=["entails", "related", "upos"])
     tokenizer = make_tokenizer("bert")
@@ -91,8 +101,8 @@ def test_passages_are_examples_and_so_are_sentences_outside_of_them(tmp_path: Pa
         "entails": Wanted("entails", "label", ("no",)),
         "related": Wanted("related", "number", ("1", "4")),
     }
-    rows = Examples(found.split("train"), encoded, tasks=words)
-    examples = PassageExamples(rows, found.passages["train"], tasks=whole)
+    sentences = Examples(found.split("train"), encoded, tasks=words)
+    examples = PassageExamples(sentences, found.passages["train"], tasks=whole)
     assert len(examples) == 4
     assert examples.words.tolist() == [5, 5, 10, 2]
     assert examples.lengths.tolist() == [5, 5, 10, 3]

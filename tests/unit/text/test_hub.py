@@ -5,7 +5,7 @@ import datasets
 import pytest
 
 from hiermtl.errors import DataError, RecipeError, RunError
-from hiermtl.text.hub import read_dataset
+from hiermtl.text.hub import dataset_fingerprint, dataset_splits, read_dataset
 from hiermtl.text.sentence import Tree
 
 ROWS = {
@@ -77,6 +77,37 @@ def test_local_files_folders_and_saved_datasets_are_read(tmp_path: Path) -> None
     (tmp_path / "f.xls").touch()
     with pytest.raises(DataError, match=r"ending '\.xls'; allowed are \.parquet"):
         next(read_dataset(tmp_path / "f.xls", COLUMNS))
+
+
+@pytest.mark.parametrize("name", ["folder", "folder/train.parquet", "rows.jsonl"])
+def test_a_stream_gives_the_same_sentences_and_a_fingerprint_of_its_files(
+    tmp_path: Path, name: str
+) -> None:
+    data = datasets.Dataset.from_dict(ROWS, features=FEATURES)
+    (tmp_path / "folder").mkdir()
+    data.to_parquet(tmp_path / "folder" / "train.parquet")
+    data.to_json(tmp_path / "rows.jsonl")
+    path = tmp_path / name
+    whole = list(read_dataset(path, COLUMNS, split="train"))
+    assert list(read_dataset(path, COLUMNS, split="train", streaming=True)) == whole
+    few = list(read_dataset(path, COLUMNS, split="train", streaming=True, max_rows=2))
+    assert few == list(read_dataset(path, COLUMNS, split="train", max_rows=2)) == whole[:2]
+    assert dataset_splits(path, streaming=True) == ("train",)
+    first = dataset_fingerprint(path, split="train", streaming=True)
+    assert first == dataset_fingerprint(path, split="train", streaming=True)
+    assert first != dataset_fingerprint(path, split="train")
+    shorter = data.select([0])
+    (shorter.to_json if name == "rows.jsonl" else shorter.to_parquet)(
+        path if path.is_file() else path / "train.parquet"
+    )
+    assert dataset_fingerprint(path, split="train", streaming=True) != first
+
+
+def test_a_damaged_stream_is_named_when_it_is_read(tmp_path: Path) -> None:
+    rows = '{"tokens": ["a"], "tags": ["X"]}\n' * 3
+    (tmp_path / "bad.jsonl").write_text(rows + '{"tokens": [', encoding="utf-8")
+    with pytest.raises(DataError, match=r"bad\.jsonl: cannot be loaded"):
+        list(read_dataset(tmp_path / "bad.jsonl", {"upos": "tags"}, split="train", streaming=True))
 
 
 def test_without_network_the_local_ways_are_named() -> None:
