@@ -177,7 +177,8 @@ class DatasetCorpus(CorpusOptions):
 
     streaming: bool = False
     """Read rows as they arrive, with no copy of the data set's own files on this machine. What
-    training needs of them is stored all the same, so give `max_rows` to what has no end. Default: a copy, as the hub's library keeps."""
+    training needs of them is stored all the same, so give `max_rows` to what has no end. Default:
+    a copy, as the hub's library keeps."""
 
     max_rows: int | None = Field(default=None, ge=1)
     """How many rows of each split are read. Default: all."""
