@@ -2,7 +2,8 @@
 
 Source: Srivastava et al. 2014 (Dropout), section 4. Departs: on a processor 16 random bits decide
 each value, four values to a draw of torch's generator, where torch draws once for each; the rate is
-rounded to a multiple of 1/65536, and what is kept is scaled by the rounded rate.
+rounded to a multiple of 1/65536, and what is kept is scaled by the rounded rate. Compiled code
+draws as the compiler does.
 """
 
 import torch
@@ -24,7 +25,7 @@ def dropout(values: Tensor, rate: float, *, training: bool) -> Tensor:
     """`values` with a share `rate` set to 0 and the others scaled; as they are out of training."""
     if not training or not rate:
         return values
-    if values.device.type != "cpu":
+    if values.device.type != "cpu" or torch.compiler.is_compiling():
         return F.dropout(values, rate)
     dropped = min(round(rate * STEPS), STEPS - 1)
     count = values.numel()

@@ -27,7 +27,13 @@ class Embedding(nn.Module, ABC):
 
 
 class Block(nn.Module, ABC):
-    """One step up: states at depth k - 1 to states at depth k."""
+    """One step up: states at depth k - 1 to states at depth k.
+
+    `dense` names methods from tensors (units, ...) to such tensors that look at each unit by
+    itself, and so can be compiled.
+    """
+
+    dense: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def forward(self, values: Tensor, layout: Layout, extra: Tensor | None = None) -> Tensor:

@@ -62,8 +62,7 @@ class DebertaBlock(PostNormBlock):
 
     def read(self, values: Tensor, layout: Layout) -> Tensor:
         """What attention reads, (units, width)."""
-        parts = self.parts
-        query, key, value = (parts[name](values) for name in ("query", "key", "value"))
+        query, key, value = self.projected(values)
         table = self._table() if self.relative else None
 
         def compute(given: Sequence[Tensor], real: Tensor | None) -> Tensor:

@@ -20,6 +20,8 @@ from hiermtl.records import Layout
 class ModernBertBlock(TransformerBlock):
     """Attention and gated feed-forward, each on a normalised input and added to the states."""
 
+    dense = ("projected", "made")
+
     def __init__(self, parts: nn.ModuleDict, config: Any, *, depth: int, extra_width: int) -> None:
         """Takes `qkv`, `out`, `out_drop`, `inner`, `drop`, `outer`, `norm`, and `attention_norm`.
 
@@ -38,12 +40,21 @@ class ModernBertBlock(TransformerBlock):
 
     def step(self, values: Tensor, layout: Layout) -> Tensor:
         """Shapes: as `TransformerBlock.step`."""
-        parts = self.parts
-        normed = parts["attention_norm"](values) if "attention_norm" in parts else values
-        query, key, value = parts["qkv"](normed).chunk(3, dim=-1)
+        query, key, value = self.projected(values)
         query, key = self._turned(query, key, layout)
         dropout = self.attention_dropout if self.training else 0.0
         read = attend(query, key, value, layout, self.heads, dropout, self._bias(layout))
+        return self.made(values, read)
+
+    def projected(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values, (units, width) each."""
+        parts = self.parts
+        normed = parts["attention_norm"](values) if "attention_norm" in parts else values
+        return parts["qkv"](normed).chunk(3, dim=-1)
+
+    def made(self, values: Tensor, read: Tensor) -> Tensor:
+        """The block's states, of those below and what attention reads, (units, width) each."""
+        parts = self.parts
         values = values + parts["out_drop"](parts["out"](read))
         made, gate = parts["inner"](parts["norm"](values)).chunk(2, dim=-1)
         return values + parts["outer"](parts["drop"](self.activation(made) * gate))

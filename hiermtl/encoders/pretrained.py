@@ -113,6 +113,8 @@ class PostNormBlock(TransformerBlock):
     Source: Vaswani et al. 2017 (Attention Is All You Need), section 3.1. A tap needs no norm.
     """
 
+    dense = ("projected", "made")
+
     def __init__(
         self,
         parts: nn.ModuleDict,
@@ -132,8 +134,17 @@ class PostNormBlock(TransformerBlock):
 
     def step(self, values: Tensor, layout: Layout) -> Tensor:
         """Shapes: as `TransformerBlock.step`."""
+        return self.made(values, self.read(values, layout))
+
+    def projected(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, (units, width) each."""
         parts = self.parts
-        read = parts["out"](self.read(values, layout))
+        return parts["query"](values), parts["key"](values), parts["value"](values)
+
+    def made(self, values: Tensor, read: Tensor) -> Tensor:
+        """The block's states, of those below and what attention reads, (units, width) each."""
+        parts = self.parts
+        read = parts["out"](read)
         if "attention_drop" in parts:
             read = parts["attention_drop"](read)
         values = parts["attention_norm"](read + values)
@@ -142,8 +153,8 @@ class PostNormBlock(TransformerBlock):
 
     def read(self, values: Tensor, layout: Layout) -> Tensor:
         """What attention reads, (units, width)."""
-        parts, dropout = self.parts, self.attention_dropout if self.training else 0.0
-        query, key, value = (parts[name](values) for name in ("query", "key", "value"))
+        dropout = self.attention_dropout if self.training else 0.0
+        query, key, value = self.projected(values)
         return attend(query, key, value, layout, self.heads, dropout, self.bias(layout))
 
     def bias(self, layout: Layout) -> Callable[[int], Tensor] | None:

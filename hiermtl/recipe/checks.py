@@ -34,7 +34,17 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
         *_corpora_of_tasks(recipe),
         *_joined_splits(recipe),
         *_main_tasks(recipe),
+        *_nothing_to_compile(recipe),
     ]
+
+
+def _nothing_to_compile(recipe: Recipe) -> Iterator[Problem]:
+    if recipe.training.compile and isinstance(recipe.encoder, BilstmEncoder):
+        yield Problem(
+            ("training", "compile"),
+            "is true, but the library's LSTMs that encoder 'bilstm' is made of cannot be compiled; "
+            "leave it out",
+        )
 
 
 def corpora_of(recipe: Recipe, task: str) -> tuple[str, ...]:

@@ -98,6 +98,10 @@ class TrainingOptions(Section):
     """Whether a block's inner activations are computed again backwards instead of kept: less
     memory, about a third more time, the same gradients. Default: ours."""
 
+    compile: bool = False
+    """Whether blocks of transformers are compiled for training, once for all sizes of batches: for
+    graphics processors. Default: ours."""
+
     flat: bool = True
     """Whether the rows of a batch lie end to end instead of being padded: faster, the same states.
     Default: ours."""

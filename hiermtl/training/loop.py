@@ -39,6 +39,7 @@ from hiermtl.training.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
+from hiermtl.training.compiling import compiled
 from hiermtl.training.examples import Examples
 from hiermtl.training.guard import Guard
 from hiermtl.training.leash import Leash
@@ -168,9 +169,25 @@ def train_model(
     stepper = Stepper(replicas, optimizer, accelerator, guard, examples, settings, leash)
     log = Log(folder / "log.jsonl", accelerator, start=history.step)
     bar = progress(total, start=history.step)
-    with Stopping() as stopping, Watch(settings.timeout) as watch, contextlib.closing(bar):
+    with (
+        Stopping() as stopping,
+        Watch(settings.timeout) as watch,
+        compiled(trained.model, wanted=settings.compile) as recompile,
+        contextlib.closing(bar),
+    ):
         training = _Training(
-            stepper, tokenizer, plan, total, history, evaluate, folder, log, bar, stopping, watch
+            stepper,
+            tokenizer,
+            plan,
+            total,
+            history,
+            evaluate,
+            folder,
+            log,
+            bar,
+            stopping,
+            watch,
+            recompile,
         )
         training.run()
     replicas.hand_back()
@@ -198,10 +215,12 @@ class _Training:
         bar: Progress,
         stopping: Stopping,
         watch: Watch,
+        recompile: Callable[[], None],
     ) -> None:
         self.stepper, self.tokenizer, self.plan, self.total = stepper, tokenizer, plan, total
         self.history, self.evaluate, self.folder = history, evaluate, folder
         self.log, self.bar, self.stopping, self.watch = log, bar, stopping, watch
+        self.recompile = recompile
         self.settings, self.accelerator = stepper.settings, stepper.accelerator
         self.replicas, self.guard = stepper.replicas, stepper.guard
         self.trained = self.replicas.trained
@@ -260,6 +279,7 @@ class _Training:
             model.restructured()
             carry(self.stepper.optimizer, model, edit)
             self.replicas.restructured()
+            self.recompile()
             self.collate = self._collator()
         history.step = step + 1
         good = 1 - self.guard.bad

@@ -21,8 +21,9 @@ class Settings:
     share it. evaluate_every: epochs. checkpoint_every: steps, beside the one at each
     evaluation. freeze_from, freeze_below: the depths from one to below the
     other are not trained. recompute_blocks: activations inside blocks are made again
-    backwards instead of kept. shard: each process holds a part of the weights
-    instead of all. flat: rows without padding. sampling: whose examples a step takes.
+    backwards instead of kept. compile: what blocks compute of each unit by itself
+    is compiled. shard: each process holds a part of the weights instead of all.
+    flat: rows without padding. sampling: whose examples a step takes.
     balancing: what weighs the losses, a key of `BALANCERS`.
     """
 
@@ -45,6 +46,7 @@ class Settings:
     freeze_from: int = 0
     freeze_below: int = 0
     recompute_blocks: bool = False
+    compile: bool = False
     shard: bool = False
     flat: bool = True
     sampling: Sampling = MIXED
