@@ -7,13 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from hiermtl.annotation.given import Given, Pair
+from hiermtl.annotation.parquet import read_rows
 from hiermtl.errors import DataError, RecipeError, listing, nearest
 from hiermtl.text.conllu import parse_conllu
-from hiermtl.text.jsonl import parse_jsonl
+from hiermtl.text.jsonl import JsonLine, parse_jsonl
 from hiermtl.text.lines import decoded_lines, read_lines
 
-SOURCE_FORMATS = ("txt", "conllu", "jsonl")
+PARQUET = "parquet"
+SOURCE_FORMATS = ("txt", "conllu", "jsonl", PARQUET)
 STANDARD = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a file, half open: of `jsonl` in bytes, of `parquet` in rows, each from 0.
+
+    `line` is the number of its first line, from 1.
+    """
+
+    begin: int
+    end: int
+    line: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +52,32 @@ def format_of(path: Path) -> str | None:
     return name if name in SOURCE_FORMATS else None
 
 
-def read_records(source: str | Path, format: str) -> Iterator[Record]:
-    """The records of a file, or of standard input for `-`.
+def read_records(source: str | Path, format: str, *, part: Part | None = None) -> Iterator[Record]:
+    """The records of a file or a part of it, or of standard input for `-`.
 
     - `txt`: a paragraph per line; blank lines lie between documents, `doc-1`, `doc-2` and so on.
     - `conllu`: sentence by sentence, with its own words.
     - `jsonl`: a line each, `first` and `second`, or `words`, divided by `sentences` if there are
       several, or `text`; blank lines are passed over.
+    - `parquet`: a row each, with such columns.
 
     Raises:
         DataError: With file and line, when the file is missing or malformed.
     """
+    if format == PARQUET:
+        return _objects(read_rows(source, part))
     if str(source) == STANDARD:
         lines, name = iter(sys.stdin.buffer), "standard input"
     else:
-        lines, name = read_lines(source), str(source)
+        lines = read_lines(source) if part is None else _lines_of(source, part)
+        name = str(source)
     if format == "txt":
         return _paragraphs(lines, name)
     if format == "conllu":
         return _sentences(lines, name)
     if format == "jsonl":
-        return _objects(lines, name)
+        where = {} if part is None else {"first": part.line, "offset": part.begin}
+        return _objects(parse_jsonl(lines, name, pairs=True, **where))
     raise RecipeError(
         f"input format {format!r}; allowed are {listing(SOURCE_FORMATS)}"
         f"{nearest(format, SOURCE_FORMATS)}"
@@ -80,7 +99,7 @@ def files_in(folder: Path) -> tuple[list[Path], list[Path]]:
     if not read:
         raise DataError(
             f"no file here can be annotated, of {len(every)}; names must end in .txt, .conllu or "
-            ".jsonl (or one of these and .gz)",
+            ".jsonl (or one of these and .gz), or .parquet",
             folder,
         )
     return read, [path for path in every if not format_of(path)]
@@ -109,8 +128,19 @@ def _sentences(lines: Iterable[bytes], name: str) -> Iterator[Record]:
         yield Record((sentence,), data, sentence.doc_id, opens)
 
 
-def _objects(lines: Iterable[bytes], name: str) -> Iterator[Record]:
-    for line in parse_jsonl(lines, name, pairs=True):
+def _lines_of(source: str | Path, part: Part) -> Iterator[bytes]:
+    with Path(source).open("rb") as file:
+        file.seek(part.begin)
+        left = part.end - part.begin
+        for line in file:
+            if left <= 0:
+                return
+            yield line
+            left -= len(line)
+
+
+def _objects(lines: Iterable[JsonLine]) -> Iterator[Record]:
+    for line in lines:
         own = line.data.get("id")
         doc_id = str(own) if isinstance(own, str | int) else f"line-{line.origin.line}"
         given: Given

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from hiermtl.annotation.reading import STANDARD, Record
+from hiermtl.annotation.parquet import Rows
+from hiermtl.annotation.reading import PARQUET, STANDARD, Record
 from hiermtl.atomic import written_whole
 from hiermtl.document import Document
 from hiermtl.errors import DataError
 from hiermtl.text.conllu import render_conllu
 
-SUFFIXES = {"conllu": ".conllu", "jsonl": ".jsonl", "docbin": ".spacy"}
+SUFFIXES = {"conllu": ".conllu", "jsonl": ".jsonl", PARQUET: ".parquet", "docbin": ".spacy"}
 FORMAT_OF = {**{suffix: name for name, suffix in SUFFIXES.items()}, ".docbin": "docbin"}
 
 BY_LEVEL = ("tags", "trees", "labels", "scores")
@@ -24,8 +25,12 @@ BY_LEVEL = ("tags", "trees", "labels", "scores")
 class Writer(ABC):
     """Takes records with their documents in order, and writes them to an open file."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
+    def __init__(self, file: BinaryIO, levels: Mapping[str, str]) -> None:
+        """Takes the file, and of each level that documents have its key in `Document.to_dict`.
+
+        Of levels with a number for the whole it is `numbers`.
+        """
+        self.file, self.levels = file, levels
 
     @abstractmethod
     def write(self, record: Record, document: Document) -> None:
@@ -34,12 +39,15 @@ class Writer(ABC):
     def finish(self) -> None:  # noqa: B027 - most writers hold nothing back
         """Writes what is held back."""
 
+    def release(self) -> None:  # noqa: B027 - most writers hold nothing open
+        """Closes what it holds open, also after an error, before the file is closed."""
+
 
 class ConlluWriter(Writer):
     """Sentences read from CoNLL-U keep their lines; others get `# newdoc` and `# sent_id`."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
+    def __init__(self, file: BinaryIO, levels: Mapping[str, str]) -> None:
+        super().__init__(file, levels)
         self._sentences = 0
 
     def write(self, record: Record, document: Document) -> None:
@@ -63,31 +71,34 @@ class JsonlWriter(Writer):
     """
 
     def write(self, record: Record, document: Document) -> None:
-        """Writes one line.
-
-        Raises:
-            DataError: The record has something else where levels are to be written.
-        """
-        own, found = record.data, document.to_dict()
-        data: dict[str, Any] = {**own, **found}
-        if isinstance(own.get("text"), str):
-            data["text"] = own["text"]
-        for key in BY_LEVEL:
-            before = own.get(key)
-            if isinstance(before, Mapping):
-                # Scores of what is predicted anew are no longer true, even if it has none now.
-                kept = {level: v for level, v in before.items() if level not in document.levels}
-                data[key] = {**kept, **found.get(key, {})}
-            elif before is not None and key in found:
-                raise DataError(
-                    f"object {record.doc_id}: its `{key}` is {before!r:.60}; allowed is an "
-                    "object with a key per level, where what is predicted has its place: rename it"
-                )
+        """Writes one line; errors are those of `merged`."""
+        data = merged(record, document)
         try:
-            line = json.dumps(data, ensure_ascii=False).encode("utf-8")
+            # Of tables there are values that JSON has no type for, such as times.
+            line = json.dumps(data, ensure_ascii=False, default=str).encode("utf-8")
         except UnicodeEncodeError:  # a half surrogate in a key of the input
-            line = json.dumps(data).encode("ascii")
+            line = json.dumps(data, default=str).encode("ascii")
         self.file.write(line + b"\n")
+
+
+class ParquetWriter(Writer):
+    """A row per record, with its own columns and over them those of `Document.to_dict`."""
+
+    def __init__(self, file: BinaryIO, levels: Mapping[str, str]) -> None:
+        super().__init__(file, levels)
+        self._rows = Rows(file, levels)
+
+    def write(self, record: Record, document: Document) -> None:
+        """Writes one row; errors are those of `merged`."""
+        self._rows.add(merged(record, document), own=record.data)
+
+    def finish(self) -> None:
+        """Writes what is held back, and the file's end."""
+        self._rows.finish()
+
+    def release(self) -> None:
+        """Closes what it holds open."""
+        self._rows.release()
 
 
 class DocBinWriter(Writer):
@@ -97,8 +108,8 @@ class DocBinWriter(Writer):
     of numbers, until the end.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
+    def __init__(self, file: BinaryIO, levels: Mapping[str, str]) -> None:
+        super().__init__(file, levels)
         from spacy.tokens import DocBin
 
         self._docs = DocBin()
@@ -129,10 +140,35 @@ class DocBinWriter(Writer):
         self._parts = []
 
 
+def merged(record: Record, document: Document) -> dict[str, Any]:
+    """A record's own keys, and over them those of `Document.to_dict`.
+
+    Raises:
+        DataError: The record has something else where levels are to be written.
+    """
+    own, found = record.data, document.to_dict()
+    data: dict[str, Any] = {**own, **found}
+    if isinstance(own.get("text"), str):
+        data["text"] = own["text"]
+    for key in BY_LEVEL:
+        before = own.get(key)
+        if isinstance(before, Mapping):
+            # Scores of what is predicted anew are no longer true, even if it has none now.
+            kept = {level: v for level, v in before.items() if level not in document.levels}
+            data[key] = {**kept, **found.get(key, {})}
+        elif before is not None and key in found:
+            raise DataError(
+                f"object {record.doc_id}: its `{key}` is {before!r:.60}; allowed is an "
+                "object with a key per level, where what is predicted has its place: rename it"
+            )
+    return data
+
+
 WRITERS: dict[str, type[Writer]] = {
     "conllu": ConlluWriter,
     "jsonl": JsonlWriter,
     "docbin": DocBinWriter,
+    PARQUET: ParquetWriter,
 }
 
 

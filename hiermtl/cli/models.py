@@ -1,5 +1,6 @@
 """`hiermtl evaluate`, `hiermtl annotate` and `hiermtl benchmark`."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,9 @@ Device = Annotated[
         help="cpu, or cuda. Default: cuda where there is one.",
     ),
 ]
+
+SECONDS = 10.0
+"""Between lines about a long job."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -132,11 +136,11 @@ def annotate(
     ],
     tasks: Tasks = None,
     format: Annotated[
-        Literal["conllu", "jsonl", "docbin"] | None,
+        Literal["conllu", "jsonl", "parquet", "docbin"] | None,
         typer.Option("--format", help="Format of the output. Default: by its ending."),
     ] = None,
     input_format: Annotated[
-        Literal["txt", "conllu", "jsonl"] | None,
+        Literal["txt", "conllu", "jsonl", "parquet"] | None,
         typer.Option(
             "--input-format", help="Format of the input. Default: by its ending; txt for -."
         ),
@@ -149,6 +153,10 @@ def annotate(
             "--workers", metavar="N", min=0, help="Processes to share the work of a big input."
         ),
     ] = 0,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--engine", help="This machine, or a cluster; OUTPUT is then a folder."),
+    ] = "local",
     quiet: Quiet = False,
 ) -> None:
     """Annotate text. Blocks above the deepest task asked for are not run."""
@@ -165,13 +173,29 @@ def annotate(
         precision=precision,
         device=device,
         workers=workers,
+        engine=engine,
+        told=_Parts(quiet=quiet),
     )
     for task in report.left_out:
         say(f"left out: {task}, which the format of the output cannot hold", quiet=quiet)
     for path in report.skipped:
         say(f"skipped: {path}, which is of no format that is read", quiet=quiet)
+    if report.there:
+        say(f"{report.there:,} parts were there already", quiet=quiet)
     rate = f", {report.words / report.seconds:,.0f} words/s" if report.seconds > 0 else ""
     say(
         f"{report.sentences:,} sentences, {report.words:,} words in {report.seconds:.1f} s{rate}",
         quiet=quiet,
     )
+
+
+class _Parts:
+    """Says now and then how many parts of a long job are done."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet, self._last = quiet, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._last > SECONDS:
+            self._last = time.monotonic()
+            say(f"{done:,} of {total:,} parts", quiet=self._quiet)

@@ -1,10 +1,19 @@
 """`hiermtl annotate`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from hiermtl.annotation import AnnotateReport, Annotator, annotate_files, load
+from hiermtl.annotation import (
+    AnnotateReport,
+    Annotator,
+    annotate_files,
+    annotate_on_cluster,
+    load,
+)
+from hiermtl.errors import ModelError, RecipeError, listing, nearest
 from hiermtl.precision import resolve_device
+
+ENGINES = ("local", "ray")
 
 
 def annotate(
@@ -18,8 +27,13 @@ def annotate(
     precision: str | None = None,
     device: str | None = None,
     workers: int = 0,
+    engine: str = "local",
+    told: Callable[[int, int], None] | None = None,
 ) -> AnnotateReport:
     """Annotates a file, a folder or standard input (`-`) and writes the result whole or not at all.
+
+    With the engine `ray` a cluster does, part by part, into a folder; `told` is then told how many
+    parts are done, and of how many. See `hiermtl.annotation.annotate_on_cluster`.
 
     Formats are those of `hiermtl.annotation.annotate_files`. A model that is loaded here computes
     on `device`; by default on a graphics processor where there is one, and no workers are asked
@@ -31,6 +45,28 @@ def annotate(
         RecipeError: Formats, endings, tasks or places do not go together.
         RunError: The output cannot be written, or a worker died.
     """
+    if engine not in ENGINES:
+        raise RecipeError(
+            f"engine {engine!r}; allowed are {listing(ENGINES)}{nearest(engine, ENGINES)}"
+        )
+    if engine == "ray":
+        if isinstance(model, Annotator):
+            raise ModelError(
+                "the workers of a cluster load the model themselves; give its folder or name, "
+                "after save_pretrained"
+            )
+        return annotate_on_cluster(
+            model,
+            source,
+            output,
+            tasks=tasks,
+            format=format,
+            source_format=source_format,
+            precision=precision,
+            device=device or "cpu",
+            workers=workers,
+            told=told,
+        )
     nlp = model
     if not isinstance(nlp, Annotator):
         # Workers are processes that compute on the processor.

@@ -59,13 +59,15 @@ def read_jsonl(path: str | Path) -> Iterator[JsonLine]:
     return parse_jsonl(read_lines(path), str(path))
 
 
-def parse_jsonl(lines: Iterable[bytes], name: str, *, pairs: bool = False) -> Iterator[JsonLine]:
+def parse_jsonl(
+    lines: Iterable[bytes], name: str, *, pairs: bool = False, first: int = 1, offset: int = 0
+) -> Iterator[JsonLine]:
     """Like `read_jsonl`, from encoded lines such as standard input; `name` stands in messages.
 
     With `pairs` an object may have two texts, `first` and `second`, each a string or a list of
-    words.
+    words. `first` and `offset` say where in the file the lines begin, from 1 and from 0.
     """
-    for number, text in decoded_lines(lines, name):
+    for number, text in decoded_lines(lines, name, first=first, offset=offset):
         if text.strip():
             yield _line(text, Origin(name, number), pairs=pairs)
 
@@ -87,6 +89,15 @@ def _line(text: str, origin: Origin, *, pairs: bool) -> JsonLine:
             origin.path,
             line=origin.line,
         )
+    return line_of(data, origin, pairs=pairs)
+
+
+def line_of(data: Mapping[str, Any], origin: Origin, *, pairs: bool) -> JsonLine:
+    """What an object, or a row of a table, says is to be read.
+
+    Raises:
+        DataError: As `read_jsonl`.
+    """
     if pairs and "first" in data and "second" in data:
         return JsonLine(
             data, None, None, origin, (_side(data, "first", origin), _side(data, "second", origin))

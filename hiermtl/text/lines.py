@@ -61,14 +61,17 @@ def decode(raw: bytes, name: str, *, line: int, offset: int) -> str:
         ) from None
 
 
-def decoded_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
+def decoded_lines(
+    lines: Iterable[bytes], name: str, *, first: int = 1, offset: int = 0
+) -> Iterator[tuple[int, str]]:
     """Number (from 1) and text of each line, with its line end; a byte order mark is passed over.
+
+    `first` and `offset` say where in the file the lines begin, from 1 and from 0.
 
     Raises:
         DataError: A line is not UTF-8.
     """
-    offset = 0
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first):
         raw = line.removeprefix(MARK) if number == 1 else line
         yield number, decode(raw, name, line=number, offset=offset + len(line) - len(raw))
         offset += len(line)

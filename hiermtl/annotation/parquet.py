@@ -1,0 +1,158 @@
+"""Parquet: rows to annotate, and rows that are annotated."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hiermtl.errors import DataError
+from hiermtl.text.jsonl import JsonLine, line_of
+from hiermtl.text.sentence import Origin
+
+if TYPE_CHECKING:
+    from hiermtl.annotation.reading import Part
+
+ROWS = 1_000
+"""Rows that are read or written at once."""
+
+_TEXTS = pa.list_(pa.string())
+_TREE = pa.struct({"heads": pa.list_(pa.int32()), "relations": _TEXTS})
+_SPAN = pa.struct(
+    {"start": pa.int32(), "end": pa.int32(), "label": pa.string(), "text": pa.string()}
+)
+_LEVELS = {
+    "tags": ("tags", _TEXTS),
+    "trees": ("trees", _TREE),
+    "labels": ("labels", pa.string()),
+    "numbers": ("labels", pa.float64()),
+}
+"""Kind of level -> the column it is part of, and its type there."""
+
+
+class Row(dict[str, Any]):
+    """A row's values by column, and the types of all columns."""
+
+    schema: pa.Schema
+
+
+def read_rows(path: str | Path, part: "Part | None") -> Iterator[JsonLine]:
+    """The rows of a Parquet file or a part of it, as lines of JSON are read.
+
+    Raises:
+        DataError: The file is missing or malformed, or a row has nothing that could be annotated.
+    """
+    file = open_parquet(path)
+    first, end = (0, file.metadata.num_rows) if part is None else (part.begin, part.end)
+    before, groups = 0, []
+    for group in range(file.num_row_groups):
+        behind = before + file.metadata.row_group(group).num_rows
+        if before < end and behind > first:
+            groups.append((group, before))
+        before = behind
+    number = groups[0][1] if groups else 0
+    for batch in file.iter_batches(batch_size=ROWS, row_groups=[group for group, _ in groups]):
+        here = slice(max(0, first - number), max(0, end - number))
+        for place, values in enumerate(batch.slice(here.start).to_pylist(), number + here.start):
+            if place >= end:
+                return
+            row = Row(values)
+            row.schema = file.schema_arrow
+            yield line_of(row, Origin(str(path), place + 1), pairs=True)
+        number += batch.num_rows
+
+
+def open_parquet(path: str | Path) -> pq.ParquetFile:
+    """The file, of which only the table of contents has been read.
+
+    Raises:
+        DataError: It is missing, or no Parquet.
+    """
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise DataError(
+            "no such file; check the name, or the folder it is looked up in", path
+        ) from None
+    except (pa.ArrowException, OSError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DataError(f"not a whole Parquet file ({reason}); write it again", path) from None
+
+
+class Rows:
+    """Rows with levels, written to an open file a thousand at a time."""
+
+    def __init__(self, file: BinaryIO, levels: Mapping[str, str]) -> None:
+        """Takes the file, and the kind of each level that is predicted."""
+        self._file, self._levels = file, levels
+        self._rows: list[Mapping[str, Any]] = []
+        self._own: Mapping[str, Any] = {}
+        self._writer: pq.ParquetWriter | None = None
+        self._count = 0
+
+    def add(self, row: Mapping[str, Any], *, own: Mapping[str, Any]) -> None:
+        """Takes a row; `own` is what it was read from.
+
+        Raises:
+            DataError: A column holds something else than in rows before.
+        """
+        self._own = self._own or own
+        self._rows.append(row)
+        if len(self._rows) >= ROWS:
+            self._write()
+
+    def finish(self) -> None:
+        """Writes what is held back, and the file's end."""
+        if self._rows or self._writer is None:
+            self._write()
+        self.release()
+
+    def release(self) -> None:
+        """Closes the table, which must not be open when its file is closed."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self) -> None:
+        rows, self._rows = self._rows, []
+        try:
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self._file, self._schema(rows))
+            self._writer.write_table(pa.Table.from_pylist(rows, schema=self._writer.schema))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            first = self._count + 1
+            raise DataError(
+                f"rows {first} to {first + len(rows) - 1} cannot be written to Parquet, whose "
+                f"columns hold values of one type ({str(error).splitlines()[0]}); mend them, or "
+                "use --format jsonl"
+            ) from error
+        self._count += len(rows)
+
+    def _schema(self, rows: list[Mapping[str, Any]]) -> pa.Schema:
+        """The types of the columns: the input's own, and those of levels."""
+        own = self._own.schema if isinstance(self._own, Row) else None
+        known = {} if own is None else {field.name: field.type for field in own}
+        if own is None:
+            names = {"text", "words", "sentences", "entities", *(c for c, _ in _LEVELS.values())}
+            kept = [{k: v for k, v in row.items() if k not in names} for row in rows]
+            known = {field.name: field.type for field in pa.Table.from_pylist(kept).schema}
+        types = {
+            **known,
+            "text": known.get("text", pa.string()),
+            "words": _TEXTS,
+            "sentences": pa.list_(pa.list_(pa.int32())),
+        }
+        if "ner" in self._levels:
+            types["entities"] = pa.list_(_SPAN)
+        for column in dict.fromkeys(column for column, _ in _LEVELS.values()):
+            before = known.get(column)
+            fields: dict[str, pa.DataType] = {}
+            if before is not None and pa.types.is_struct(before):
+                own_fields = [before.field(at) for at in range(before.num_fields)]
+                fields = {field.name: field.type for field in own_fields}
+            for level, kind in self._levels.items():
+                if _LEVELS[kind][0] == column:
+                    fields[level] = _LEVELS[kind][1]
+            if fields:
+                types[column] = pa.struct(fields)
+        return pa.schema(types)
