@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
 from benchmarks.joint_many import report as joint_many
 from benchmarks.mechanisms import report as mechanisms
@@ -21,6 +22,7 @@ from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "cluster": cluster.markdown,
     "cold_start": cold_start.markdown,
     "mechanisms": mechanisms.markdown,
     "pipelines": pipelines.markdown,

@@ -28,7 +28,7 @@ def test_a_figure_that_no_result_gives_is_replaced():
 
 
 def test_a_marker_that_names_nothing_is_an_error():
-    with pytest.raises(ValueError, match="no benchmark is called 'nothing'; known are cold_start"):
+    with pytest.raises(ValueError, match="no benchmark is called 'nothing'; known are cluster"):
         update("<!-- table: nothing -->\n<!-- table: end -->", kept)
 
 

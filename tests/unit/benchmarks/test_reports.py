@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks import facts
+from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
 from benchmarks.joint_many import report as joint_many
 from benchmarks.mechanisms import report as mechanisms
@@ -52,6 +53,25 @@ def test_every_round_runs_all_variants_and_begins_with_another_one() -> None:
 def test_a_ratio_is_of_the_same_round() -> None:
     seconds = {"own": [2.0, 9.0, 4.0], "other": [1.0, 3.0, 4.0]}
     assert ratios(seconds, "own", "other") == [2.0, 3.0, 1.0]
+
+
+def test_a_cluster_pays_from_where_two_lines_meet() -> None:
+    """One process: 1 s and 10 words a second; Ray: 11 s and 20; too slow a way never pays."""
+    ways = {"one": (1, 10), "Ray": (11, 20), "slow": (2, 10)}
+    sizes = [
+        {
+            "sentences": words // 10,
+            "words": words,
+            "seconds": {
+                way: [start + words / rate, 999.0, 0.0] for way, (start, rate) in ways.items()
+            },
+        }
+        for words in (100, 1000)
+    ]
+    one, ray, slow = cluster.rows({**MADE, "sizes": sizes})
+    assert one == ("one", "11.0 s", "101.0 s", "1.0 s", "10", "")
+    assert ray == ("Ray", "16.0 s", "61.0 s", "11.0 s", "20", "200 words")
+    assert slow[-1] == "never"
 
 
 @pytest.mark.parametrize(("last", "met"), [([1.4, 1.4, 1.4], "yes"), ([1.5, 1.5, 1.0], "no")])
