@@ -18,6 +18,7 @@ from benchmarks.joint_many import report as joint_many
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
+from benchmarks.scale import report as scale
 from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
 
@@ -27,6 +28,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "mechanisms": mechanisms.markdown,
     "pipelines": pipelines.markdown,
     "processes": processes.markdown,
+    "scale": scale.markdown,
     "speed": speed.markdown,
     "start_up": start_up.markdown,
 }
