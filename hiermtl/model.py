@@ -149,7 +149,13 @@ class HierarchicalModel(PreTrainedModel):
             if _row(HEADS, task["head"], "head").layer == "tags"
         }
         with seeded(seed, "sharing"):
-            self.sharing: Sharing = scheme(self.hierarchy, encoder.widths, labels=labels, **options)
+            self.sharing: Sharing = scheme(
+                self.hierarchy,
+                encoder.widths,
+                labels=labels,
+                directions=encoder.directions,
+                **options,
+            )
         self.stack = Stack(encoder, self.sharing, seed=seed)
         self.routes = Routes(self.sharing, self.lower)
 

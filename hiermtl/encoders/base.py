@@ -4,7 +4,7 @@ Fresh embedding and blocks, and the width of states at each depth.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
@@ -42,6 +42,10 @@ class Block(nn.Module, ABC):
         Extra (units, extra width) or None; returns (units, width at k).
         """
 
+    @abstractmethod
+    def writes(self) -> Sequence[Tensor]:
+        """The matrices that make its states, (units of a direction, inputs) each, row by row."""
+
     if TYPE_CHECKING:
 
         def __call__(self, values: Tensor, layout: Layout, extra: Tensor | None = None) -> Tensor:
@@ -53,12 +57,14 @@ class Encoder(ABC):
     """A stack that can be built block by block, as often as a sharing scheme wants copies.
 
     `widths[k]` is the width of states at depth k; `limit` the most units a row may have (`None`: no
-    limit). `side_by_side` says that rows are computed side by side, each for as long as the longest
-    takes, even where they lie end to end.
+    limit). States consist of `directions` equal parts, one for each way a block reads.
+    `side_by_side` says that rows are computed side by side, each for as long as the longest takes,
+    even where they lie end to end.
     """
 
     family: ClassVar[str]
     side_by_side: ClassVar[bool] = False
+    directions: ClassVar[int] = 1
     widths: tuple[int, ...]
     limit: int | None = None
 

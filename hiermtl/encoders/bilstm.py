@@ -7,7 +7,7 @@ n-grams alone; input noise is word dropout, not Gaussian. Both directions stay a
 depth: token i of a layer holds the forward and the backward state of token i.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -101,6 +101,14 @@ class BiLstmBlock(Block):
             out.append(read.reshape(-1, read.shape[-1]).index_select(0, places))
         return torch.cat(out, dim=-1)
 
+    def writes(self) -> Sequence[Tensor]:
+        """The four gates of each direction, of what is read and of the state before."""
+        found = []
+        for lstm in (self.left_to_right, self.right_to_left):
+            for name in ("weight_ih_l0", "weight_hh_l0"):
+                found += lstm.get_parameter(name).chunk(4)
+        return found
+
 
 def _read(lstm: nn.LSTM, values: Tensor) -> Tensor:
     """(length, rows, hidden): the states; in fp32 where autocast has no LSTM to offer."""
@@ -191,6 +199,7 @@ class BiLstmEncoder(Encoder):
 
     family = "bilstm"
     side_by_side = True
+    directions = 2
 
     def __init__(self, **options: Any) -> None:
         """Takes any of `DEFAULTS`; `vocabulary` and `buckets` must be the tokenizer's.

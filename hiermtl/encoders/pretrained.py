@@ -6,7 +6,7 @@ as they are; the states at depth k equal the library's `hidden_states[k]`.
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -101,6 +101,10 @@ class TransformerBlock(Block):
         if self.extra is not None and extra is not None:
             values = values + self.extra(extra)
         return self.step(values, layout)
+
+    def writes(self) -> Sequence[Tensor]:
+        """What attention and feed-forward add to the states."""
+        return [self.parts[name].get_parameter("weight") for name in ("out", "outer")]
 
     @abstractmethod
     def step(self, values: Tensor, layout: Layout) -> Tensor:

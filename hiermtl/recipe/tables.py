@@ -70,6 +70,126 @@ class JointManySharing(SharingOptions):
     Default: the paper."""
 
 
+class ColumnsSharing(SharingOptions):
+    """Schemes with a copy of the encoder for each task."""
+
+    depths = "any"
+
+    shared_below: int = Field(default=1, ge=0)
+    """Depth from which on each task has copies of its own; below it all share one, at 1 the
+    embeddings. Default: ours."""
+
+
+class SoftL2Sharing(ColumnsSharing):
+    """An encoder per task, tied by the squared distance of weights (Duong et al., 2015)."""
+
+    name: str = row("soft_l2")
+    """Soft parameter sharing."""
+
+    strength: float = Field(default=1e-3, ge=0)
+    """Factor of the squared distance between each two copies. Default: ours."""
+
+    anchor: Literal["mean", "source"] = "mean"
+    """What copies are held to: each other, or the encoder they start as. Default: the symmetric
+    form of overviews; the paper has its source."""
+
+    decoupled: bool = False
+    """Whether copies are moved after each step instead of by the loss, so that AdamW does not
+    undo the strength. Default: the paper."""
+
+
+class SoftTraceSharing(ColumnsSharing):
+    """An encoder per task, whose copies are to span few directions (Yang and Hospedales, 2017)."""
+
+    name: str = row("soft_trace")
+    """Soft parameter sharing by trace norms."""
+
+    strength: float = Field(default=1e-3, ge=0)
+    """Factor of the trace norms. Default: the paper's code."""
+
+    variant: Literal["laf", "tucker", "tt"] = "laf"
+    """How the copies make matrices: one flattened copy per column, every axis against the others,
+    or axes in their order. Default: ours; the others are dear, and mostly compress layers."""
+
+    center: Literal["init", "zero"] = "init"
+    """Whether it is deviations from the start whose norm is taken, or the weights themselves.
+    Default: ours, for encoders that begin pretrained; the paper has zero."""
+
+    eps: float = Field(default=1e-4, gt=0)
+    """How far singular values are smoothed at 0, as a share of a weight's norm. Default: ours."""
+
+    mode_weights: tuple[float, ...] | None = Field(default=None, strict=False)
+    """Weight of each term of the variant. Default: 1 each."""
+
+
+class MixedSharing(ColumnsSharing):
+    """Schemes that mix the states of tasks' own encoders."""
+
+    own: float = Field(default=0.9, gt=0, le=1)
+    """Share of a stream in its own mix at the start; the others have the rest evenly. Default:
+    the cross-stitch paper."""
+
+    lr: float = Field(default=1e-2, gt=0)
+    """Peak learning rate of the shares, apart from the encoder's. Default: ours, for AdamW."""
+
+    mix_last: bool = True
+    """Whether states are mixed after the last block too. Default: the papers."""
+
+    streams: Literal["all", "live"] = "all"
+    """Whether every stream runs to the deepest task's depth and is mixed there, or to its own
+    task's. Default: the papers, which read all tasks at the top."""
+
+
+class CrossStitchSharing(MixedSharing):
+    """An encoder per task, each fed a linear mix of all after each block (Misra et al., 2016)."""
+
+    name: str = row("cross_stitch")
+    """Cross-stitch networks."""
+
+    per: Literal["layer", "channel"] = "layer"
+    """What has a share of its own, for each pair of tasks. Default: ours; in the paper it depends
+    on the tasks."""
+
+
+class SluiceSharing(MixedSharing):
+    """Subspaces of tasks' layers mixed, and layers chosen, by learned shares (Ruder et al.)."""
+
+    name: str = row("sluice")
+    """Sluice networks."""
+
+    subspaces: int = Field(default=2, ge=1)
+    """Parts that the states of a block are cut into. Default: the paper."""
+
+    betas: Literal["plain", "softmax", "off"] = "plain"
+    """How a head reads the depths up to its task's: by plain shares, by shares that add up to 1,
+    or its own depth alone. Default: the paper's code."""
+
+    orthogonality: float = Field(default=0.1, ge=0)
+    """Factor of what the parts of a block's weights have in common. Default: the code's example."""
+
+    sparsity: float = Field(default=0.0, ge=0)
+    """Strength of a group lasso over the shares between two tasks, which makes them 0 together.
+    Default: none."""
+
+
+class HmtlSharing(SharingOptions):
+    """Levels in a tree, each with an encoder of its own over the one below (Sanh et al., 2019)."""
+
+    name: str = row("hmtl")
+    """The hierarchical model of semantic tasks."""
+
+    tree: dict[str, str | None] | None = None
+    """Task -> the task whose level lies below its own; none for those over the words. Default: the
+    first task of the next lower depth."""
+
+    trunk: int = Field(default=0, ge=0)
+    """Depth up to which all tasks share blocks. Default: the paper, which shares the words'
+    vectors alone."""
+
+    shortcuts: bool = True
+    """Whether each level reads the embeddings again. Default: the paper."""
+
+
 class HeadOptions(Options):
     """What turns states into labels; `weighs_classes`: whether a task may give `class_weights`."""
 
@@ -265,6 +385,11 @@ SHARING: Table = MappingProxyType(
         "hard": HardSharing,
         "low_supervision": LowSupervisionSharing,
         "joint_many": JointManySharing,
+        "hmtl": HmtlSharing,
+        "soft_l2": SoftL2Sharing,
+        "soft_trace": SoftTraceSharing,
+        "cross_stitch": CrossStitchSharing,
+        "sluice": SluiceSharing,
     }
 )
 HEADS: Table = MappingProxyType(

@@ -1,17 +1,27 @@
 """Sharing schemes: one published system a file, one row each in the table."""
 
 from hiermtl.sharing.base import SHARED, Edit, Rate, Sharing
+from hiermtl.sharing.cross_stitch import CrossStitch
 from hiermtl.sharing.hard import Hard
+from hiermtl.sharing.hmtl import Hmtl
 from hiermtl.sharing.joint_many import JointMany
 from hiermtl.sharing.low_supervision import LowSupervision
 from hiermtl.sharing.routes import Route, Routes, Stack
 from hiermtl.sharing.single import Single
+from hiermtl.sharing.sluice import Sluice
+from hiermtl.sharing.soft_l2 import SoftL2
+from hiermtl.sharing.soft_trace import SoftTrace
 
 SHARING: dict[str, type[Sharing]] = {
+    "cross_stitch": CrossStitch,
     "hard": Hard,
+    "hmtl": Hmtl,
     "joint_many": JointMany,
     "low_supervision": LowSupervision,
     "single": Single,
+    "sluice": Sluice,
+    "soft_l2": SoftL2,
+    "soft_trace": SoftTrace,
 }
 
 __all__ = ["SHARED", "SHARING", "Edit", "Rate", "Route", "Routes", "Sharing", "Stack"]

@@ -8,14 +8,14 @@ stands the class is one stream of states: one branch at each depth, read by ever
 Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`, `sees`,
 `extra_width`), from which `Routes` knows, before any computation, which blocks a task depends on;
 `owned` names what else of the scheme it depends on. Computation is `extra`,
-`mix` and `read`. Training is `penalties`, `after_step`, `propose` and `rates`.
+`mix` and `read`. Training is `begin`, `penalties`, `after_step`, `propose` and `rates`.
 
 Source: the interface of sharing schemes worked out for this project; each scheme's file names its
 paper.
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 SHARED = "shared"
 """The branch of schemes with a single stream."""
+
+
+GIVEN = ("labels", "directions")
+"""What a scheme is told of the model, beside its options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +72,25 @@ class Sharing(nn.Module):
         widths: Sequence[int],
         *,
         labels: Mapping[str, int] | None = None,
+        directions: int = 1,
         **options: Any,
     ) -> None:
         """Takes hierarchy, widths of states by depth, label counts by task, and options.
+
+        States consist of `directions` equal parts, one for each way a block reads.
 
         Raises RecipeError when the scheme cannot serve this hierarchy or encoder.
         """
         super().__init__()
         self.hierarchy, self.widths, self.options = hierarchy, tuple(widths), options
-        self.labels = dict(labels or {})
+        self.labels, self.directions = dict(labels or {}), directions
+        self.anchors: dict[str, Tensor] = {}
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
         """What a config may say of the scheme: the named arguments of its `__init__`."""
         given = inspect.signature(cls.__init__).parameters.values()
-        return tuple(p.name for p in given if p.kind is p.KEYWORD_ONLY and p.name != "labels")
+        return tuple(p.name for p in given if p.kind is p.KEYWORD_ONLY and p.name not in GIVEN)
 
     def branches(self, depth: int) -> Mapping[str, str | None]:
         """The branches at a depth, each with its parent at the depth below (`None` at depth 0)."""
@@ -146,8 +154,24 @@ class Sharing(nn.Module):
         """Terms on the weights of blocks and heads (by task), once per optimizer step; fp32."""
         return {}
 
-    def after_step(self, stack: "Stack", step: int) -> None:
-        """Closed-form updates of the scheme's own buffers."""
+    def begin(self, stack: "Stack", heads: nn.ModuleDict) -> None:
+        """Before the first step of a training: what must be remembered of it goes to `anchors`.
+
+        Checkpoints hold `anchors`, so that a run that goes on has them; models do not.
+        """
+
+    def after_step(
+        self,
+        stack: "Stack",
+        heads: nn.ModuleDict,
+        step: int,
+        *,
+        rates: Callable[[nn.Parameter], float],
+    ) -> None:
+        """Closed-form updates, of the scheme's own buffers or of weights, after a step that moved.
+
+        `rates` gives the learning rate that a weight had in it.
+        """
 
     def propose(self, stack: "Stack", step: int) -> Edit | None:
         """May change the structure between two steps, but no task's function in evaluation."""
@@ -156,6 +180,10 @@ class Sharing(nn.Module):
     def rates(self) -> Sequence[Rate]:
         """Parameters of the scheme that need a rate of their own."""
         return ()
+
+    def learnt(self) -> dict[str, Any]:
+        """What training has taught the scheme, as plain data that can be read and drawn."""
+        return {}
 
     def structure(self) -> dict[str, Any]:
         """Plain data that, given to the constructor as options, makes the same structure again."""

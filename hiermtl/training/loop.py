@@ -28,6 +28,7 @@ from hiermtl.atomic import write_whole
 from hiermtl.errors import ModelError, RunError
 from hiermtl.model import HierarchicalModel
 from hiermtl.seeding import untouched
+from hiermtl.sharing import Sharing
 from hiermtl.tokens import Collator, Tokenizer
 from hiermtl.training.balancing import BALANCERS, Balancer
 from hiermtl.training.checkpoint import (
@@ -49,6 +50,7 @@ from hiermtl.training.optimizer import (
     freeze,
     make_optimizer,
     optimizer_state,
+    rates_of,
     restore_optimizer,
     set_rates,
 )
@@ -157,12 +159,18 @@ def train_model(
     plan = make_plan(model, tokenizer, examples, settings)
     leash = make_leash(trained.model, plan)
     history = History()
+    if found is None:
+        trained.model.sharing.begin(trained.model.stack, trained.model.heads)
     if found is not None:
         balancer.load_state_dict(part_of(found.beside, "balancing"))
         guard.load_state_dict(part_of(found.beside, "guard"))
         restore_optimizer(trained, optimizer, found.optimizer)
         if leash is not None:
             leash.restore(part_of(found.beside, "anchors"))
+        trained.model.sharing.anchors = {
+            name: anchor.to(model.device)
+            for name, anchor in part_of(found.beside, "sharing").items()
+        }
         history = History(**found.state)
     total = settings.epochs * plan.steps_per_epoch
     total = total if settings.max_steps is None else min(total, settings.max_steps)
@@ -273,8 +281,13 @@ class _Training:
         if leash is not None and task is not None and plan.opens_phase(step):
             leash.opens(task)
         losses = self.stepper.take(self.collate, chosen, step=step, task=task)
-        model.sharing.after_step(model.stack, step)
-        edit = model.sharing.propose(model.stack, step)
+        sharing = model.sharing
+        # Asking whether the step moved makes a device wait: it is asked of few schemes.
+        if type(sharing).after_step is not Sharing.after_step and not self.guard.bad:
+            sharing.after_step(
+                model.stack, model.heads, step, rates=rates_of(self.stepper.optimizer)
+            )
+        edit = sharing.propose(model.stack, step)
         if edit is not None:
             model.restructured()
             carry(self.stepper.optimizer, model, edit)
@@ -394,6 +407,7 @@ class _Training:
         weights = whole(self.model.state_dict())
         optimizer = whole(optimizer_state(self.trained, self.stepper.optimizer))
         anchors = whole({} if leash is None else leash.anchors)
+        remembered = whole(self.model.sharing.anchors)
         if not self.accelerator.is_main_process:
             return
         seconds = history.seconds + time.monotonic() - self.began
@@ -408,6 +422,7 @@ class _Training:
                 "anchors": anchors,
                 "balancing": self.trained.balancer.state_dict(),
                 "guard": self.guard.state_dict(),
+                "sharing": remembered,
             },
         )
         prune_checkpoints(checkpoints, self.settings.keep_checkpoints)

@@ -4,7 +4,7 @@ State is kept by name, never by position: after a change of structure the order 
 another one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +90,14 @@ def set_rates(
     for group in optimizer.param_groups:
         group["lr"] = group[PEAK] * share
     return share
+
+
+def rates_of(optimizer: torch.optim.Optimizer) -> Callable[[nn.Parameter], float]:
+    """Gives each weight's learning rate as it stands; 0 for those that are not trained."""
+    found = {
+        id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]
+    }
+    return lambda weight: found.get(id(weight), 0.0)
 
 
 def optimizer_state(trained: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

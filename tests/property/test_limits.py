@@ -37,8 +37,8 @@ def unbranched(named: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
     return renamed
 
 
-NEUTRAL = {"joint_many": {"zero_softmax": False}}
-"""Options under which a scheme starts as others do."""
+NEUTRAL = {"joint_many": {"zero_softmax": False}, "sluice": {"betas": "off"}}
+"""Options under which a scheme is and starts as others do."""
 
 
 def fresh(family: str, sharing: str, *, depths: dict[str, int]) -> World:

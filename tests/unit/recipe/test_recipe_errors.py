@@ -37,7 +37,7 @@ CASES = [
     ({"controls": "shufled"}, "did you mean 'shuffled'?"),
     (
         {"sharing": "sluce"},
-        "sharing.name is 'sluce', but allowed are single, hard, low_supervision and joint_many",
+        "soft_trace, cross_stitch and sluice; did you mean 'sluice'?",
     ),
     (
         {"sharing": {"name": "hard", "subspaces": 2}},

@@ -45,6 +45,11 @@ def test_the_schema_is_plain_json_and_knows_the_tables() -> None:
         "hard",
         "low_supervision",
         "joint_many",
+        "hmtl",
+        "soft_l2",
+        "soft_trace",
+        "cross_stitch",
+        "sluice",
     ]
     assert found["additionalProperties"] is False
     assert "required" not in found["$defs"]["TaskOptions"]

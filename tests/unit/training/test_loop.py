@@ -423,7 +423,7 @@ def test_weights_that_are_no_numbers_end_the_run_before_they_are_kept(
             with torch.no_grad():
                 next(stack.parameters()).fill_(math.nan)
 
-    monkeypatch.setattr(world.model.sharing, "after_step", spoil)
+    monkeypatch.setattr(world.model.sharing, "propose", spoil)
     with pytest.raises(RunError, match=r"by step 4 weight model\.stack.* is not a number"):
         train(tmp_path, world=world, annotated=[ALL], checkpoint_every=2, keep_checkpoints=9)
     assert [path.name for path in (tmp_path / "checkpoints").glob("step-*")] == ["step-2"]

@@ -1,0 +1,197 @@
+"""What schemes with a stream for each task have in common: columns above blocks that all share.
+
+No scheme of its own: `single` is columns that share nothing, and those that tie the copies' weights
+or mix their states derive from it.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hiermtl.errors import RecipeError, listing, nearest
+from hiermtl.hierarchy import Hierarchy
+from hiermtl.records import Stream
+from hiermtl.sharing.base import SHARED, Rate, Sharing
+
+if TYPE_CHECKING:
+    from hiermtl.sharing.routes import Stack
+
+STREAMS = ("all", "live")
+
+
+class Columns(Sharing):
+    """A branch per task from `shared_below` on, one for all below it.
+
+    Streams are `live`, to their own task's depth, or `all` run to the deepest task's.
+    """
+
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        widths: Sequence[int],
+        *,
+        shared_below: int,
+        streams: Literal["all", "live"] = "live",
+        **options: Any,
+    ) -> None:
+        """Raises RecipeError when no block would have copies, or there are no such streams."""
+        super().__init__(hierarchy, widths, shared_below=shared_below, streams=streams, **options)
+        if streams not in STREAMS:
+            raise RecipeError(
+                f"sharing.streams is {streams!r}; allowed are {listing(STREAMS)}"
+                f"{nearest(streams, STREAMS)}"
+            )
+        if not 0 <= shared_below <= hierarchy.top:
+            raise RecipeError(
+                f"sharing.shared_below is {shared_below}, but the deepest task is read at depth "
+                f"{hierarchy.top}, so that no block would have copies; lower it, or use sharing: "
+                "low_supervision"
+            )
+        self.shared_below, self.streams = shared_below, streams
+
+    def members(self, depth: int) -> list[str]:
+        """The tasks that have a branch of their own at this depth."""
+        if depth < self.shared_below:
+            return []
+        every = self.streams == "all"
+        return [task.name for task in self.hierarchy if every or task.depth >= depth]
+
+    def branches(self, depth: int) -> Mapping[str, str | None]:
+        """One branch per member; below `shared_below` one for all."""
+        if depth < self.shared_below:
+            return {SHARED: SHARED if depth else None}
+        first = depth == self.shared_below
+        return {
+            name: None if not depth else SHARED if first else name for name in self.members(depth)
+        }
+
+    def branch_of(self, task: str) -> str:
+        """The task's own branch, or the one of all where it is read below `shared_below`."""
+        return SHARED if self.hierarchy[task].depth < self.shared_below else task
+
+    def copied(self, stack: "Stack") -> Iterator[tuple[str, list[nn.Parameter]]]:
+        """Each weight that has two copies or more and is trained, by depth and name, `3.norm`.
+
+        The copies of one come in the order of the tasks.
+        """
+        for depth in range(self.shared_below, stack.depth + 1):
+            copies = stack.copies(depth) if depth else stack.embeddings
+            named = [dict(copies[name].named_parameters()) for name in copies]
+            for name in named[0] if len(named) > 1 else ():
+                weights = [own[name] for own in named]
+                if all(weight.requires_grad for weight in weights):
+                    yield f"{depth}.{name}", weights
+
+
+class MixedColumns(Columns):
+    """Columns whose states are mixed linearly after their blocks, by `alpha` of each depth.
+
+    A scheme says how many numbers `alpha` has and how they combine states.
+    """
+
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        widths: Sequence[int],
+        *,
+        own: float,
+        lr: float,
+        mix_last: bool,
+        **options: Any,
+    ) -> None:
+        """Takes the share of a stream in its own mix at the start, and `alpha`'s learning rate.
+
+        With `mix_last` off, states are not mixed after the last block.
+        """
+        super().__init__(hierarchy, widths, own=own, lr=lr, mix_last=mix_last, **options)
+        self.own, self.lr, self.mix_last = own, lr, mix_last
+        self.alpha = nn.ParameterDict()
+        for depth in range(1, hierarchy.top + 1):
+            if self.mixes(depth):
+                self.alpha[str(depth)] = nn.Parameter(self.start(depth))
+
+    def mixes(self, depth: int) -> bool:
+        """Whether states are mixed after the blocks of a depth."""
+        last = depth == self.hierarchy.top
+        return depth > 0 and len(self.members(depth)) > 1 and (self.mix_last or not last)
+
+    @abstractmethod
+    def start(self, depth: int) -> Tensor:
+        """`alpha` of a depth before training, receivers first."""
+
+    @abstractmethod
+    def combined(self, alpha: Tensor, rows: Sequence[int], states: Tensor) -> Tensor:
+        """(senders, units, width) to (receivers, units, width), for these rows of `alpha`."""
+
+    def senders(self, depth: int, branch: str) -> Sequence[str]:
+        """All members, where states are mixed."""
+        return self.members(depth) if self.mixes(depth) else (branch,)
+
+    def owned(self, task: str) -> Sequence[str]:
+        """`alpha` of every depth up to the task's."""
+        return [
+            f"alpha.{depth}" for depth in self.alpha if int(depth) <= self.hierarchy[task].depth
+        ]
+
+    def mix(
+        self, depth: int, streams: Mapping[str, Stream], *, receivers: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Stream]:
+        """Each receiver's mix of all members; receivers of the same sentences at once."""
+        if not self.mixes(depth):
+            return streams
+        members, alpha = self.members(depth), precise(self.alpha[str(depth)])
+        alike: dict[bytes, list[str]] = {}
+        for name, sentences in receivers.items():
+            alike.setdefault(sentences.tobytes(), []).append(name)
+        found: dict[str, Stream] = {}
+        for names in alike.values():
+            sentences = receivers[names[0]]
+            parts = [streams[member].narrow(sentences) for member in members]
+            kind = parts[0].values.dtype
+            # In half precision a share of 0.9 is another one.
+            with torch.autocast(alpha.device.type, enabled=False):
+                states = torch.stack([precise(part.values) for part in parts])
+                rows = [members.index(name) for name in names]
+                mixed = self.combined(alpha.to(states.dtype), rows, states).to(kind)
+            found |= {n: parts[0].replace(v) for n, v in zip(names, mixed.unbind(), strict=True)}
+        return found
+
+    def rates(self) -> Sequence[Rate]:
+        """A rate of its own and no decay, which would pull to 0 and not to a stream's own state."""
+        return (Rate("sharing.alpha", lr=self.lr, weight_decay=0.0),)
+
+    def learnt(self) -> dict[str, Any]:
+        """The mixes: by depth the streams, and `alpha` as it stands, receivers first."""
+        return {
+            "alpha": {
+                depth: {"streams": self.members(int(depth)), "values": alpha.detach().tolist()}
+                for depth, alpha in self.alpha.items()
+            }
+        }
+
+
+def convex(members: int, own: float) -> Tensor:
+    """(members, members) with `own` on the diagonal, the rest of each row shared out evenly."""
+    if members == 1:
+        return torch.ones(1, 1)
+    other = (1 - own) / (members - 1)
+    return torch.full((members, members), other) + torch.eye(members) * (own - other)
+
+
+def weighed(shares: Tensor, values: Tensor) -> Tensor:
+    """(receivers, senders) and (senders, ...) to (receivers, ...), each receiver by itself.
+
+    One product for all of them would round each by how many there are, and a task asked alone would
+    not answer as among others to the last bit.
+    """
+    flat = values.flatten(1)
+    return torch.stack([row @ flat for row in shares]).view(len(shares), *values.shape[1:])
+
+
+def precise(weight: Tensor) -> Tensor:
+    """At least fp32: differences of nearly equal numbers vanish in half precision."""
+    return weight if weight.dtype.itemsize >= 4 else weight.float()

@@ -1,0 +1,113 @@
+"""Soft parameter sharing: an encoder per task, each weight held to its copies by a spring.
+
+Source: Duong et al. 2015 (Low resource dependency parsing), section 3, whose model of one language
+is held to another's, trained before and fixed: here `anchor: source`, the copies' common start. The
+symmetric form, `anchor: mean`, is that of later overviews (Ruder 2017, section 3.2). With theta_t
+the copies of one weight,
+
+    mean:    strength * sum over pairs |theta_s - theta_t|^2 = strength * T * sum |theta_t - mean|^2
+    source:  strength * sum |theta_t - source|^2
+
+added to the loss once per step. Departs: copies start equal, as they must for distances between
+them to mean anything; the embeddings are shared unless `shared_below` is 0, where the paper's
+languages have tables of their own. `decoupled` leaves the gradient alone and moves each copy after
+the step by the closed form of the spring's pull, whose strength AdamW would otherwise undo; it is
+stable however strong. Shapes: a stream (units, width) per task. Limits: strength 0 is independent
+encoders; decoupled and ever stronger, copies stay equal.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from hiermtl.errors import RecipeError, listing, nearest
+from hiermtl.hierarchy import Hierarchy
+from hiermtl.sharing.columns import Columns, precise
+
+if TYPE_CHECKING:
+    from hiermtl.sharing.routes import Stack
+
+ANCHORS = ("mean", "source")
+
+
+class SoftL2(Columns):
+    """Copies tied by their squared distance."""
+
+    name = "soft_l2"
+
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        widths: Sequence[int],
+        *,
+        strength: float = 1e-3,
+        anchor: Literal["mean", "source"] = "mean",
+        decoupled: bool = False,
+        shared_below: int = 1,
+        **options: Any,
+    ) -> None:
+        """Takes the spring's strength, per squared unit of weight, and what it is tied to."""
+        super().__init__(
+            hierarchy,
+            widths,
+            shared_below=shared_below,
+            strength=strength,
+            anchor=anchor,
+            decoupled=decoupled,
+            **options,
+        )
+        if anchor not in ANCHORS:
+            raise RecipeError(
+                f"sharing.anchor is {anchor!r}; allowed are {listing(ANCHORS)}"
+                f"{nearest(anchor, ANCHORS)}"
+            )
+        self.strength, self.anchor, self.decoupled = strength, anchor, decoupled
+
+    def begin(self, stack: "Stack", heads: nn.ModuleDict) -> None:
+        """Remembers the source."""
+        if self.anchor == "source":
+            self.anchors = {name: copies[0].detach().clone() for name, copies in self.copied(stack)}
+
+    def penalties(self, stack: "Stack", heads: nn.ModuleDict) -> dict[str, Tensor]:
+        """The springs' energy, unless it is decoupled."""
+        if self.decoupled or not self.strength:
+            return {}
+        terms = []
+        for name, copies in self.copied(stack):
+            centre = self._centre(name, copies)
+            factor = self._factor(len(copies))
+            terms += [factor * (precise(copy) - centre).square().sum() for copy in copies]
+        return {"l2": torch.stack(terms).sum()} if terms else {}
+
+    def after_step(
+        self,
+        stack: "Stack",
+        heads: nn.ModuleDict,
+        step: int,
+        *,
+        rates: Callable[[nn.Parameter], float],
+    ) -> None:
+        """Moves copies by the implicit step, away = away / (1 + 2 rate factor), if decoupled."""
+        if not self.decoupled:
+            return
+        with torch.no_grad():
+            for name, copies in self.copied(stack):
+                centre = self._centre(name, copies)
+                for copy in copies:
+                    kept = 1 / (1 + 2 * rates(copy) * self._factor(len(copies)))
+                    copy.copy_(centre + kept * (precise(copy) - centre))
+
+    def _centre(self, name: str, copies: Sequence[Tensor]) -> Tensor:
+        """What copies are tied to; the mean of equal numbers is that number, bit for bit.
+
+        Through the mean no gradient is lost: those of its parts add up to zero.
+        """
+        if self.anchor == "source":
+            return precise(self.anchors[name])
+        first = precise(copies[0]).detach()
+        return first + sum(precise(copy).detach() - first for copy in copies[1:]) / len(copies)
+
+    def _factor(self, copies: int) -> float:
+        return self.strength * (copies if self.anchor == "mean" else 1)

@@ -1,0 +1,93 @@
+"""What schemes remember and update beside gradients, in the loop."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hiermtl.sharing.columns import Columns, MixedColumns
+from tests.unit.training.runs import Broken, EveryStep, fresh, train, weights
+from tests.worlds import World, assert_same, same
+
+KINDS: dict[str, dict[str, Any]] = {
+    "springs": {"name": "soft_l2", "strength": 0.05},
+    "springs to the source": {"name": "soft_l2", "strength": 0.05, "anchor": "source"},
+    "decoupled springs": {"name": "soft_l2", "strength": 5.0, "decoupled": True},
+    "trace norms": {"name": "soft_trace", "strength": 0.05},
+    "shares": {"name": "cross_stitch"},
+    "lasso": {"name": "sluice", "sparsity": 0.5},
+}
+
+
+def world_of(kind: str) -> World:
+    return fresh(sharing=KINDS[kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_was_broken_off_goes_on_as_if_it_were_not(tmp_path: Path, kind: str) -> None:
+    options: dict[str, Any] = {"checkpoint_every": 2, "epochs": 2}
+    whole = weights(train(tmp_path / "whole", world=world_of(kind), **options)[0])
+    folder = tmp_path / "broken"
+    with pytest.raises(Broken):
+        train(folder, world=world_of(kind), progress=partial(EveryStep, until=7), **options)
+    again = train(folder, world=world_of(kind), resume=True, **options)[0]
+    assert_same(weights(again), whole)
+
+
+@pytest.mark.parametrize("kind", ["springs to the source", "trace norms"])
+def test_what_is_remembered_is_where_the_run_began(tmp_path: Path, kind: str) -> None:
+    world = world_of(kind)
+    start = weights(world)
+    with pytest.raises(Broken):
+        train(tmp_path, world=world, checkpoint_every=2, progress=partial(EveryStep, until=5))
+    again = train(tmp_path, world=world_of(kind), resume=True, checkpoint_every=2)[0]
+    scheme = again.model.sharing
+    assert isinstance(scheme, Columns)
+    for name, copies in scheme.copied(again.model.stack):
+        if name in scheme.anchors:
+            depth, _, rest = name.partition(".")
+            assert torch.equal(scheme.anchors[name], start[f"stack.blocks.{depth}.dep.{rest}"])
+            assert not torch.equal(copies[0], scheme.anchors[name])
+    assert scheme.anchors
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_springs_hold_copies_together(tmp_path: Path, decoupled: bool) -> None:
+    """Told apart by how far copies are from each other after the same steps."""
+    found = []
+    for strength in (0.0, 50.0):
+        given = {"name": "soft_l2", "strength": strength, "decoupled": decoupled}
+        world = train(tmp_path / f"{strength}", world=fresh(sharing=given))[0]
+        scheme = world.model.sharing
+        assert isinstance(scheme, Columns)
+        found.append(
+            max(
+                float((copy - copies[0]).detach().abs().max())
+                for _, copies in scheme.copied(world.model.stack)
+                for copy in copies[1:]
+            )
+        )
+    assert found[1] < 0.5 * found[0]
+
+
+def test_without_strength_copies_train_as_independent_encoders(tmp_path: Path) -> None:
+    """Bit for bit, from the same start."""
+    plain = {"name": "soft_l2", "strength": 0.0, "shared_below": 0}
+    one = weights(train(tmp_path / "soft", world=fresh(sharing=plain), clip=0.0)[0])
+    two = weights(train(tmp_path / "single", world=fresh(sharing="single"), clip=0.0)[0])
+    assert_same(one, two)
+    held = {**plain, "strength": 1.0}
+    assert not same(one, weights(train(tmp_path / "held", world=fresh(sharing=held), clip=0.0)[0]))
+
+
+def test_shares_move_at_their_own_rate_and_lassoed_ones_reach_zero(tmp_path: Path) -> None:
+    given = {"name": "sluice", "sparsity": 100.0, "lr": 0.05}
+    world = train(tmp_path, world=fresh(sharing=given))[0]
+    scheme = world.model.sharing
+    assert isinstance(scheme, MixedColumns)
+    zeros = scheme.learnt()["zeros"]
+    assert sum(zeros.values()) > 0
+    for depth, alpha in scheme.alpha.items():
+        assert not torch.equal(alpha, scheme.start(int(depth)))
