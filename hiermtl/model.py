@@ -5,6 +5,7 @@ computation, which block copies which sentences need; nothing else runs. A sente
 deepest block one of its tasks depends on.
 """
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -203,6 +204,25 @@ class HierarchicalModel(PreTrainedModel):
         self._share(encoder_from_config(self.config.encoder), seed=0)
         for part in (self.sharing, self.stack):
             part.to(old.device, old.dtype)
+
+    def simplified(self) -> "HierarchicalModel":
+        """The same function as a model of low supervision, where the scheme has become one.
+
+        Blocks above the deepest task are left out. Otherwise the model itself.
+        """
+        depths = self.sharing.depths()
+        if depths is None:
+            return self
+        config = copy.deepcopy(self.config)
+        assert isinstance(config, HierarchicalConfig)
+        for task, depth in depths.items():
+            config.tasks[task]["depth"] = depth
+        config.sharing = {"name": "low_supervision"}
+        plain = type(self)(config)
+        plain = plain.to(device=self.device, dtype=self.dtype)  # pyright: ignore[reportCallIssue]
+        known = self.state_dict()
+        plain.load_state_dict({name: known[name] for name in plain.state_dict()})
+        return plain.train(self.training)
 
     def forward(
         self, batch: Batch, tasks: Iterable[str] | Mapping[str, np.ndarray] | None = None

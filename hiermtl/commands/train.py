@@ -336,7 +336,8 @@ def finish(
     `plain` is the resolved recipe that the model remembers; `half` allows bf16 to be chosen;
     `about` is what the card tells of, the recipe by default.
     """
-    model = built.model.float()
+    model = built.model.simplified().float()
+    built = replace(built, model=model)
     model.config.recipe = dict(plain)
     scores = Scores(())
     if any(scorable(recipe, corpora, name, "dev") for name in layers_of(recipe)):

@@ -70,6 +70,23 @@ class JointManySharing(SharingOptions):
     Default: the paper."""
 
 
+class LearnedSharing(SharingOptions):
+    """One encoder; each task learns at which depth, then reads that alone."""
+
+    depths = "any"
+    name: str = row("learned")
+    """Learned depths, up to the task's own."""
+
+    budget: float = Field(default=0.0, ge=0)
+    """What a block costs in the loss, for each task that reads so deep. Default: nothing."""
+
+    harden_at: float = Field(default=0.5, gt=0, lt=1)
+    """Share of training after which each task keeps one depth. Default: ours."""
+
+    lr: float = Field(default=1e-2, gt=0)
+    """Peak learning rate of the mixes. Default: ours, for AdamW."""
+
+
 class ColumnsSharing(SharingOptions):
     """Schemes with a copy of the encoder for each task."""
 
@@ -386,6 +403,7 @@ SHARING: Table = MappingProxyType(
         "low_supervision": LowSupervisionSharing,
         "joint_many": JointManySharing,
         "hmtl": HmtlSharing,
+        "learned": LearnedSharing,
         "soft_l2": SoftL2Sharing,
         "soft_trace": SoftTraceSharing,
         "cross_stitch": CrossStitchSharing,

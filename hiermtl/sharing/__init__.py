@@ -5,6 +5,7 @@ from hiermtl.sharing.cross_stitch import CrossStitch
 from hiermtl.sharing.hard import Hard
 from hiermtl.sharing.hmtl import Hmtl
 from hiermtl.sharing.joint_many import JointMany
+from hiermtl.sharing.learned import Learned
 from hiermtl.sharing.low_supervision import LowSupervision
 from hiermtl.sharing.routes import Route, Routes, Stack
 from hiermtl.sharing.single import Single
@@ -17,6 +18,7 @@ SHARING: dict[str, type[Sharing]] = {
     "hard": Hard,
     "hmtl": Hmtl,
     "joint_many": JointMany,
+    "learned": Learned,
     "low_supervision": LowSupervision,
     "single": Single,
     "sluice": Sluice,

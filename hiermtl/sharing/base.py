@@ -40,10 +40,13 @@ GIVEN = ("labels", "directions")
 class Edit:
     """A change of structure: each new parameter's name, and whose copy it is.
 
-    Names are the whole model's: what `propose` adds to its stack begins with `stack.`.
+    Names are the whole model's: what `propose` adds to its stack begins with `stack.`. `another`
+    says that tasks have another function from here on, so that weights from before are no longer
+    compared for the best.
     """
 
     born: Mapping[str, str] = field(default_factory=dict)
+    another: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +176,11 @@ class Sharing(nn.Module):
         `rates` gives the learning rate that a weight had in it.
         """
 
-    def propose(self, stack: "Stack", step: int) -> Edit | None:
-        """May change the structure between two steps, but no task's function in evaluation."""
+    def propose(self, stack: "Stack", step: int, *, done: float = 0.0) -> Edit | None:
+        """May change the structure between two steps; `done` is the share of all steps that are.
+
+        No task's function in evaluation may change by it, unless the edit says so.
+        """
         return None
 
     def rates(self) -> Sequence[Rate]:
@@ -184,6 +190,10 @@ class Sharing(nn.Module):
     def learnt(self) -> dict[str, Any]:
         """What training has taught the scheme, as plain data that can be read and drawn."""
         return {}
+
+    def depths(self) -> Mapping[str, int] | None:
+        """Task to depth, where the scheme has become low supervision with these depths."""
+        return None
 
     def structure(self) -> dict[str, Any]:
         """Plain data that, given to the constructor as options, makes the same structure again."""

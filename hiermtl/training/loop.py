@@ -287,13 +287,15 @@ class _Training:
             sharing.after_step(
                 model.stack, model.heads, step, rates=rates_of(self.stepper.optimizer)
             )
-        edit = sharing.propose(model.stack, step)
+        edit = sharing.propose(model.stack, step, done=(step + 1) / self.total)
         if edit is not None:
             model.restructured()
             carry(self.stepper.optimizer, model, edit)
             self.replicas.restructured()
             self.recompile()
             self.collate = self._collator()
+            if edit.another:
+                history.best_main, history.since_best = None, 0
         history.step = step + 1
         good = 1 - self.guard.bad
         for name, loss in losses.items():

@@ -191,7 +191,7 @@ class Splitting(Sharing):
     def branch_of(self, task: str) -> str:
         return self._branch(self.hierarchy[task].depth, task)
 
-    def propose(self, stack: Stack, step: int) -> Edit | None:
+    def propose(self, stack: Stack, step: int, *, done: float = 0.0) -> Edit | None:
         if str(step) not in self.plan:
             return None
         depth, task = self.plan[str(step)]

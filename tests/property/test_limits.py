@@ -42,7 +42,8 @@ NEUTRAL = {"joint_many": {"zero_softmax": False}, "sluice": {"betas": "off"}}
 
 
 def fresh(family: str, sharing: str, *, depths: dict[str, int]) -> World:
-    given = {"name": sharing, **NEUTRAL.get(sharing, {})}
+    fixed = {"taps": depths} if sharing == "learned" else {}
+    given = {"name": sharing, **NEUTRAL.get(sharing, {}), **fixed}
     return make_world(family, given, depths=depths, spread=0.0, dtype=torch.float32)
 
 

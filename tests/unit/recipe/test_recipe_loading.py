@@ -24,10 +24,10 @@ from hiermtl.recipe.resolved import chosen
 from hiermtl.recipe.tables import CrfHead, TaggingHead
 from hiermtl.recipe.training import TrainingOptions
 
-SCHEMES = ("hard", "hmtl", "single", "soft_l2", "soft_trace", "cross_stitch", "sluice")
+SCHEMES = ("hard", "hmtl", "single", "soft_l2", "soft_trace", "cross_stitch", "sluice", "learned")
 """Whose recipes differ from low supervision's in what is shared, and in depths."""
 
-TOP = ("hard", "single", "cross_stitch", "sluice")
+TOP = ("hard", "single", "cross_stitch", "sluice", "learned")
 """Whose recipes read every task at the top."""
 
 SHIPPED = [
@@ -46,6 +46,9 @@ SHIPPED = [
     "joint_many/ewt_sick",
     "joint_many/ewt_sick_bilstm",
     "joint_many/sample",
+    "learned/ewt",
+    "learned/ewt_bilstm",
+    "learned/sample",
     "low_supervision/ewt",
     "low_supervision/ewt_bilstm",
     "low_supervision/ewt_sick",

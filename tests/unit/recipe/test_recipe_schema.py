@@ -46,6 +46,7 @@ def test_the_schema_is_plain_json_and_knows_the_tables() -> None:
         "low_supervision",
         "joint_many",
         "hmtl",
+        "learned",
         "soft_l2",
         "soft_trace",
         "cross_stitch",

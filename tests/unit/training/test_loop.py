@@ -418,7 +418,7 @@ def test_weights_that_are_no_numbers_end_the_run_before_they_are_kept(
     """The losses of that step are still numbers: they were computed before it."""
     world = fresh()
 
-    def spoil(stack: Any, step: int) -> None:
+    def spoil(stack: Any, step: int, *, done: float) -> None:
         if step == 3:
             with torch.no_grad():
                 next(stack.parameters()).fill_(math.nan)
