@@ -125,7 +125,7 @@ class HierarchicalModel(PreTrainedModel):
             given = config.tasks[task.name]
             kind = _row(HEADS, given["head"], "head")
             with seeded(seed, "heads", task.name):
-                width = encoder.widths[task.depth]
+                width = self.sharing.head_width(task.name)
                 head = kind(width, given["labels"], **given.get("options", {}))
             if self.sharing.even_start:
                 head.start_even()

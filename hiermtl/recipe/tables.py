@@ -87,6 +87,37 @@ class LearnedSharing(SharingOptions):
     """Peak learning rate of the mixes. Default: ours, for AdamW."""
 
 
+class RelationshipSharing(SharingOptions):
+    """One encoder, and a layer per task under a prior of how tasks relate (Long et al., 2017)."""
+
+    depths = "any"
+    name: str = row("relationship")
+    """Deep relationship networks."""
+
+    units: int = Field(default=128, ge=1)
+    """Numbers in each task's layer. Default: ours."""
+
+    strength: float = Field(default=1e-3, ge=0)
+    """Factor of the prior in the loss. Default: ours."""
+
+    every: int = Field(default=100, ge=1)
+    """Steps between estimates of how axes vary together. Default: the paper's code."""
+
+    estimator: Literal["shrunk", "mle"] = "shrunk"
+    """How that is estimated: scaled and mixed with the identity, or by the paper's formula.
+    Default: ours, which stays bounded."""
+
+    shrink: float = Field(default=0.05, gt=0, le=1)
+    """Share of the identity in each estimate. Default: ours."""
+
+    eps: float = Field(default=1e-5, gt=0)
+    """What `mle` adds to the diagonal. Default: the paper's code."""
+
+    modes: Literal["auto", "all", "unit_task", "task"] = "auto"
+    """Which axes are learned. Default: all where tasks are read at one depth, else units and
+    tasks; the paper's code learns tasks alone."""
+
+
 class ColumnsSharing(SharingOptions):
     """Schemes with a copy of the encoder for each task."""
 
@@ -404,6 +435,7 @@ SHARING: Table = MappingProxyType(
         "joint_many": JointManySharing,
         "hmtl": HmtlSharing,
         "learned": LearnedSharing,
+        "relationship": RelationshipSharing,
         "soft_l2": SoftL2Sharing,
         "soft_trace": SoftTraceSharing,
         "cross_stitch": CrossStitchSharing,

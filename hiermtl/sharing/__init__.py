@@ -7,6 +7,7 @@ from hiermtl.sharing.hmtl import Hmtl
 from hiermtl.sharing.joint_many import JointMany
 from hiermtl.sharing.learned import Learned
 from hiermtl.sharing.low_supervision import LowSupervision
+from hiermtl.sharing.relationship import Relationship
 from hiermtl.sharing.routes import Route, Routes, Stack
 from hiermtl.sharing.single import Single
 from hiermtl.sharing.sluice import Sluice
@@ -20,6 +21,7 @@ SHARING: dict[str, type[Sharing]] = {
     "joint_many": JointMany,
     "learned": Learned,
     "low_supervision": LowSupervision,
+    "relationship": Relationship,
     "single": Single,
     "sluice": Sluice,
     "soft_l2": SoftL2,

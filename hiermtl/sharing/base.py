@@ -51,10 +51,13 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """An own rate and weight decay for parameters of the model that begin with `prefix`."""
+    """An own rate and weight decay for parameters of the model that begin with `prefix`.
+
+    `None` is the rate of heads.
+    """
 
     prefix: str
-    lr: float
+    lr: float | None
     weight_decay: float
 
 
@@ -148,6 +151,10 @@ class Sharing(nn.Module):
     ) -> Mapping[str, Stream]:
         """The states after mixing, for each receiving branch and the sentences it is wanted for."""
         return streams
+
+    def head_width(self, task: str) -> int:
+        """The width of what `read` gives the task's head."""
+        return self.widths[self.hierarchy[task].depth]
 
     def read(self, task: str, values: Sequence[Tensor]) -> Tensor:
         """(words, width) for the task's head, from the word states of each of its `reads`."""

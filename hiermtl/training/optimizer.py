@@ -57,7 +57,7 @@ def _rate(
 ) -> tuple[float, float]:
     for own in model.sharing.rates():
         if name.startswith(own.prefix):
-            return own.lr, own.weight_decay
+            return settings.lr_heads if own.lr is None else own.lr, own.weight_decay
     decay = settings.weight_decay if parameter.dim() > 1 else 0.0
     part, kind, place, *_ = [*name.split("."), ""]
     if part == "taps":

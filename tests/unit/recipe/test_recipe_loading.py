@@ -24,10 +24,20 @@ from hiermtl.recipe.resolved import chosen
 from hiermtl.recipe.tables import CrfHead, TaggingHead
 from hiermtl.recipe.training import TrainingOptions
 
-SCHEMES = ("hard", "hmtl", "single", "soft_l2", "soft_trace", "cross_stitch", "sluice", "learned")
+SCHEMES = (
+    "hard",
+    "hmtl",
+    "single",
+    "soft_l2",
+    "soft_trace",
+    "cross_stitch",
+    "sluice",
+    "learned",
+    "relationship",
+)
 """Whose recipes differ from low supervision's in what is shared, and in depths."""
 
-TOP = ("hard", "single", "cross_stitch", "sluice", "learned")
+TOP = ("hard", "single", "cross_stitch", "sluice", "learned", "relationship")
 """Whose recipes read every task at the top."""
 
 SHIPPED = [
@@ -55,6 +65,9 @@ SHIPPED = [
     "low_supervision/ewt_sick_bilstm",
     "low_supervision/sample",
     "quickstart",
+    "relationship/ewt",
+    "relationship/ewt_bilstm",
+    "relationship/sample",
     "single/ewt",
     "single/ewt_bilstm",
     "single/ewt_sick",

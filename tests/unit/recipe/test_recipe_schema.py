@@ -47,6 +47,7 @@ def test_the_schema_is_plain_json_and_knows_the_tables() -> None:
         "joint_many",
         "hmtl",
         "learned",
+        "relationship",
         "soft_l2",
         "soft_trace",
         "cross_stitch",
