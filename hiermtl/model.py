@@ -18,8 +18,9 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from hiermtl.encoders import Encoder, encoder_from_config
 from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.heads import HEADS, Head
+from hiermtl.heads.base import split_by_sentence
 from hiermtl.hierarchy import Hierarchy, Task
-from hiermtl.records import Batch, HeadOutput, Stream, Tap
+from hiermtl.records import MISSING, Batch, HeadOutput, Stream, Tap
 from hiermtl.seeding import seeded
 from hiermtl.sharing import SHARING, Routes, Sharing, Stack
 
@@ -305,6 +306,39 @@ class HierarchicalModel(PreTrainedModel):
             gold = {name: chosen.take_words(values) for name, values in batch.gold[task].items()}
             losses[task] = head.loss(output, gold)
         return losses
+
+    @torch.no_grad()
+    def margins(
+        self, batch: Batch, outputs: Mapping[str, HeadOutput]
+    ) -> dict[str, tuple[np.ndarray, Tensor]]:
+        """How far each task of words is from the gold: 1 - p(gold), the mean over labelled words.
+
+        Task to the sentences of the batch that have any, ascending, and a number for each.
+        """
+        found = {}
+        for task, output in outputs.items():
+            head = self.head(task)
+            if task not in batch.gold or head.unit != "word":
+                continue
+            chosen = batch.layout.select(output.sentences)
+            gold = {n: chosen.take_words(values) for n, values in batch.gold[task].items()}
+            names = ("heads", "relations") if head.layer == "tree" else ("labels",)
+            counts = output.layout.word_counts
+            split = [
+                split_by_sentence(gold[name].clamp(min=0).cpu().numpy(), counts) for name in names
+            ]
+            told = list(zip(*split, strict=True)) if len(split) > 1 else split[0]
+            sure = head.confidence(output, told)
+            if sure is None:
+                continue
+            known = (gold[names[0]] != MISSING).to(sure)
+            places = torch.from_numpy(np.repeat(np.arange(len(counts)), counts)).to(sure.device)
+            blank = sure.new_zeros(len(counts))
+            number = blank.index_add(0, places, known)
+            margin = blank.index_add(0, places, (1 - sure) * known) / number.clamp(min=1)
+            there = number > 0
+            found[task] = (output.sentences[there.cpu().numpy()], margin[there])
+        return found
 
     def decode(
         self, outputs: Mapping[str, HeadOutput], tasks: Iterable[str]

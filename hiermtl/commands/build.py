@@ -76,6 +76,7 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
         language=recipe.language,
     )
     model = HierarchicalModel(config, encoder, seed=recipe.training.seed)
+    model.sharing.check_examples(examples.items)
     return Built(model, tokenizer, examples, int(examples.words.sum()), (*lines, *judging))
 
 

@@ -18,7 +18,13 @@ from hiermtl.recipe.depths import depth_problems
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.messages import Problem
 from hiermtl.recipe.models import Recipe
-from hiermtl.recipe.tables import HEADS, BottomUpSampling, PairHead, TextClassificationHead
+from hiermtl.recipe.tables import (
+    HEADS,
+    AdaptiveSharing,
+    BottomUpSampling,
+    PairHead,
+    TextClassificationHead,
+)
 
 
 def cross_checks(recipe: Recipe) -> list[Problem]:
@@ -35,6 +41,7 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
         *_joined_splits(recipe),
         *_main_tasks(recipe),
         *_nothing_to_compile(recipe),
+        *_nothing_observed(recipe),
     ]
 
 
@@ -44,6 +51,18 @@ def _nothing_to_compile(recipe: Recipe) -> Iterator[Problem]:
             ("training", "compile"),
             "is true, but the library's LSTMs that encoder 'bilstm' is made of cannot be compiled; "
             "leave it out",
+        )
+
+
+def _nothing_observed(recipe: Recipe) -> Iterator[Problem]:
+    sharing = recipe.sharing
+    compares = isinstance(sharing, AdaptiveSharing) and not sharing.affinity and not sharing.tree
+    if compares and recipe.sampling.name != "proportional":
+        yield Problem(
+            ("sampling", "name"),
+            f"is {recipe.sampling.name!r}, whose steps serve one task each, but sharing: adaptive "
+            "compares tasks on the examples of a step; leave it out, or give sharing.affinity or "
+            "sharing.tree",
         )
 
 

@@ -87,6 +87,36 @@ class LearnedSharing(SharingOptions):
     """Peak learning rate of the mixes. Default: ours, for AdamW."""
 
 
+class AdaptiveSharing(SharingOptions):
+    """One encoder that is split from the top where tasks differ (Lu et al., 2017)."""
+
+    depths = "any"
+    name: str = row("adaptive")
+    """Fully-adaptive feature sharing."""
+
+    alpha: float = Field(default=1.0, ge=0)
+    """Weight of what unlike tasks share. Default: the paper."""
+
+    cost: float = Field(default=0.1, ge=0)
+    """Cost of each further copy of a block. Default: ours, by which two tasks part whose affinity
+    is below 0.9; the paper's 1/64 parts nearly all."""
+
+    every: int = Field(default=200, ge=1)
+    """Steps between looks at the lowest junction. Default: ours; the paper has 1000."""
+
+    decay: float = Field(default=0.99, gt=0, le=1)
+    """What a step's observations keep of their weight in the next. Default: the paper's code."""
+
+    least: int = Field(default=200, ge=1)
+    """Examples two tasks must have in common to be compared. Default: ours."""
+
+    affinity: dict[str, dict[str, float]] | None = None
+    """Affinity of each pair of tasks, 0 to 1, in place of what is observed. Default: observed."""
+
+    tree: dict[str, tuple[tuple[str, ...], ...]] | None = Field(default=None, strict=False)
+    """Depth -> groups of tasks with a copy each, by hand; then nothing is split. Default: none."""
+
+
 class RelationshipSharing(SharingOptions):
     """One encoder, and a layer per task under a prior of how tasks relate (Long et al., 2017)."""
 
@@ -436,6 +466,7 @@ SHARING: Table = MappingProxyType(
         "hmtl": HmtlSharing,
         "learned": LearnedSharing,
         "relationship": RelationshipSharing,
+        "adaptive": AdaptiveSharing,
         "soft_l2": SoftL2Sharing,
         "soft_trace": SoftTraceSharing,
         "cross_stitch": CrossStitchSharing,

@@ -1,5 +1,6 @@
 """Sharing schemes: one published system a file, one row each in the table."""
 
+from hiermtl.sharing.adaptive import Adaptive
 from hiermtl.sharing.base import SHARED, Edit, Rate, Sharing
 from hiermtl.sharing.cross_stitch import CrossStitch
 from hiermtl.sharing.hard import Hard
@@ -15,6 +16,7 @@ from hiermtl.sharing.soft_l2 import SoftL2
 from hiermtl.sharing.soft_trace import SoftTrace
 
 SHARING: dict[str, type[Sharing]] = {
+    "adaptive": Adaptive,
     "cross_stitch": CrossStitch,
     "hard": Hard,
     "hmtl": Hmtl,

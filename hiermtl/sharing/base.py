@@ -8,7 +8,9 @@ stands the class is one stream of states: one branch at each depth, read by ever
 Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`, `sees`,
 `extra_width`), from which `Routes` knows, before any computation, which blocks a task depends on;
 `owned` names what else of the scheme it depends on. Computation is `extra`,
-`mix` and `read`. Training is `begin`, `penalties`, `after_step`, `propose` and `rates`.
+`mix` and `read`. Training is `check_examples`, `begin`, `penalties`, `observe`, `after_step`,
+`propose` and `rates`. What is observed is added up over passes and processes, in `pending`, before
+`after_step`.
 
 Source: the interface of sharing schemes worked out for this project; each scheme's file names its
 paper.
@@ -91,6 +93,7 @@ class Sharing(nn.Module):
         self.hierarchy, self.widths, self.options = hierarchy, tuple(widths), options
         self.labels, self.directions = dict(labels or {}), directions
         self.anchors: dict[str, Tensor] = {}
+        self.pending: Tensor | None = None
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -163,6 +166,28 @@ class Sharing(nn.Module):
     def penalties(self, stack: "Stack", heads: nn.ModuleDict) -> dict[str, Tensor]:
         """Terms on the weights of blocks and heads (by task), once per optimizer step; fp32."""
         return {}
+
+    @property
+    def observes(self) -> bool:
+        """Whether it wants to see how hard the examples of each step are."""
+        return False
+
+    def observe(self, margins: Mapping[str, tuple[np.ndarray, Tensor]]) -> None:
+        """Sees a pass of a step, and adds it to `pending`; called where it `observes`.
+
+        `margins` are 1 - p(gold), the mean over labelled words: task to sentences of the batch,
+        ascending, and a number for each.
+        """
+
+    def unseen(self) -> Tensor:
+        """What is `pending` of a process that had no pass."""
+        raise NotImplementedError
+
+    def check_examples(self, items: Mapping[str, np.ndarray]) -> None:
+        """Raises RecipeError when the scheme cannot train on these examples.
+
+        `items` are the labelled items of each, by task.
+        """
 
     def begin(self, stack: "Stack", heads: nn.ModuleDict) -> None:
         """Before the first step of a training: what must be remembered of it goes to `anchors`.

@@ -86,7 +86,10 @@ class TrainingStep(nn.Module):
         are to run, and whether their loss counts; by default all that have gold, and it does.
         """
         asked = None if counted is None else {task: batch.annotated[task] for task in counted}
-        losses = self.model.losses(batch, self.model(batch, asked))
+        outputs = self.model(batch, asked)
+        losses = self.model.losses(batch, outputs)
+        if self.training and self.model.sharing.observes:
+            self.model.sharing.observe(self.model.margins(batch, outputs))
         if counted is not None:
             losses = {task: losses[task] * counts for task, counts in counted.items()}
         shares = {task: loss / items[task] for task, loss in losses.items() if task in items}
@@ -173,9 +176,11 @@ class Stepper:
         world, rank = accelerator.num_processes, accelerator.process_index
         every = shares(chosen, examples.lengths, parts=world)
         own = every[rank]
+        sharing = self.replicas.trained.model.sharing
         with self.replicas.adding_up(items) as begin_last:
             while True:
                 try:
+                    sharing.pending = None
                     passes = list(self._passes(every, items))
                     losses = self._run(collate, passes, items, begin_last, step=step, task=task)
                     break
@@ -186,6 +191,10 @@ class Stepper:
         if world > 1 and items:
             summed: Any = accelerator.reduce(torch.stack(list(losses.values())), "sum")
             losses = dict(zip(losses, summed.unbind(), strict=True))
+        if world > 1 and sharing.observes:
+            seen = sharing.unseen() if sharing.pending is None else sharing.pending
+            added: Any = accelerator.reduce(seen, "sum")
+            sharing.pending = added
         return losses
 
     def _passes(self, every: Sequence[np.ndarray], items: Collection[str]) -> Iterator["_Pass"]:

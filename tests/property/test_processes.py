@@ -39,7 +39,10 @@ BOUND = 1e-9
 SINGLE_BOUND = 1e-5
 
 NEWCOMERS = {scheme.name: scheme for scheme in (Columns, Held, LabelEmbeddings, Splitting)}
-OPTIONS = {"splitting": {"plan": {"10": [2, "dep"], "25": [1, "ner"]}}}
+OPTIONS = {
+    "adaptive": {"every": 10, "least": 3, "cost": 0.001},
+    "splitting": {"plan": {"10": [2, "dep"], "25": [1, "ner"]}},
+}
 SCHEMES = (*SHARING, *NEWCOMERS)
 RULES = {
     "mixed": Sampling(),
@@ -153,6 +156,8 @@ def test_two_processes_make_the_gradients_of_one(
     assert any(grad is None for step in whole for grad in step.values()), "nothing is ever idle"
     assert max(distances(whole, first)) <= BOUND
     assert distances(first, second) == [0.0] * STEPS, "processes hold different gradients"
+    if scheme == "adaptive" and rule == "mixed":
+        assert len({len(step) for step in whole}) > 1, "it does not split"
     if scheme == "splitting":
         assert len({len(step) for step in whole}) == 3, "it does not split"
 

@@ -43,6 +43,14 @@ CASES = [
         {"sharing": {"name": "hard", "subspaces": 2}},
         "sharing.subspaces is not a key; allowed: name",
     ),
+    (
+        {"sharing": "adaptive", "sampling": "round_robin"},
+        "sampling.name is 'round_robin', whose steps serve one task each, but sharing: adaptive",
+    ),
+    (
+        {"training.compile": True, "encoder": {"name": "bilstm"}},
+        "training.compile is true, but the library's LSTMs",
+    ),
     ({"sharing": 3}, "sharing is 3, but a name or {name: ...} is needed"),
     (
         {"balancing": "statik"},

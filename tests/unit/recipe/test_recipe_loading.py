@@ -37,10 +37,13 @@ SCHEMES = (
 )
 """Whose recipes differ from low supervision's in what is shared, and in depths."""
 
-TOP = ("hard", "single", "cross_stitch", "sluice", "learned", "relationship")
+TOP = ("hard", "single", "cross_stitch", "sluice", "learned", "relationship", "adaptive")
 """Whose recipes read every task at the top."""
 
 SHIPPED = [
+    "adaptive/ewt",
+    "adaptive/ewt_bilstm",
+    "adaptive/sample",
     "cross_stitch/ewt",
     "cross_stitch/ewt_bilstm",
     "cross_stitch/sample",

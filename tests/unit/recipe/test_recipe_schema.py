@@ -48,6 +48,7 @@ def test_the_schema_is_plain_json_and_knows_the_tables() -> None:
         "hmtl",
         "learned",
         "relationship",
+        "adaptive",
         "soft_l2",
         "soft_trace",
         "cross_stitch",
