@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -137,6 +138,8 @@ def test_annotate_passes_everything_on_and_reports_on_standard_error(program: An
                 "precision": None,
                 "device": "cpu",
                 "workers": 3,
+                "engine": "local",
+                "told": ANY,
             },
         )
     ]
