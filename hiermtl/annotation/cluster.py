@@ -25,13 +25,16 @@ from hiermtl.annotation.jobs import Job, plan_into
 from hiermtl.annotation.parquet import open_parquet
 from hiermtl.annotation.reading import PARQUET, STANDARD, Part
 from hiermtl.atomic import write_whole
-from hiermtl.errors import HiermtlError, RecipeError, RunError, listing
+from hiermtl.errors import HiermtlError, RecipeError, RunError, listing, nearest
 
 RECORDS = 10_000
 """Records in a part of a `.jsonl` or `.parquet` file; of others each file is a part."""
 
 JOB, DONE = "_job.json", "_SUCCESS"
 """Files of the output folder: what is to be done, and that it is."""
+
+DEVICES = ("cpu", "cuda")
+"""Where workers can compute."""
 
 _READ = 1 << 24
 
@@ -76,6 +79,11 @@ def annotate_on_cluster(
         RunError: Something cannot be written, or Ray gave up.
     """
     ray = _ray()
+    if device not in DEVICES:
+        raise RecipeError(
+            f"device {device!r}; of a cluster's workers allowed are {listing(DEVICES)}"
+            f"{nearest(device, DEVICES)}"
+        )
     nlp = load(model, precision=precision)
     if str(source) == STANDARD or str(output) == STANDARD:
         raise RecipeError(
@@ -88,11 +96,19 @@ def annotate_on_cluster(
     )
     jobs = [part for job in whole for part in _parts(job, records)]
     names, left_out = writable(nlp, tasks, {job.format for job in jobs})
-    _begin(folder, _said(nlp, names), jobs)
+    said = {
+        **_said(nlp, names),
+        "input": os.path.abspath(source),
+        "formats": sorted({job.format for job in jobs}),
+        "records": records,
+    }
+    _begin(folder, said, jobs)
     todo = [job for job in jobs if not os.path.exists(job.target)]
+    if todo:
+        (folder / DONE).unlink(missing_ok=True)
     asked = _Asked(
         str(Path(model).absolute()) if Path(model).exists() else str(model),
-        nlp.precision,
+        nlp.precision if device == "cpu" else precision,
         device,
         names,
     )
@@ -126,7 +142,7 @@ class _Asked:
     """What a worker is to do with parts."""
 
     model: str
-    precision: str
+    precision: str | None
     device: str
     names: tuple[str, ...]
 
@@ -144,7 +160,11 @@ class _Worker:
         # Ray says how many cores a worker has.
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         asked = self.asked
-        self._nlp = load(asked.model, device=asked.device, precision=asked.precision)
+        self._nlp: Annotator | HiermtlError
+        try:
+            self._nlp = load(asked.model, device=asked.device, precision=asked.precision)
+        except HiermtlError as error:
+            self._nlp = error
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         return {"said": [json.dumps(self._annotated(str(part))) for part in batch["part"]]}
@@ -154,6 +174,8 @@ class _Worker:
         where = given.pop("part")
         job = Job(**given, part=None if where is None else Part(**where))
         try:
+            if isinstance(self._nlp, HiermtlError):
+                raise self._nlp
             report = annotate_jobs(self._nlp, [job], self.asked.names)
         except HiermtlError as error:
             return {"error": str(error), "kind": type(error).__name__}
@@ -296,12 +318,15 @@ def _begin(folder: Path, said: dict[str, Any], jobs: Sequence[Job]) -> None:
     file = folder / JOB
     try:
         folder.mkdir(exist_ok=True)
-        if not file.exists() and any(folder.iterdir()):
+        there = [path for path in folder.iterdir() if not path.name.endswith(".tmp")]
+        if there and not file.exists():
             raise RecipeError(
                 f"the folder {folder} is not empty, and not that of a job on a cluster; name "
                 "another, or empty it"
             )
         before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {**said}
+        if not isinstance(before, dict):
+            raise ValueError(before)
         differ = [key for key in said if before.get(key) != said[key]]
         if differ:
             raise RecipeError(
@@ -311,7 +336,6 @@ def _begin(folder: Path, said: dict[str, Any], jobs: Sequence[Job]) -> None:
         for name, made_of in before.get("parts", {}).items():
             if parts.get(name) != made_of:
                 (folder / name).unlink(missing_ok=True)
-                (folder / DONE).unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its _job.json is damaged"
         raise RunError(f"{folder}: cannot be used ({reason}); name another") from error

@@ -31,6 +31,10 @@ _LEVELS = {
 """Kind of level -> the column it is part of, and its type there."""
 
 
+PREDICTED = {"text", "words", "sentences", "entities", *(c for c, _ in _LEVELS.values())}
+"""Columns of documents."""
+
+
 class Row(dict[str, Any]):
     """A row's values by column, and the types of all columns."""
 
@@ -45,6 +49,10 @@ def read_rows(path: str | Path, part: "Part | None") -> Iterator[JsonLine]:
     """
     file = open_parquet(path)
     first, end = (0, file.metadata.num_rows) if part is None else (part.begin, part.end)
+    names = file.schema_arrow.names
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"two columns are called {twice!r}; rename one", path)
     before, groups = 0, []
     for group in range(file.num_row_groups):
         behind = before + file.metadata.row_group(group).num_rows
@@ -52,15 +60,26 @@ def read_rows(path: str | Path, part: "Part | None") -> Iterator[JsonLine]:
             groups.append((group, before))
         before = behind
     number = groups[0][1] if groups else 0
-    for batch in file.iter_batches(batch_size=ROWS, row_groups=[group for group, _ in groups]):
-        here = slice(max(0, first - number), max(0, end - number))
-        for place, values in enumerate(batch.slice(here.start).to_pylist(), number + here.start):
+    for batch in _batches(file, [group for group, _ in groups], path):
+        skipped = max(0, first - number)
+        for place, values in enumerate(batch[skipped:], number + skipped):
             if place >= end:
                 return
             row = Row(values)
             row.schema = file.schema_arrow
             yield line_of(row, Origin(str(path), place + 1), pairs=True)
-        number += batch.num_rows
+        number += len(batch)
+
+
+def _batches(
+    file: pq.ParquetFile, groups: list[int], path: str | Path
+) -> Iterator[list[dict[str, Any]]]:
+    """Rows of these groups, so many at a time."""
+    try:
+        for batch in file.iter_batches(batch_size=ROWS, row_groups=groups):
+            yield batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(error, path) from error
 
 
 def open_parquet(path: str | Path) -> pq.ParquetFile:
@@ -76,8 +95,12 @@ def open_parquet(path: str | Path) -> pq.ParquetFile:
             "no such file; check the name, or the folder it is looked up in", path
         ) from None
     except (pa.ArrowException, OSError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise DataError(f"not a whole Parquet file ({reason}); write it again", path) from None
+        raise _damaged(error, path) from None
+
+
+def _damaged(error: Exception, path: str | Path) -> DataError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return DataError(f"not a whole Parquet file ({reason}); write it again", path)
 
 
 class Rows:
@@ -115,27 +138,56 @@ class Rows:
 
     def _write(self) -> None:
         rows, self._rows = self._rows, []
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, self._schema(rows))
+        schema = self._writer.schema
+        for place, row in enumerate(rows):
+            new = next((key for key in row if key not in schema.names), None)
+            if new is not None:
+                raise DataError(
+                    f"row {self._count + place + 1} has a key {new!r} that none of the first "
+                    f"{ROWS:,} rows has, and Parquet's columns are the same in all; give it to one "
+                    "of them, such as null, or use --format jsonl"
+                )
+        columns = [self._column(field, [row.get(field.name) for row in rows]) for field in schema]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+        self._count += len(rows)
+
+    def _column(self, field: pa.Field, values: list[Any]) -> pa.Array:
+        """Values as the column's type, none of them changed."""
         try:
-            if self._writer is None:
-                self._writer = pq.ParquetWriter(self._file, self._schema(rows))
-            self._writer.write_table(pa.Table.from_pylist(rows, schema=self._writer.schema))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            if isinstance(self._own, Row) or field.name in PREDICTED:
+                return pa.array(values, field.type)
+            # Given a type, a list is cut to it; an array is not.
+            return pa.array(values).cast(field.type)
+        except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
             first = self._count + 1
             raise DataError(
-                f"rows {first} to {first + len(rows) - 1} cannot be written to Parquet, whose "
-                f"columns hold values of one type ({str(error).splitlines()[0]}); mend them, or "
-                "use --format jsonl"
+                f"column {field.name!r} of rows {first} to {first + len(values) - 1} cannot be "
+                f"written to Parquet as {field.type}, its type so far "
+                f"({str(error).splitlines()[0]}); mend it, or use --format jsonl"
             ) from error
-        self._count += len(rows)
+
+    def _inferred(self, key: str, values: list[Any]) -> pa.DataType:
+        """The type of a key's values."""
+        try:
+            found = pa.array(values).type
+            if pa.types.is_struct(found) and not found.num_fields:
+                raise ValueError("objects without keys have no place in it")
+        except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+            raise DataError(
+                f"key {key!r} cannot be a column of Parquet ({str(error).splitlines()[0]}); mend "
+                "it, or use --format jsonl"
+            ) from error
+        return found
 
     def _schema(self, rows: list[Mapping[str, Any]]) -> pa.Schema:
         """The types of the columns: the input's own, and those of levels."""
         own = self._own.schema if isinstance(self._own, Row) else None
         known = {} if own is None else {field.name: field.type for field in own}
         if own is None:
-            names = {"text", "words", "sentences", "entities", *(c for c, _ in _LEVELS.values())}
-            kept = [{k: v for k, v in row.items() if k not in names} for row in rows]
-            known = {field.name: field.type for field in pa.Table.from_pylist(kept).schema}
+            keys = dict.fromkeys(key for row in rows for key in row if key not in PREDICTED)
+            known = {key: self._inferred(key, [row.get(key) for row in rows]) for key in keys}
         types = {
             **known,
             "text": known.get("text", pa.string()),

@@ -75,6 +75,11 @@ def extend(
         HiermtlError: Its message gives the value, what is allowed and the next step.
     """
     base, tokenizer = load_model(model)
+    if not base.sharing.grows:
+        raise RecipeError(
+            f"sharing {base.sharing.name!r} has weights, or a structure, of all its tasks "
+            "together, so that none can be added or dropped; train anew with the tasks you want"
+        )
     dropped = _dropped(base, drop)
     if recipe is None:
         if overrides or settings or resume:

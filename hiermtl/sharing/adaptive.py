@@ -55,6 +55,7 @@ class Adaptive(Sharing):
     """A stream that forks, from the top downwards, where affinities pay for it."""
 
     name = "adaptive"
+    grows = False
 
     def __init__(
         self,

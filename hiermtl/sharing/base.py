@@ -68,6 +68,10 @@ class Sharing(nn.Module):
 
     name: ClassVar[str]
 
+    grows: ClassVar[bool] = True
+    """Whether a trained model can have tasks added or taken away: not where weights or structure
+    are those of all tasks together."""
+
     even_start: bool = False
     """Whether heads start by finding all choices equally probable."""
 
@@ -222,6 +226,11 @@ class Sharing(nn.Module):
     def learnt(self) -> dict[str, Any]:
         """What training has taught the scheme, as plain data that can be read and drawn."""
         return {}
+
+    @property
+    def settled(self) -> bool:
+        """Whether training may end early; not before a change that is sure to come."""
+        return True
 
     def depths(self) -> Mapping[str, int] | None:
         """Task to depth, where the scheme has become low supervision with these depths."""

@@ -1,7 +1,6 @@
 """What schemes with a stream for each task have in common: columns above blocks that all share.
 
-No scheme of its own: `single` is columns that share nothing, and those that tie the copies' weights
-or mix their states derive from it.
+No scheme of its own: those that tie the copies' weights or mix their states derive from it.
 """
 
 from abc import abstractmethod

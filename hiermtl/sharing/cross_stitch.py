@@ -35,6 +35,7 @@ class CrossStitch(MixedColumns):
     """Streams mixed by a number, or by a vector, per pair of tasks and depth."""
 
     name = "cross_stitch"
+    grows = False
 
     def __init__(
         self,

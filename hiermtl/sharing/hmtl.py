@@ -31,6 +31,7 @@ class Hmtl(Sharing):
     """A branch for each task's level, over its parent's."""
 
     name = "hmtl"
+    grows = False
 
     def __init__(
         self,
@@ -44,8 +45,8 @@ class Hmtl(Sharing):
     ) -> None:
         """Takes each task's parent, the depth up to which all share, and whether words come in.
 
-        Raises RecipeError for a tree that is none, or whose children are not read above their
-        parents.
+        Raises RecipeError for a tree that is none, whose children are not read above their parents,
+        or with shortcuts into the middle of a level.
         """
         super().__init__(
             hierarchy,
@@ -63,6 +64,16 @@ class Hmtl(Sharing):
                 f"sharing.trunk is {trunk}, but the lowest task is read at depth {lowest}; give 0 "
                 f"to {lowest}"
             )
+
+        for depth in range(1, hierarchy.top + 1):
+            begin = [t.name for t in hierarchy if self._floor(t.name) + 1 == depth <= t.depth]
+            inside = [t.name for t in hierarchy if self._floor(t.name) + 1 < depth <= t.depth]
+            if shortcuts and depth > 1 and begin and inside:
+                raise RecipeError(
+                    f"the level of {begin[0]!r} begins at depth {depth}, where it reads the words "
+                    f"again, but the level of {inside[0]!r} goes on there; give both the same "
+                    "parent's depth, or set sharing.shortcuts=false"
+                )
 
     def branches(self, depth: int) -> Mapping[str, str | None]:
         """The levels whose encoders have a block at this depth."""

@@ -105,6 +105,9 @@ class Learned(Sharing):
         if self.taps is not None or done < self.harden_at:
             return None
         self.taps = {task.name: int(self.shares(task.name).argmax()) + 1 for task in self.hierarchy}
+        # What no task reads any more goes, so that a run that is resumed has the same blocks.
+        for depth in range(max(self.taps.values()) + 1, stack.depth + 1):
+            del stack.blocks[str(depth)]
         return Edit(another=True)
 
     def rates(self) -> Sequence[Rate]:
@@ -119,6 +122,11 @@ class Learned(Sharing):
             "centres": {task: float(self.centre(task).detach()) for task in names},
             "depths": self.taps,
         }
+
+    @property
+    def settled(self) -> bool:
+        """Once depths are fixed."""
+        return self.taps is not None
 
     def depths(self) -> Mapping[str, int] | None:
         """The depths that are left of it."""

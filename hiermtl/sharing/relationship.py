@@ -17,7 +17,8 @@ lower bound, falling with the scale of W, and covariances estimated from few col
 inverted. `mle` is the paper's, with `eps` on the diagonal. Features are those of one depth: where
 tasks are read at several, S_1 stays the identity (`modes: auto`). Covariances are no weights, and W
 has no other decay. Shapes: one stream (units, width). Limits: with identities the penalty is half
-the squared norm; scaling W changes no covariance; equal tasks have the correlation 1 - shrink.
+the squared norm; scaling W changes no covariance; equal tasks have the correlation 1 - shrink. One
+task alone has the layer and the prior too, so that it is no single-task model.
 """
 
 import math
@@ -45,6 +46,7 @@ class Relationship(Sharing):
     """One stream, and a layer per task under a prior that is learned."""
 
     name = "relationship"
+    grows = False
 
     def __init__(
         self,
@@ -106,7 +108,7 @@ class Relationship(Sharing):
             self.layers[task.name] = layer = nn.Linear(first.in_features, units)
             layer.load_state_dict(first.state_dict())
         for name, size in zip(AXES, (first.in_features, units, len(depths)), strict=True):
-            self.register_buffer(name, torch.eye(size))
+            self.register_buffer(name, torch.eye(size, dtype=torch.float64))
         self._precisions: dict[str, tuple[tuple[int, int], Tensor]] = {}
 
     def head_width(self, task: str) -> int:

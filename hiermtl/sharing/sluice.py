@@ -49,6 +49,7 @@ class Sluice(MixedColumns):
     """Streams whose subspaces are mixed, and whose depths are."""
 
     name = "sluice"
+    grows = False
 
     def __init__(
         self,

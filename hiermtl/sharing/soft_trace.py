@@ -38,6 +38,9 @@ TERMS = {"laf": 1, "tucker": 3, "tt": 2}
 
 CENTERS = ("init", "zero")
 
+TINY = 1e-12
+"""The least smoothing: without any, the gradient at 0 is no number."""
+
 
 class SoftTrace(Columns):
     """Copies tied by the trace norm of what they are together."""
@@ -133,6 +136,7 @@ def smooth_trace_norm(matrix: Tensor, eps: float) -> Tensor:
     Only eigenvalues of the smaller Gram matrix are used, so that its gradient divides by none of
     their differences.
     """
+    eps = max(eps, TINY)
     small = matrix.T @ matrix if matrix.shape[0] > matrix.shape[1] else matrix @ matrix.T
     squares = torch.linalg.eigvalsh(small).clamp(min=0)
     return ((squares + eps**2).sqrt() - eps).sum()

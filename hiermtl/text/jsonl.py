@@ -114,6 +114,11 @@ def line_of(data: Mapping[str, Any], origin: Origin, *, pairs: bool) -> JsonLine
         return JsonLine(data, given, None, origin)
     if given is not None:
         raise DataError(f"`text` is {given!r}; allowed is a string", origin.path, line=origin.line)
+    if "text" in data or "words" in data:
+        key = "text" if "text" in data else "words"
+        raise DataError(
+            f"its `{key}` is null; give it, or leave it out", origin.path, line=origin.line
+        )
     hint = next(filter(None, (nearest(key, ("text", "words")) for key in data)), "")
     raise DataError(
         f"neither `text` nor `words`; this object has {listing(data)}{hint}",

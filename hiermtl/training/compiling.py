@@ -29,8 +29,11 @@ def compiled(model: nn.Module, *, wanted: bool) -> Iterator[Callable[[], None]]:
 
     def renew() -> None:
         for block, name in _dense(model) if wanted else ():
-            if name not in vars(block):
-                setattr(block, name, _in_training(block, getattr(block, name)))
+            held = vars(block).get(name)
+            # A copy of a block holds what was made for the block it was copied from.
+            if held is None or held.block is not block:
+                vars(block).pop(name, None)
+                setattr(block, name, _InTraining(block, getattr(block, name)))
 
     renew()
     try:
@@ -47,19 +50,24 @@ def _dense(model: nn.Module) -> Iterator[tuple[Block, str]]:
                 yield block, name
 
 
-def _in_training(block: Block, plain: Callable[..., Any]) -> Callable[..., Any]:
-    fast = torch.compile(plain, dynamic=True)
+class _InTraining:
+    """A block's method, compiled where it trains."""
 
-    def call(*given: Any) -> Any:
-        if not block.training or not torch.is_grad_enabled():
-            return plain(*given)
+    def __init__(self, block: Block, plain: Callable[..., Any]) -> None:
+        self.block, self.plain = block, plain
+        self.fast = torch.compile(plain, dynamic=True)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_InTraining":
+        return self
+
+    def __call__(self, *given: Any) -> Any:
+        if not self.block.training or not torch.is_grad_enabled():
+            return self.plain(*given)
         try:
-            return fast(*given)
+            return self.fast(*given)
         except TorchDynamoException as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise RunError(
                 f"blocks cannot be compiled ({reason}); install a C++ compiler, or set "
                 "training.compile=false"
             ) from error
-
-    return call

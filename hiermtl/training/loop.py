@@ -400,7 +400,8 @@ class _Training:
                 place, state = self.folder / CHECKPOINTS / "best", {"step": history.step}
                 save_checkpoint(place, self.model.config, weights, state=state)
         patience = self.settings.patience
-        history.finished = patience is not None and history.since_best >= patience
+        ended = patience is not None and history.since_best >= patience
+        history.finished = ended and self.model.sharing.settled
 
     def _save(self) -> None:
         """Writes a checkpoint."""

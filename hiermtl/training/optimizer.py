@@ -26,6 +26,12 @@ def freeze(model: HierarchicalModel, first: int, below: int) -> None:
         model.head(task.name).requires_grad_(not task.frozen)
         if task.name in model.taps:
             model.taps[task.name].requires_grad_(not task.frozen)
+    # What the scheme has for frozen tasks alone is part of what they compute.
+    owned = {task.name: set(model.sharing.owned(task.name)) for task in model.hierarchy}
+    free = set().union(*(owned[task.name] for task in model.hierarchy if not task.frozen))
+    for name, weight in model.sharing.named_parameters():
+        if name not in free and any(name in own for own in owned.values()):
+            weight.requires_grad_(False)
 
 
 def make_optimizer(
@@ -66,7 +72,7 @@ def _rate(
         depth = 0 if kind == "embeddings" else int(place)
     else:
         return settings.lr_heads, decay
-    return settings.lr * settings.layer_decay ** (model.stack.depth - depth), decay
+    return settings.lr * settings.layer_decay ** (model.hierarchy.top - depth), decay
 
 
 def set_rates(

@@ -133,6 +133,11 @@ def test_a_tree_and_a_trunk_of_ones_own() -> None:
         ({"tree": {"a": "bb"}}, "names 'bb', which is no task; tasks are a, b and c"),
         ({"tree": {"a": "b"}}, "puts 'a', read at depth 1, over 'b', read at depth 2"),
         ({"tree": {"b": "c", "c": "b"}}, "puts 'b', read at depth 2, over 'c', read at depth 2"),
+        (
+            {"tree": {"b": "a", "c": None}},
+            "the level of 'b' begins at depth 2, where it reads the words again, but the level of "
+            "'c' goes on there",
+        ),
         ({"trunk": 2}, "trunk is 2, but the lowest task is read at depth 1; give 0 to 1"),
     ],
 )

@@ -136,6 +136,19 @@ def learns(budget: float = 0.0) -> World:
     return fresh(sharing=given, depths=TOP)
 
 
+def test_patience_does_not_end_it_before_depths_are_fixed(tmp_path: Path) -> None:
+    mains = iter(range(9, 0, -1))
+    world, history = train(
+        tmp_path,
+        world=learns(),
+        epochs=5,
+        patience=1,
+        evaluate=lambda model: Evaluation(float(next(mains)), [], ""),
+    )
+    assert scheme(world).depths() is not None
+    assert history.finished
+
+
 def test_a_high_price_makes_tasks_low(tmp_path: Path) -> None:
     cheap, dear = (
         scheme(train(tmp_path / f"{budget}", world=learns(budget), epochs=2)[0]).depths()
@@ -145,16 +158,20 @@ def test_a_high_price_makes_tasks_low(tmp_path: Path) -> None:
     assert dear == dict.fromkeys(NAMES, 1)
 
 
-def test_a_run_goes_on_on_either_side_of_the_change(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"checkpoint_every": 1, "epochs": 2}
-    world, history = train(tmp_path / "whole", world=learns(), **options)
+@pytest.mark.parametrize("budget", [0.0, 50.0])
+def test_a_run_goes_on_on_either_side_of_the_change(tmp_path: Path, budget: float) -> None:
+    """Also where blocks above the deepest task go."""
+    options: dict[str, Any] = {"checkpoint_every": 1, "epochs": 2, "layer_decay": 0.9}
+    world, history = train(tmp_path / "whole", world=learns(budget), **options)
+    if budget:
+        assert world.model.stack.depth < 3
     whole = weights(world)
     change = int(0.6 * history.step)
     for until in (change - 2, change + 2):
         folder = tmp_path / f"{until}"
         with pytest.raises(Broken):
-            train(folder, world=learns(), progress=partial(EveryStep, until=until), **options)
-        again = train(folder, world=learns(), resume=True, **options)[0]
+            train(folder, world=learns(budget), progress=partial(EveryStep, until=until), **options)
+        again = train(folder, world=learns(budget), resume=True, **options)[0]
         assert_same(weights(again), whole)
         assert scheme(again).depths() == scheme(world).depths()
 

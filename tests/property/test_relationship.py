@@ -250,6 +250,20 @@ def test_what_cannot_be_inverted_stops_with_its_name() -> None:
         broken.sweep(2)
 
 
+def test_the_layer_of_a_frozen_task_is_frozen_with_it(tmp_path: Path) -> None:
+    """Else its head would read something else."""
+    world = fresh(sharing={"name": "relationship", "units": 6, "strength": 1.0})
+    world.model.config.tasks["upos"]["frozen"] = True
+    world.model.hierarchy = world.model.config.hierarchy()
+    layers = world.model.sharing.get_submodule("layers")
+    before = copy.deepcopy(layers.state_dict())
+    train(tmp_path, world=world, epochs=1)
+    moved = {name for name, value in layers.state_dict().items() if not value.equal(before[name])}
+    assert {name.split(".")[0] for name in moved} == {"ner", "dep", "edits"} & set(
+        world.model.hierarchy.names
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

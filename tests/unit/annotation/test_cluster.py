@@ -14,7 +14,7 @@ from hiermtl.annotation.cluster import annotate_on_cluster
 from hiermtl.annotation.jobs import Job
 from hiermtl.annotation.reading import Part, read_records
 from hiermtl.commands import annotate
-from hiermtl.errors import DataError, ModelError, RecipeError
+from hiermtl.errors import DataError, ModelError, RecipeError, RunError
 
 
 @pytest.fixture
@@ -118,6 +118,9 @@ def test_parts_of_a_file_that_has_changed_are_done_again(
         ({"tasks": ["upos"]}, "tasks"),
         ({"precision": "bf16"}, "precision"),
         ("model", "model"),
+        ({"records": 3}, "records"),
+        ({"format": "conllu"}, "formats"),
+        ("input", "input"),
     ],
 )
 def test_the_folder_of_another_job_is_refused(
@@ -126,13 +129,45 @@ def test_the_folder_of_another_job_is_refused(
     lines(tmp_path, 5, 1)
     begun(model, tmp_path, monkeypatch)
     options: dict[str, Any] = {"records": 2}
-    if change == "model":
+    if change == "input":
+        pass
+    elif change == "model":
         other = hiermtl_model(model)
         other.save_pretrained(model)
     else:
         options |= change
+    source = tmp_path / "in"
+    if change == "input":
+        source = source.rename(tmp_path / "elsewhere")
+    before = {path.name for path in (tmp_path / "out").iterdir()}
     with pytest.raises(RecipeError, match=f"that of a job with another .*{differs}"):
-        annotate_on_cluster(model, tmp_path / "in", tmp_path / "out", **options)
+        annotate_on_cluster(model, source, tmp_path / "out", **options)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == before, "nothing is removed"
+
+
+def test_a_job_that_grows_is_not_done_any_more(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines(tmp_path, 2)
+    begun(model, tmp_path, monkeypatch)
+    (tmp_path / "out" / cluster.DONE).touch()
+    lines(tmp_path, 2, 1)
+    begun(model, tmp_path, monkeypatch)
+    assert not (tmp_path / "out" / cluster.DONE).exists()
+
+
+def test_what_a_killed_command_left_is_no_obstacle_and_damage_is_named(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines(tmp_path, 1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".0123.tmp").touch()
+    begun(model, tmp_path, monkeypatch)
+    (tmp_path / "out" / cluster.JOB).write_text("[]")
+    with pytest.raises(RunError, match=r"its _job\.json is damaged"):
+        annotate_on_cluster(model, tmp_path / "in", tmp_path / "out")
+    with pytest.raises(RecipeError, match=r"device 'tpu'; .* allowed are cpu and cuda"):
+        annotate_on_cluster(model, tmp_path / "in", tmp_path / "out", device="tpu")
 
 
 def hiermtl_model(folder: Path) -> Annotator:

@@ -94,14 +94,49 @@ def test_no_rows_make_a_file_without_rows(nlp: Annotator, tmp_path: Path) -> Non
     assert "tags" in table.column_names
 
 
-def test_a_column_of_two_types_is_refused_with_the_rows(
-    nlp: Annotator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        # A number that would be cut, a key that comes too late, one too large, and no columns.
+        ([{"k": 1}, {"k": 1.5}], "column 'k' of rows 2 to 2 cannot be .* as int64"),
+        ([{"k": 1}, {"k": 1, "late": 2}], "row 2 has a key 'late' that none of the first 1 rows"),
+        ([{"k": 2**70}], "key 'k' cannot be a column of Parquet"),
+        ([{"k": {}}], "key 'k' cannot be a column .*objects without keys"),
+        ([{"k": None}, {"k": 1}], "column 'k' of rows 2 to 2 cannot be .* as null"),
+    ],
+)
+def test_nothing_is_cut_or_lost_to_make_a_table(
+    nlp: Annotator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[dict[str, Any]],
+    message: str,
 ) -> None:
     monkeypatch.setattr(parquet, "ROWS", 1)
-    (tmp_path / "a.jsonl").write_text('{"k": 1, "text": "a"}\n{"k": "x", "text": "b"}\n')
-    with pytest.raises(DataError, match=r"rows 2 to 2 cannot be written .*--format jsonl"):
+    text = "".join(json.dumps({"text": "a", **line}) + "\n" for line in lines)
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(DataError, match=message):
         annotate_files(nlp, tmp_path / "a.jsonl", tmp_path / "o.parquet")
-    assert not (tmp_path / "o.parquet").exists()
+
+
+def test_keys_that_only_later_rows_have_are_columns(nlp: Annotator, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "k": 1}\n{"text": "b", "k": 2.5, "l": "x"}\n')
+    annotate_files(nlp, tmp_path / "a.jsonl", tmp_path / "o.parquet")
+    rows = pq.read_table(tmp_path / "o.parquet").to_pylist()
+    assert [(row["k"], row["l"]) for row in rows] == [(1.0, None), (2.5, "x")]
+
+
+def test_damage_inside_and_columns_of_one_name_are_named(nlp: Annotator, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.parquet", [{"id": n, "text": f"text {n}"} for n in range(2000)])
+    raw = bytearray(path.read_bytes())
+    raw[20:2000] = bytes(1980)
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file"):
+        annotate_files(nlp, path, tmp_path / "o.parquet")
+    table = pa.table([["a"], [1], [2]], names=["text", "k", "k"])
+    pq.write_table(table, tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"b\.parquet: two columns are called 'k'"):
+        annotate_files(nlp, tmp_path / "b.parquet", tmp_path / "o.parquet")
 
 
 def test_what_is_no_parquet_is_refused(nlp: Annotator, tmp_path: Path) -> None:
@@ -109,7 +144,7 @@ def test_what_is_no_parquet_is_refused(nlp: Annotator, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file"):
         annotate_files(nlp, tmp_path / "a.parquet", tmp_path / "o.parquet")
     path = written(tmp_path / "b.parquet", [{"id": 1}])
-    with pytest.raises(DataError, match=r"b\.parquet:1: neither `text` nor `words`"):
+    with pytest.raises(DataError, match=r"b\.parquet:1: its `text` is null"):
         annotate_files(nlp, path, tmp_path / "o.parquet")
     with pytest.raises(RecipeError, match="cannot be read from standard input"):
         annotate_files(nlp, "-", tmp_path / "o.parquet", source_format="parquet")

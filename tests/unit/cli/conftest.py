@@ -50,7 +50,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
         "train": SimpleNamespace(folder="runs/quickstart", scores=scores, example=None),
         "evaluate": scores,
         "annotate": SimpleNamespace(
-            sentences=1200, words=24000, seconds=2.0, left_out=("topic",), skipped=()
+            sentences=1200, words=24000, seconds=2.0, left_out=("topic",), skipped=(), there=0
         ),
         "check": ["5 tasks", "1 corpus"],
         "sample": None,

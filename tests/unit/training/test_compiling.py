@@ -1,5 +1,6 @@
 """Blocks that are compiled for training."""
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import nn
 from torch._dynamo.utils import counters
 
 from hiermtl.encoders.base import Block
+from hiermtl.encoders.pretrained import TransformerBlock
 from hiermtl.errors import RunError
 from hiermtl.training import compiling
 from hiermtl.training.compiling import compiled
@@ -98,6 +100,24 @@ def test_only_training_runs_compiled_code_and_nothing_stays() -> None:
     assert not list(held_by(world.model))
     with compiled(world.model, wanted=False):
         assert not list(held_by(world.model))
+
+
+@pytest.mark.usefixtures("without_code")
+def test_a_copy_of_a_compiled_block_computes_with_its_own_weights() -> None:
+    """As a split makes it."""
+    world = fresh("bert")
+    with compiled(world.model, wanted=True) as renew:
+        copies = world.model.stack.copies(3)
+        copies["new"] = copy.deepcopy(copies["shared"])
+        renew()
+        block = world.model.stack.block(3, "new").train()
+        assert isinstance(block, TransformerBlock)
+        with torch.no_grad():
+            for weight in block.parameters():
+                weight.zero_()
+        values = torch.randn(4, 32)
+        assert not block.made(values, values).any()  # type: ignore[attr-defined]
+        assert world.model.stack.block(3, "shared").train().made(values, values).any()  # type: ignore[attr-defined]
 
 
 def held_by(model: nn.Module) -> Iterator[tuple[str, object]]:
