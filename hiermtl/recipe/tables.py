@@ -4,10 +4,11 @@ A new scheme or head adds its options' model and one row. A row says only what a
 the code behind it lies in the room of the same name.
 """
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hiermtl.recipe.base import Options, Table, row
 from hiermtl.recipe.files import NamesOrNone
@@ -113,8 +114,14 @@ class AdaptiveSharing(SharingOptions):
     affinity: dict[str, dict[str, float]] | None = None
     """Affinity of each pair of tasks, 0 to 1, in place of what is observed. Default: observed."""
 
-    tree: dict[str, tuple[tuple[str, ...], ...]] | None = Field(default=None, strict=False)
+    tree: dict[str, list[list[str]]] | None = None
     """Depth -> groups of tasks with a copy each, by hand; then nothing is split. Default: none."""
+
+    @field_validator("tree", mode="before")
+    @classmethod
+    def _depths_as_text(cls, value: Any) -> Any:
+        """Depths are numbers in YAML, and text in the JSON that a run keeps."""
+        return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
 class RelationshipSharing(SharingOptions):
@@ -196,7 +203,7 @@ class SoftTraceSharing(ColumnsSharing):
     eps: float = Field(default=1e-4, gt=0)
     """How far singular values are smoothed at 0, as a share of a weight's norm. Default: ours."""
 
-    mode_weights: tuple[float, ...] | None = Field(default=None, strict=False)
+    mode_weights: list[float] | None = None
     """Weight of each term of the variant. Default: 1 each."""
 
 

@@ -114,6 +114,18 @@ def test_every_shipped_recipe_loads_and_says_what_it_is(name: str) -> None:
         )
 
 
+def test_nested_options_of_schemes_are_read_and_come_back() -> None:
+    for given in (
+        {"name": "adaptive", "tree": {3: [["dep"]], 2: [["chunk", "ner"], ["dep"]]}},
+        {"name": "adaptive", "affinity": {"upos": {"ner": 0.5, "dep": 1.0}}},
+        {"name": "soft_trace", "variant": "tt", "mode_weights": [0.5, 1.0]},
+        {"name": "hmtl", "tree": {"ner": "upos", "upos": None}},
+    ):
+        recipe = load_recipe("low_supervision/sample", {"sharing": given})
+        again = load_recipe(resolved(recipe))
+        assert again.sharing.model_dump() == recipe.sharing.model_dump()
+
+
 def test_ewt_is_joined_with_its_entities() -> None:
     recipe = load_recipe("low_supervision/ewt")
     (join,) = recipe.corpora["ewt"].join  # type: ignore[attr-defined]
