@@ -108,7 +108,7 @@ class Relationship(Sharing):
             self.layers[task.name] = layer = nn.Linear(first.in_features, units)
             layer.load_state_dict(first.state_dict())
         for name, size in zip(AXES, (first.in_features, units, len(depths)), strict=True):
-            self.register_buffer(name, torch.eye(size, dtype=torch.float64))
+            self.register_buffer(name, torch.eye(size))
         self._precisions: dict[str, tuple[tuple[int, int], Tensor]] = {}
 
     def head_width(self, task: str) -> int:
