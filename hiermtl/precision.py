@@ -1,6 +1,7 @@
 """Devices, and the number types they compute in themselves."""
 
 import torch
+from torch import Tensor
 
 
 def resolve_device(device: str | None) -> str:
@@ -18,6 +19,11 @@ def has_bf16(device: torch.device) -> bool:
         return False
     known = torch.cpu.get_capabilities()
     return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def full_precision(values: Tensor) -> Tensor:
+    """At least fp32: half-precision values are widened, fp64 stays."""
+    return values if values.dtype.itemsize >= 4 else values.float()
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -211,7 +211,7 @@ def _done(ray: Any, asked: _Asked, jobs: Sequence[Job], *, workers: int) -> Iter
     if own:
         ray.init(logging_level="ERROR", log_to_driver=False, include_dashboard=False)
     try:
-        kind = "GPU" if asked.device.startswith("cuda") else "CPU"
+        kind = "GPU" if asked.device == "cuda" else "CPU"
         there = int(ray.cluster_resources().get(kind, 0))
         if not there:
             raise RunError(f"Ray's cluster has no {kind}; give it one, or name another --device")

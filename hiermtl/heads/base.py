@@ -111,11 +111,6 @@ def split_by_sentence(
     return np.split(values, np.cumsum(word_counts)[:-1])
 
 
-def full_precision(scores: Tensor) -> Tensor:
-    """At least fp32: half-precision scores are widened, fp64 stays."""
-    return scores if scores.dtype == torch.float64 else scores.float()
-
-
 def pad_words(values: Tensor, layout: Layout, *, fill: float = 0) -> tuple[Tensor, Tensor]:
     """(words, ...) to (sentences, longest, ...), and the lengths (sentences,)."""
     counts = layout.word_counts

@@ -22,11 +22,11 @@ from hiermtl.errors import ModelError
 from hiermtl.heads.base import (
     Head,
     evened,
-    full_precision,
     pad_words,
     split_by_sentence,
     taken,
 )
+from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap, recurring
 from hiermtl.structures.tree import maximum_spanning_trees
 

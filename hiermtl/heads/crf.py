@@ -18,11 +18,11 @@ from hiermtl.dropout import Dropout
 from hiermtl.heads.base import (
     Head,
     evened,
-    full_precision,
     pad_words,
     split_by_sentence,
     taken,
 )
+from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Tap
 from hiermtl.structures.constraints import bio_transitions
 from hiermtl.structures.crf import log_partition, marginals, sequence_score, viterbi

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hiermtl.heads.base import full_precision
 from hiermtl.heads.pairs import PairHead
+from hiermtl.precision import full_precision
 from hiermtl.records import HeadOutput
 
 

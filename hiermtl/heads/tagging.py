@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened, full_precision, split_by_sentence
+from hiermtl.heads.base import Head, evened, split_by_sentence
+from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Tap
 
 

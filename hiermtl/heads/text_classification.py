@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, full_precision, pad_words
+from hiermtl.heads.base import Head, pad_words
+from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, Groups, HeadOutput, Layout, Tap
 
 

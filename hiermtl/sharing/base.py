@@ -17,14 +17,17 @@ paper.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from hiermtl.errors import RecipeError, listing, nearest
 from hiermtl.hierarchy import Hierarchy
+from hiermtl.precision import full_precision
 from hiermtl.records import Stream
 
 if TYPE_CHECKING:
@@ -61,6 +64,24 @@ class Rate:
     prefix: str
     lr: float | None
     weight_decay: float
+
+
+def check_choice(key: str, value: str, allowed: Collection[str]) -> None:
+    """Raises RecipeError when an option of a scheme is none of the values it may have."""
+    if value not in allowed:
+        raise RecipeError(
+            f"sharing.{key} is {value!r}; allowed are {listing(allowed)}{nearest(value, allowed)}"
+        )
+
+
+def weighed_sum(shares: Tensor, values: Sequence[Tensor]) -> Tensor:
+    """The sum of values, each times its share, in the type of the values.
+
+    Computed in fp32 at least: in half precision a share of 0.9 is another one.
+    """
+    with torch.autocast(shares.device.type, enabled=False):
+        parts = [s * full_precision(v) for s, v in zip(shares.unbind(), values, strict=True)]
+        return torch.stack(parts).sum(0).to(values[0].dtype)
 
 
 class Sharing(nn.Module):

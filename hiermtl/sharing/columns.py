@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hiermtl.errors import RecipeError, listing, nearest
+from hiermtl.errors import RecipeError
 from hiermtl.hierarchy import Hierarchy
+from hiermtl.precision import full_precision
 from hiermtl.records import Stream
-from hiermtl.sharing.base import SHARED, Rate, Sharing
+from hiermtl.sharing.base import SHARED, Rate, Sharing, check_choice
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -39,11 +40,7 @@ class Columns(Sharing):
     ) -> None:
         """Raises RecipeError when no block would have copies, or there are no such streams."""
         super().__init__(hierarchy, widths, shared_below=shared_below, streams=streams, **options)
-        if streams not in STREAMS:
-            raise RecipeError(
-                f"sharing.streams is {streams!r}; allowed are {listing(STREAMS)}"
-                f"{nearest(streams, STREAMS)}"
-            )
+        check_choice("streams", streams, STREAMS)
         if not 0 <= shared_below <= hierarchy.top:
             raise RecipeError(
                 f"sharing.shared_below is {shared_below}, but the deepest task is read at depth "
@@ -142,7 +139,7 @@ class MixedColumns(Columns):
         """Each receiver's mix of all members; receivers of the same sentences at once."""
         if not self.mixes(depth):
             return streams
-        members, alpha = self.members(depth), precise(self.alpha[str(depth)])
+        members, alpha = self.members(depth), full_precision(self.alpha[str(depth)])
         alike: dict[bytes, list[str]] = {}
         for name, sentences in receivers.items():
             alike.setdefault(sentences.tobytes(), []).append(name)
@@ -153,7 +150,7 @@ class MixedColumns(Columns):
             kind = parts[0].values.dtype
             # In half precision a share of 0.9 is another one.
             with torch.autocast(alpha.device.type, enabled=False):
-                states = torch.stack([precise(part.values) for part in parts])
+                states = torch.stack([full_precision(part.values) for part in parts])
                 rows = [members.index(name) for name in names]
                 mixed = self.combined(alpha.to(states.dtype), rows, states).to(kind)
             found |= {n: parts[0].replace(v) for n, v in zip(names, mixed.unbind(), strict=True)}
@@ -189,8 +186,3 @@ def weighed(shares: Tensor, values: Tensor) -> Tensor:
     """
     flat = values.flatten(1)
     return torch.stack([row @ flat for row in shares]).view(len(shares), *values.shape[1:])
-
-
-def precise(weight: Tensor) -> Tensor:
-    """At least fp32: differences of nearly equal numbers vanish in half precision."""
-    return weight if weight.dtype.itemsize >= 4 else weight.float()

@@ -24,8 +24,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from hiermtl.errors import RecipeError, listing, nearest
 from hiermtl.hierarchy import Hierarchy
+from hiermtl.sharing.base import check_choice
 from hiermtl.sharing.columns import MixedColumns, convex, weighed
 
 PER = ("layer", "channel")
@@ -54,10 +54,7 @@ class CrossStitch(MixedColumns):
 
         Raises RecipeError for what it cannot have one for.
         """
-        if per not in PER:
-            raise RecipeError(
-                f"sharing.per is {per!r}; allowed are {listing(PER)}{nearest(per, PER)}"
-            )
+        check_choice("per", per, PER)
         self.per = per
         super().__init__(
             hierarchy,

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from hiermtl.errors import RecipeError
 from hiermtl.hierarchy import Hierarchy
-from hiermtl.sharing.base import SHARED, Edit, Rate, Sharing
+from hiermtl.precision import full_precision
+from hiermtl.sharing.base import SHARED, Edit, Rate, Sharing, weighed_sum
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -72,17 +73,11 @@ class Learned(Sharing):
         """The mix."""
         if self.taps is not None:
             return values[0]
-        shares = self.shares(task)
-        kind = values[0].dtype
-        with torch.autocast(shares.device.type, enabled=False):
-            wide = torch.promote_types(kind, torch.float32)
-            parts = [s * v.to(wide) for s, v in zip(shares.unbind(), values, strict=True)]
-            return torch.stack(parts).sum(0).to(kind)
+        return weighed_sum(self.shares(task), values)
 
     def shares(self, task: str) -> Tensor:
         """(depths,) of the task's mix; at least fp32, adding up to 1."""
-        weights = self.mix_weights[task]
-        return weights.to(torch.promote_types(weights.dtype, torch.float32)).softmax(0)
+        return full_precision(self.mix_weights[task]).softmax(0)
 
     def centre(self, task: str) -> Tensor:
         """The task's centre of gravity, 1 to its depth."""

@@ -21,16 +21,16 @@ the squared norm; scaling W changes no covariance; equal tasks have the correlat
 task alone has the layer and the prior too, so that it is no single-task model.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from hiermtl.errors import RecipeError, RunError, listing, nearest
+from hiermtl.errors import RecipeError, RunError, listing
 from hiermtl.hierarchy import Hierarchy
-from hiermtl.sharing.base import Rate, Sharing
+from hiermtl.precision import full_precision
+from hiermtl.sharing.base import Rate, Sharing, check_choice
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -78,12 +78,8 @@ class Relationship(Sharing):
             modes=modes,
             **options,
         )
-        for key, value, allowed in (("modes", modes, MODES), ("estimator", estimator, ESTIMATORS)):
-            if value not in allowed:
-                raise RecipeError(
-                    f"sharing.{key} is {value!r}; allowed are {listing(allowed)}"
-                    f"{nearest(value, allowed)}"
-                )
+        check_choice("modes", modes, MODES)
+        check_choice("estimator", estimator, ESTIMATORS)
         depths = {task.name: task.depth for task in hierarchy}
         sizes = {widths[depth] for depth in depths.values()}
         if len(sizes) > 1:
@@ -126,8 +122,7 @@ class Relationship(Sharing):
     def stacked(self) -> Tensor:
         """(features, units, tasks), at least fp32."""
         weights = [self.layers[task].get_parameter("weight").T for task in self.hierarchy.names]
-        whole = torch.stack(weights, dim=-1)
-        return whole.to(torch.promote_types(whole.dtype, torch.float32))
+        return full_precision(torch.stack(weights, dim=-1))
 
     def penalties(self, stack: "Stack", heads: nn.ModuleDict) -> dict[str, Tensor]:
         """The prior's quadratic form; its other terms do not depend on weights."""
@@ -218,17 +213,3 @@ def along(tensor: Tensor, matrix: Tensor, axis: int) -> Tensor:
     """The product of a matrix with a tensor along one of its axes."""
     moved = tensor.movedim(axis, 0)
     return (matrix @ moved.flatten(1)).view(moved.shape).movedim(0, axis)
-
-
-def objective(whole: Tensor, covariances: Sequence[Tensor]) -> float:
-    """The negative logarithm of the prior's density but for its constant, in nats.
-
-    1/2 <W, Xi> + 1/2 sum over k of D / D_k log |S_k|.
-    """
-    spread = whole
-    for axis, covariance in enumerate(covariances):
-        spread = along(spread, torch.linalg.inv(covariance), axis)
-    total = 0.5 * float((whole * spread).sum())
-    for size, covariance in zip(whole.shape, covariances, strict=True):
-        total += 0.5 * math.prod(whole.shape) / size * float(torch.logdet(covariance))
-    return total

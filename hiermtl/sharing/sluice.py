@@ -35,11 +35,14 @@ from torch import Tensor, nn
 
 from hiermtl.errors import RecipeError
 from hiermtl.hierarchy import Hierarchy
-from hiermtl.sharing.base import Rate
-from hiermtl.sharing.columns import MixedColumns, convex, precise, weighed
+from hiermtl.precision import full_precision
+from hiermtl.sharing.base import Rate, check_choice, weighed_sum
+from hiermtl.sharing.columns import MixedColumns, convex, weighed
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
+
+BETAS = ("plain", "softmax", "off")
 
 TOP = 0.9
 """The share of a task's own depth in what its head reads, at the start (the released code's)."""
@@ -69,9 +72,10 @@ class Sluice(MixedColumns):
     ) -> None:
         """Takes the number of subspaces, how depths are mixed, and the strengths of both terms.
 
-        Raises RecipeError when subspaces do not divide the width, or depths that are to be mixed
-        have different widths.
+        Raises RecipeError when subspaces do not divide the width, depths that are to be mixed have
+        different widths, or there is no such way to mix them.
         """
+        check_choice("betas", betas, BETAS)
         self.subspaces, self.betas = subspaces, betas
         self.orthogonality, self.sparsity = orthogonality, sparsity
         super().__init__(
@@ -132,15 +136,11 @@ class Sluice(MixedColumns):
         """The sum over depths."""
         if self.betas == "off":
             return values[0]
-        shares = self.shares(task)
-        kind = values[0].dtype
-        with torch.autocast(shares.device.type, enabled=False):
-            parts = [s * precise(v) for s, v in zip(shares.unbind(), values, strict=True)]
-            return torch.stack(parts).sum(0).to(kind)
+        return weighed_sum(self.shares(task), values)
 
     def shares(self, task: str) -> Tensor:
         """(depths,) how much of each depth the task's head reads."""
-        beta = precise(self.beta[task])
+        beta = full_precision(self.beta[task])
         return beta.softmax(0) if self.betas == "softmax" else beta
 
     def owned(self, task: str) -> Sequence[str]:
@@ -156,7 +156,7 @@ class Sluice(MixedColumns):
             for branch in stack.copies(depth):
                 for weight in stack.block(depth, branch).writes():
                     if weight.requires_grad:
-                        terms += overlaps(precise(weight), self.subspaces)
+                        terms += overlaps(full_precision(weight), self.subspaces)
         return {"orthogonality": self.orthogonality * torch.stack(terms).sum()} if terms else {}
 
     def after_step(

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hiermtl.errors import RecipeError, listing, nearest
 from hiermtl.hierarchy import Hierarchy
-from hiermtl.sharing.columns import Columns, precise
+from hiermtl.precision import full_precision
+from hiermtl.sharing.base import check_choice
+from hiermtl.sharing.columns import Columns
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -58,11 +59,7 @@ class SoftL2(Columns):
             decoupled=decoupled,
             **options,
         )
-        if anchor not in ANCHORS:
-            raise RecipeError(
-                f"sharing.anchor is {anchor!r}; allowed are {listing(ANCHORS)}"
-                f"{nearest(anchor, ANCHORS)}"
-            )
+        check_choice("anchor", anchor, ANCHORS)
         self.strength, self.anchor, self.decoupled = strength, anchor, decoupled
 
     def begin(self, stack: "Stack", heads: nn.ModuleDict) -> None:
@@ -78,7 +75,7 @@ class SoftL2(Columns):
         for name, copies in self.copied(stack):
             centre = self._centre(name, copies)
             factor = self._factor(len(copies))
-            terms += [factor * (precise(copy) - centre).square().sum() for copy in copies]
+            terms += [factor * (full_precision(copy) - centre).square().sum() for copy in copies]
         return {"l2": torch.stack(terms).sum()} if terms else {}
 
     def after_step(
@@ -97,7 +94,7 @@ class SoftL2(Columns):
                 centre = self._centre(name, copies)
                 for copy in copies:
                     kept = 1 / (1 + 2 * rates(copy) * self._factor(len(copies)))
-                    copy.copy_(centre + kept * (precise(copy) - centre))
+                    copy.copy_(centre + kept * (full_precision(copy) - centre))
 
     def _centre(self, name: str, copies: Sequence[Tensor]) -> Tensor:
         """What copies are tied to; the mean of equal numbers is that number, bit for bit.
@@ -105,9 +102,11 @@ class SoftL2(Columns):
         Through the mean no gradient is lost: those of its parts add up to zero.
         """
         if self.anchor == "source":
-            return precise(self.anchors[name])
-        first = precise(copies[0]).detach()
-        return first + sum(precise(copy).detach() - first for copy in copies[1:]) / len(copies)
+            return full_precision(self.anchors[name])
+        first = full_precision(copies[0]).detach()
+        return first + sum(full_precision(copy).detach() - first for copy in copies[1:]) / len(
+            copies
+        )
 
     def _factor(self, copies: int) -> float:
         return self.strength * (copies if self.anchor == "mean" else 1)

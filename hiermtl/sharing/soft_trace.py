@@ -26,9 +26,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hiermtl.errors import RecipeError, listing, nearest
+from hiermtl.errors import RecipeError
 from hiermtl.hierarchy import Hierarchy
-from hiermtl.sharing.columns import Columns, precise
+from hiermtl.precision import full_precision
+from hiermtl.sharing.base import check_choice
+from hiermtl.sharing.columns import Columns
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -76,12 +78,8 @@ class SoftTrace(Columns):
             mode_weights=None if mode_weights is None else list(mode_weights),
             **options,
         )
-        for key, value, allowed in (("variant", variant, TERMS), ("center", center, CENTERS)):
-            if value not in allowed:
-                raise RecipeError(
-                    f"sharing.{key} is {value!r}; allowed are {listing(allowed)}"
-                    f"{nearest(value, allowed)}"
-                )
+        check_choice("variant", variant, TERMS)
+        check_choice("center", center, CENTERS)
         weights = [1.0] * TERMS[variant] if mode_weights is None else list(mode_weights)
         if len(weights) != TERMS[variant]:
             raise RecipeError(
@@ -105,7 +103,7 @@ class SoftTrace(Columns):
             whole = torch.stack([copy.double() for copy in copies], dim=-1)
             if self.center == "init":
                 whole = whole - start.unsqueeze(-1)
-            eps, kind = self.eps * float(start.norm()), precise(copies[0]).dtype
+            eps, kind = self.eps * float(start.norm()), full_precision(copies[0]).dtype
             for matrix, weight in zip(
                 unfolded(whole, self.variant), self.mode_weights, strict=True
             ):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hiermtl.model import HierarchicalModel
+from hiermtl.precision import full_precision
 from hiermtl.training.optimizer import like
 
 
@@ -40,7 +41,7 @@ class Leash:
             own = self._model.depends_on(task)
             names = {name for name in own if name.startswith("stack.embeddings.")}
         self.anchors = {
-            name: _precise(parameter).clone()
+            name: full_precision(parameter.detach()).clone()
             for name, parameter in self._model.named_parameters()
             if name in names and parameter.requires_grad
         }
@@ -53,7 +54,7 @@ class Leash:
     def distance(self) -> Tensor:
         """The term of the paper: delta times the squared distance, summed; () fp32."""
         terms = [
-            delta * (_precise(parameter) - anchor).square().sum()
+            delta * (full_precision(parameter.detach()) - anchor).square().sum()
             for parameter, anchor, delta in self._held()
         ]
         return torch.stack(terms).sum() if terms else torch.zeros(())
@@ -66,7 +67,7 @@ class Leash:
         """
         for parameter, anchor, delta in self._held():
             if parameter.grad is not None:
-                away = _precise(parameter) - anchor
+                away = full_precision(parameter.detach()) - anchor
                 parameter.grad.add_(away.to(parameter.grad.dtype), alpha=2 * delta)
 
     @torch.no_grad()
@@ -91,15 +92,10 @@ class Leash:
             if parameter.dtype == anchor.dtype:  # in one pass over both, without a copy
                 parameter.lerp_(anchor, share)
             else:
-                away = _precise(parameter) - anchor
+                away = full_precision(parameter.detach()) - anchor
                 parameter.sub_((share * away).to(parameter.dtype))
 
     def _held(self) -> Iterator[tuple[nn.Parameter, Tensor, float]]:
         named = dict(self._model.named_parameters())
         for name, anchor in self.anchors.items():
             yield named[name], anchor, self._heads if name.startswith("heads.") else self._strength
-
-
-def _precise(parameter: nn.Parameter) -> Tensor:
-    """Its values in fp32 at least."""
-    return parameter.detach().to(torch.promote_types(parameter.dtype, torch.float32))

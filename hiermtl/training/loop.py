@@ -283,9 +283,7 @@ class _Training:
         losses = self.stepper.take(self.collate, chosen, step=step, task=task)
         sharing = model.sharing
         # Asking whether the step moved makes a device wait: it is asked of few schemes.
-        if type(sharing).after_step is not Sharing.after_step and self.guard.bad:
-            sharing.pending = None
-        elif type(sharing).after_step is not Sharing.after_step:
+        if type(sharing).after_step is not Sharing.after_step and not self.guard.bad:
             sharing.after_step(
                 model.stack, model.heads, step, rates=rates_of(self.stepper.optimizer)
             )

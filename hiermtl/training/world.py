@@ -11,13 +11,11 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from hiermtl.arrays import parts
 from hiermtl.errors import RunError
 
 LONGEST = timedelta(days=2)
 """How long processes wait for each other where nothing watches them."""
-
-PART = 1 << 20
-"""Lengths that are read at once."""
 
 _waiting = False
 
@@ -51,8 +49,8 @@ def begin_alike(module: nn.Module, lengths: np.ndarray, given: object) -> None:
     if alone():
         return
     digest = hashlib.sha256(repr(given).encode())
-    for first in range(0, len(lengths), PART):
-        digest.update(lengths[first : first + PART].tobytes())
+    for part in parts(len(lengths)):
+        digest.update(lengths[part].tobytes())
     found: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(found, digest.hexdigest())
     others = [rank for rank, own in enumerate(found) if own != found[0]]

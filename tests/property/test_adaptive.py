@@ -34,7 +34,7 @@ def scheme_alone(depths: dict[str, int] = TOP, **options: Any) -> Adaptive:
     return Adaptive(hierarchy, (4, 8, 8, 8), **{"least": 1, **options}).double()
 
 
-def feed(scheme: Adaptive, margins: dict[str, np.ndarray], *, there: Any = None) -> None:
+def feed(scheme: Adaptive, margins: dict[str, np.ndarray]) -> None:
     """A step's margins, (sentences,) each; NaN where a sentence lacks the task."""
     found = {}
     for task, values in margins.items():

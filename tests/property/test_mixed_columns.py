@@ -333,6 +333,7 @@ def test_equal_streams_with_equal_shares_never_part() -> None:
     ("name", "options", "message"),
     [
         ("cross_stitch", {"per": "chanel"}, "is 'chanel'; allowed .* did you mean 'channel'"),
+        ("sluice", {"betas": "plian"}, "is 'plian'; allowed .* did you mean 'plain'"),
         ("sluice", {"subspaces": 3}, "subspaces is 3, which does not divide the 8 units"),
         (
             "sluice",
