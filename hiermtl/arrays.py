@@ -57,6 +57,11 @@ def parts(count: int) -> Iterator[slice]:
         yield slice(first, min(first + PART, count))
 
 
+def evenly(count: int, wanted: int) -> np.ndarray:
+    """Places (wanted,) of `count` that are as far apart as can be, the first of them 0."""
+    return np.arange(wanted, dtype=np.int64) * count // max(wanted, 1)
+
+
 def count_nonzero(values: np.ndarray) -> int:
     """How many of the values (count,) are not 0."""
     return int(sum(np.count_nonzero(values[part]) for part in parts(len(values))))

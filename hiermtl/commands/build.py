@@ -142,11 +142,11 @@ def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder
     assert isinstance(options, BilstmEncoder)
     vocabulary: tuple[int, ...] = ()
     if options.word_width:
-        limit = recipe.training.max_examples
+        limit, spread = recipe.training.max_examples, recipe.training.examples == "spread"
         train = (
             sentence.words
             for corpus in corpora.values()
-            for sentence in corpus.first_sentences("train", limit)
+            for sentence in corpus.sentences_of("train", limit, spread=spread)
         )
         vocabulary = WordTokenizer.count_words(train, options.min_count)
     tokenizer = WordTokenizer(vocabulary, options.ngram_buckets, sizes=options.ngram_sizes)
@@ -193,7 +193,10 @@ def make_examples(
                 "read as its unknown piece"
             )
     examples = ChainedExamples(
-        parts, limit=recipe.training.max_examples, names=list(layers_of(recipe))
+        parts,
+        limit=recipe.training.max_examples,
+        spread=recipe.training.examples == "spread",
+        names=list(layers_of(recipe)),
     )
     for task, options in recipe.tasks.items():
         if not examples.items[task].sum():

@@ -12,6 +12,7 @@ from hiermtl.corpus.build import Corpus, Source, build_corpus
 from hiermtl.corpus.cache import digest, file_digest, kept
 from hiermtl.corpus.catalogue import missing_file_error
 from hiermtl.corpus.leakage import leaks
+from hiermtl.corpus.noise import noisy_source
 from hiermtl.corpus.sources import (
     columns_source,
     conllu_source,
@@ -20,6 +21,7 @@ from hiermtl.corpus.sources import (
     docbin_source,
     joined_source,
     jsonl_source,
+    selected_source,
     sick_source,
     table_source,
 )
@@ -181,18 +183,33 @@ def corpus_sources(
 ) -> dict[str, Source]:
     """The splits of a corpus as sources to read."""
     options = recipe.corpora[name]
+    sources = _clean_sources(options, recipe, name, data_dir)
+    if options.noise and "train" in sources:
+        key = f"corpora.{name}.noise"
+        sources["train"] = noisy_source(sources["train"], options.noise, key=key)
+    return sources
+
+
+def _clean_sources(
+    options: CorpusOptions, recipe: Recipe, name: str, data_dir: str | Path | None
+) -> dict[str, Source]:
     if isinstance(options, SampleCorpus):
         return _sample_sources(options, layers=set(layers_of(recipe).get(name, {}).values()))
     if isinstance(options, DatasetCorpus):
         return _dataset_sources(options, recipe, data_dir)
     if isinstance(options, SickCorpus):
         file = _file(options.file, recipe, data_dir)
-        return {split: sick_source(file, name) for split, name in SICK.items()}
+        return {split: sick_source(file, theirs) for split, theirs in SICK.items()}
     sources = {}
     for split in SPLITS:
         files = _files(getattr(options, split), recipe, data_dir)
         if files:
             base = _chained([_file_source(options, file, recipe.language) for file in files])
+            documents = getattr(options, "documents", None)
+            patterns = getattr(documents, split, None)
+            if patterns:
+                key = f"corpora.{name}.documents.{split}"
+                base = selected_source(base, patterns, key=key)
             for join in getattr(options, "join", ()):
                 base = _with_join(base, join, split=split, recipe=recipe, data_dir=data_dir)
             sources[split] = base

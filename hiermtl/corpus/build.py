@@ -10,6 +10,7 @@ from typing import Any
 import datasets
 import numpy as np
 
+from hiermtl.arrays import evenly
 from hiermtl.corpus.cache import digest, file_digest, kept
 from hiermtl.corpus.encoded import EncodedSplit, WordEncoder, encode_split
 from hiermtl.corpus.names import OF_PASSAGES, Kind
@@ -91,22 +92,31 @@ class Corpus:
         """
         return read_sentences(self.split(split), self.layers, names=self.names)
 
-    def first_sentences(self, split: str, limit: int | None) -> Iterator[Sentence]:
-        """The sentences of the first examples of a split: of passages, then of single sentences.
+    def sentences_of(
+        self, split: str, limit: int | None, *, spread: bool = False
+    ) -> Iterator[Sentence]:
+        """The sentences of `limit` examples of a split, which are its passages, then the others.
+
+        The first ones, or as many that are `spread` evenly over it; `None`: all.
 
         Raises:
             DataError: The corpus has no such split.
         """
-        if limit is None or split not in self.passages:
-            yield from islice(self.sentences(split), limit)
+        if limit is None:
+            yield from self.sentences(split)
             return
-        sentences = list(self.sentences(split))
-        passages = self.passages[split]["sentences"]
-        rows = [row for rows in passages[:limit] for row in rows]
-        inside = {row for rows in passages for row in rows}
-        lone = (row for row in range(len(sentences)) if row not in inside)
-        for row in (*dict.fromkeys(rows), *islice(lone, max(0, limit - len(passages)))):
-            yield sentences[row]
+        data, passages = self.split(split), self.passages.get(split)
+        rows = [] if passages is None else list(passages["sentences"])
+        inside = {row for own in rows for row in own}
+        lone = np.setdiff1d(np.arange(len(data)), list(inside)) if inside else range(len(data))
+        count = len(rows) + len(lone)
+        wanted = min(limit, count)
+        found: set[int] = set()
+        for place in evenly(count, wanted).tolist() if spread else range(wanted):
+            found.update(rows[place] if place < len(rows) else [int(lone[place - len(rows)])])
+        for row, sentence in enumerate(islice(self.sentences(split), max(found) + 1)):
+            if row in found:
+                yield sentence
 
     def read_passages(self, split: str) -> Iterator[Passage]:
         """The passages of a split, without origin; none where it has only sentences.

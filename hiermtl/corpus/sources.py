@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
 from hiermtl.corpus.build import Source
-from hiermtl.errors import listing
+from hiermtl.errors import DataError, listing
 from hiermtl.text.annotated import read_annotated
 from hiermtl.text.bio import Bio, with_legal_spans
 from hiermtl.text.columns import read_columns
@@ -200,6 +201,51 @@ def joined_source(
     return replace(base, files=base.files + other.files, read=read, options=options, reports=report)
 
 
+def selected_source(base: Source, patterns: Sequence[str], *, key: str) -> Source:
+    """The sentences of documents whose names match; `key` names the recipe's key in errors.
+
+    A pattern is one of file names (`weblog-*`); with `!` in front it says what is left out. Where
+    all are such, the rest is read.
+
+    Raises:
+        DataError: While reading: no document matches.
+    """
+    out = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    into = [pattern for pattern in patterns if not pattern.startswith("!")] or ["*"]
+    left: list[int] = []
+
+    def wanted(name: str) -> bool:
+        return any(fnmatchcase(name, p) for p in into) and not any(
+            fnmatchcase(name, p) for p in out
+        )
+
+    def read() -> Iterator[Sentence]:
+        found = dropped = 0
+        names: dict[str, None] = {}
+        for sentence in sentences_of(base):
+            name = sentence.doc_id or ""
+            if wanted(name):
+                found += 1
+                yield sentence
+            else:
+                dropped += 1
+                if len(names) < 5:
+                    names[name] = None
+        left[:] = [dropped]
+        if not found:
+            raise DataError(
+                f"{key} is {listing(patterns)}, which no document matches; names are such as "
+                f"{listing(names)}"
+            )
+
+    def report() -> tuple[str, ...]:
+        told = tuple(f"{count:,} sentences of other documents left out" for count in left if count)
+        return (*base.reports(), *told)
+
+    options = {"reader": "documents", "patterns": list(patterns), "base": dict(base.options)}
+    return replace(base, read=read, options=options, reports=report)
+
+
 __all__ = [
     "Source",
     "columns_source",
@@ -209,6 +255,7 @@ __all__ = [
     "docbin_source",
     "joined_source",
     "jsonl_source",
+    "selected_source",
     "sick_source",
     "table_source",
 ]

@@ -38,11 +38,21 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
         *_heads_that_read(recipe),
         *_heads_of_passages(recipe),
         *_corpora_of_tasks(recipe),
+        *_noisy_layers(recipe),
         *_joined_splits(recipe),
         *_main_tasks(recipe),
         *_nothing_to_compile(recipe),
         *_nothing_observed(recipe),
+        *_nothing_to_spread(recipe),
     ]
+
+
+def _nothing_to_spread(recipe: Recipe) -> Iterator[Problem]:
+    if recipe.training.examples == "spread" and recipe.training.max_examples is None:
+        yield Problem(
+            ("training", "examples"),
+            "is 'spread', but all examples are used; give training.max_examples, or leave it out",
+        )
 
 
 def _nothing_to_compile(recipe: Recipe) -> Iterator[Problem]:
@@ -192,6 +202,18 @@ def _corpora_of_tasks(recipe: Recipe) -> Iterator[Problem]:
                 f"is {options.column!r}, but {_corpora(named)} {listing(offered)}"
                 f"{nearest(options.column, offered)}",
             )
+
+
+def _noisy_layers(recipe: Recipe) -> Iterator[Problem]:
+    for name, corpus in recipe.corpora.items():
+        able = layers(corpus)
+        for layer in corpus.noise or ():
+            if layer not in able:
+                yield Problem(
+                    ("corpora", name, "noise", layer),
+                    f"is no layer of this corpus, which has {listing(sorted(able))}"
+                    f"{nearest(layer, able)}",
+                )
 
 
 def _corpora(names: list[str]) -> str:

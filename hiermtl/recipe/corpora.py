@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hiermtl.recipe.base import OneOf, Section, Table, problem, row, shown
-from hiermtl.recipe.files import Files
+from hiermtl.recipe.base import NUMBER, OneOf, Section, Table, problem, row, shown
+from hiermtl.recipe.files import Files, Names
 
 
 def _column(value: object) -> object:
@@ -15,6 +15,16 @@ def _column(value: object) -> object:
     if number or (isinstance(value, str) and value):
         return value
     raise problem(f"is {shown(value)}, but a column's number from 0 or its name is needed")
+
+
+def _noise(value: object) -> object:
+    share = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
+    if share or value == "shuffled":
+        return float(value) if share else value
+    raise problem(
+        f"is {shown(value)}, but a share of labels above 0 and at most 1 is needed, or shuffled",
+        NUMBER,
+    )
 
 
 def _feature(value: object) -> object:
@@ -33,6 +43,9 @@ Column: TypeAlias = Annotated[int | str, BeforeValidator(_column)]
 
 Columns: TypeAlias = Annotated[dict[str, Column], Field(min_length=1)]
 """Layer -> column of a file."""
+
+Noise: TypeAlias = Annotated[float | Literal["shuffled"], BeforeValidator(_noise)]
+"""A share of a layer's labels that is flipped, or that all are shuffled."""
 
 Features: TypeAlias = Annotated[
     dict[str, Annotated[str | dict[str, str], BeforeValidator(_feature)]], Field(min_length=1)
@@ -53,6 +66,10 @@ class CorpusOptions(Section):
 
     licence: str | None = None
     """The corpus's licence, printed on model cards."""
+
+    noise: Annotated[dict[str, Noise], Field(min_length=1)] | None = None
+    """Layer -> wrong labels put into training data on purpose, as a control: a share of them that
+    becomes another label each, or `shuffled`. Default: none."""
 
 
 class FileCorpus(CorpusOptions):
@@ -108,6 +125,20 @@ class ColumnsJoin(Section):
 JOINS: Table = MappingProxyType({"columns": ColumnsJoin})
 
 
+class Documents(Section):
+    """Which documents of each split are read, by patterns of their names."""
+
+    train: Names | None = None
+    """Patterns such as `weblog-*`, one or a list; with `!` in front what is left out. Default:
+    all."""
+
+    dev: Names | None = None
+    """Likewise. Default: all."""
+
+    test: Names | None = None
+    """Likewise. Default: all."""
+
+
 class ConlluCorpus(FileCorpus):
     """CoNLL-U files: upos, xpos, feats, lemma and dep; ner and chunk from MISC."""
 
@@ -122,6 +153,9 @@ class ConlluCorpus(FileCorpus):
         tuple[Annotated[ColumnsJoin, OneOf(JOINS, key="format")], ...], Field(strict=False)
     ] = ()
     """Layers from other files, added by sentence id or by position."""
+
+    documents: Documents = Documents()
+    """Which documents of each split are read. Default: all."""
 
 
 class ColumnsCorpus(FileCorpus):

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from hiermtl.arrays import joined, zeros
+from hiermtl.arrays import evenly, joined, taken, zeros
 from hiermtl.records import MISSING, Example, Group
 
 
@@ -75,26 +75,38 @@ class MemoryExamples:
 
 
 class ChainedExamples:
-    """Several splits as one, each cut to its first `limit` examples if that is given."""
+    """Several splits as one, each cut to `limit` examples if that is given.
+
+    Those are a split's first ones, or `spread` evenly over it.
+    """
 
     def __init__(
-        self, parts: Sequence[Examples], *, limit: int | None = None, names: Sequence[str] = ()
+        self,
+        parts: Sequence[Examples],
+        *,
+        limit: int | None = None,
+        spread: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
         """Takes parts with any tasks each; a part without a task has no items of it.
 
         `names` are those of the parts' corpora.
         """
-        self._parts = list(parts)
-        self._names = list(names) or [""] * len(self._parts)
-        sizes = [len(part) if limit is None else min(limit, len(part)) for part in parts]
-        self._ends = np.cumsum(sizes)
-        cut = list(zip(parts, sizes, strict=True))
-        self.lengths = joined([part.lengths[:n] for part, n in cut])
-        self.words = joined([part.words[:n] for part, n in cut])
+        self._names = list(names) or [""] * len(parts)
+        cut = [_Cut(p, len(p) if limit is None else min(limit, len(p)), spread) for p in parts]
+        self._parts = cut
+        self._ends = np.cumsum([part.size for part in cut])
+        self.lengths = joined([part.of(part.whole.lengths) for part in cut])
+        self.words = joined([part.of(part.whole.words) for part in cut])
         tasks = sorted({task for part in parts for task in part.items})
         self.items = {
             task: joined(
-                [p.items[task][:n] if task in p.items else zeros(n, np.int32) for p, n in cut]
+                [
+                    part.of(part.whole.items[task])
+                    if task in part.whole.items
+                    else zeros(part.size, np.int32)
+                    for part in cut
+                ]
             )
             for task in tasks
         }
@@ -122,8 +134,30 @@ class ChainedExamples:
     def place(self, index: int) -> tuple[str, int]:
         """The name of the part's corpus, and the number there."""
         part = int(np.searchsorted(self._ends, index, side="right"))
-        _, number = self._parts[part].place(index - (int(self._ends[part - 1]) if part else 0))
+        own = index - (int(self._ends[part - 1]) if part else 0)
+        _, number = self._parts[part].place(own)
         return self._names[part], number
+
+
+class _Cut:
+    """A split's first examples, or as many that are spread over it."""
+
+    def __init__(self, whole: Examples, size: int, spread: bool) -> None:
+        self.whole, self.size = whole, size
+        self._at = evenly(len(whole), size) if spread and size < len(whole) else None
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """What values (all examples,) are of these: (size,)."""
+        return values[: self.size] if self._at is None else taken(values, self._at)
+
+    def fetch(self, indices: Sequence[int] | np.ndarray) -> Sequence[Example | Group]:
+        """These examples, in this order."""
+        at = self._at
+        return self.whole.fetch(indices if at is None else [int(at[i]) for i in indices])
+
+    def place(self, index: int) -> tuple[str, int]:
+        """Where the whole has it."""
+        return self.whole.place(index if self._at is None else int(self._at[index]))
 
 
 def _items(example: Example | Group, task: str) -> int:

@@ -5,6 +5,9 @@ each as soon as it is filled, while gradients further down are still computed. D
 wrappers send all weights, and for those that a pass does not use they search its graph, or wait for
 ever. Beside its gradients a bucket carries how many processes have one for each weight: where none
 has, there is none afterwards either, so that idle weights do not move.
+
+Of a large table of vectors a step reaches few rows, and on processors these alone are sent: which
+ones, and then their sums. A graphics processor would have to be waited for to know them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 BUCKET = 25 * 2**20
 """Bytes of gradients that are sent at once."""
 
+TABLE = 2**20
+"""Bytes from which on a table of vectors is sent by rows."""
+
 
 class Replicas:
     """Weights that every process holds whole.
@@ -42,9 +48,9 @@ class Replicas:
         self.alone = alone()
         self.trained, self._size = trained, size
         self._hooks: list[Any] = []
-        self._buckets: dict[frozenset[str], list[_Bucket]] = {}
-        self._waiting: list[_Bucket] = []
-        self._place: dict[nn.Parameter, _Bucket] = {}
+        self._buckets: dict[frozenset[str], list[_Bucket | _Rows]] = {}
+        self._waiting: list[_Bucket | _Rows] = []
+        self._place: dict[nn.Parameter, _Bucket | _Rows] = {}
         self.restructured()
 
     def restructured(self) -> None:
@@ -109,12 +115,24 @@ class Replicas:
             bucket.missing = set(bucket.weights)
             self._place |= dict.fromkeys(bucket.weights, bucket)
 
-    def _cut(self, reached: Mapping[str, bool]) -> list["_Bucket"]:
-        """Buckets of weights of one type, the last of the module first."""
+    def _cut(self, reached: Mapping[str, bool]) -> list["_Bucket | _Rows"]:
+        """Buckets of weights of one type, the last of the module first, and tables by themselves."""
         named = [(n, p) for n, p in self.trained.named_parameters() if n in reached]
         chosen = [(reached[n], p) for n, p in reversed(named) if p.requires_grad]
-        buckets = []
-        for _, alike in groupby(chosen, key=lambda pair: (pair[1].dtype, pair[1].device)):
+        tables = {
+            part.weight
+            for part in self.trained.modules()
+            if isinstance(part, nn.Embedding | nn.EmbeddingBag)
+            and part.weight.device.type == "cpu"
+            and part.weight.nbytes >= TABLE
+        }
+        buckets: list[_Bucket | _Rows] = []
+        for (_, _, rows), alike in groupby(
+            chosen, key=lambda pair: (pair[1].dtype, pair[1].device, pair[1] in tables)
+        ):
+            if rows:
+                buckets += [_Rows(weight, sure) for sure, weight in alike]
+                continue
             bucket, filled = _Bucket([], []), 0
             for sure, weight in alike:
                 if filled and filled + weight.nbytes > self._size:
@@ -170,6 +188,47 @@ class _Bucket:
         for place, (weight, total) in enumerate(zip(self.weights, sums, strict=True)):
             weight.grad = None if place in idle else total.view_as(weight)
         self.flat = self.work = None
+
+
+@dataclass(slots=True, eq=False)
+class _Rows:
+    """A table of vectors, of which the rows that any process has a gradient for are sent."""
+
+    weight: nn.Parameter
+    sure: bool
+    missing: set[nn.Parameter] = field(default_factory=set)
+    reached: Tensor | None = None
+    work: Any = None
+
+    @property
+    def weights(self) -> list[nn.Parameter]:
+        """The table."""
+        return [self.weight]
+
+    def send(self) -> None:
+        """Begins to add up how many processes have each row, and how many have any."""
+        grad = self.weight.grad
+        self.reached = torch.zeros(len(self.weight) + 1, dtype=torch.int32)
+        if grad is not None:
+            # Of all ways to find rows that are not 0 the fastest that is exact.
+            self.reached[:-1] = (grad.amax(1) != 0) | (grad.amin(1) != 0)
+            self.reached[-1] = 1
+        self.work = dist.all_reduce(self.reached, async_op=True)
+
+    def receive(self) -> None:
+        """Waits, and adds up those rows; all others are 0 in every process."""
+        assert self.reached is not None
+        self.work.wait()
+        if self.sure or self.reached[-1]:
+            grad = self.weight.grad
+            if grad is None:
+                grad = torch.zeros_like(self.weight, requires_grad=False)
+            rows = self.reached[:-1].nonzero().squeeze(1)
+            sums = grad.index_select(0, rows)
+            if len(rows):
+                dist.all_reduce(sums)
+            self.weight.grad = grad.index_copy_(0, rows, sums)
+        self.reached = self.work = None
 
 
 def _nothing() -> None:

@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor
 
 from hiermtl.errors import RecipeError
 from hiermtl.sharing import SHARING
-from hiermtl.training import Sampling, shards
+from hiermtl.training import Sampling, replicas, shards
 from hiermtl.training.shards import make_shards
 from hiermtl.training.step import Stepper, TrainingStep
 from hiermtl.training.world import begin_alike, of_first
@@ -61,6 +61,8 @@ def gradients(
     each_for_itself: bool = False,
     short: int = 0,
     dtype: str = "fp64",
+    table: int = replicas.TABLE,
+    alien: bool = False,
     **changes: Any,
 ) -> Gradients:
     """Of every weight at every step, as a process sees them before the optimizer moves."""
@@ -79,6 +81,9 @@ def gradients(
         for added in (*NEWCOMERS.values(), Undeclared):
             patch.setitem(SHARING, added.name, added)
         patch.setattr(Stepper, "take", watched)
+        patch.setattr(replicas, "TABLE", table)
+        if alien:
+            patch.setattr(replicas._Rows, "send", _every_row_is_mine)
         if short and dist.is_initialized() and dist.get_rank() == 1:
             patch.setattr(TrainingStep, "forward", _out_of_memory(short))
         if each_for_itself:
@@ -86,6 +91,13 @@ def gradients(
         world = make_world(family, {"name": scheme, **OPTIONS.get(scheme, {})}, dtype=torch.float32)
         train(Path(folder), world=world, annotated=MIXED, **options)
     return found
+
+
+def _every_row_is_mine(self: Any) -> None:
+    """Asks nobody which rows have gradients, and takes the first two for all."""
+    self.reached = torch.zeros(len(self.weight) + 1, dtype=torch.int32)
+    self.reached[:2] = self.reached[-1] = 1
+    self.work = dist.all_reduce(torch.zeros(1), async_op=True)
 
 
 def _numbers(grad: Tensor | None) -> np.ndarray | None:
@@ -173,6 +185,10 @@ def test_two_processes_make_the_gradients_of_one(
         {"rule": "drawn", "scheme": "held", "tokens_per_batch": 3},
         # Memory runs out in one process alone.
         {"rule": "mixed", "accumulation": "auto", "tokens_per_batch": 80, "short": 3},
+        # Every table of vectors is sent by rows.
+        {"rule": "mixed", "family": "bert", "table": 0},
+        {"rule": "drawn", "scheme": "single", "table": 0, "accumulation": 2},
+        {"rule": "mixed", "tokens_per_batch": 3, "table": 0},
         pytest.param({"rule": "mixed", "family": "bert", "compile": True}, marks=pytest.mark.slow),
         pytest.param(
             {"rule": "mixed", "family": "bert", "compile": True, "shard": True},
@@ -186,6 +202,9 @@ def test_two_processes_make_the_gradients_of_one(
         "idle",
         "idle and held",
         "short of memory",
+        "rows",
+        "rows drawn",
+        "rows idle",
         "compiled",
         "compiled parts",
     ],
@@ -246,6 +265,13 @@ def test_means_per_process_would_make_others(two_processes: Processes) -> None:
     apart = distances(whole, first)
     assert apart[0] > 100 * SINGLE_BOUND
     assert min(apart) > 100 * BOUND
+
+
+def test_rows_that_others_reached_are_missed_where_nobody_asks(two_processes: Processes) -> None:
+    options: dict[str, Any] = {"epochs": 99, "max_steps": STEPS, "table": 0}
+    whole = alone("low_supervision", "mixed", **options)
+    first, _ = two_processes(gradients, "low_supervision", "mixed", alien=True, **options)
+    assert min(distances(whole, first)) > 100 * BOUND
 
 
 def test_a_gradient_that_no_task_is_known_to_have_ends_the_run(two_processes: Processes) -> None:

@@ -9,10 +9,12 @@ import pytest
 from spacy.tokens import DocBin
 
 from hiermtl.commands import corpora as room
+from hiermtl.commands.build import build
 from hiermtl.commands.corpora import layers_of, open_corpora
 from hiermtl.document import Document
 from hiermtl.errors import DataError
 from hiermtl.recipe import load_recipe
+from hiermtl.records import Group
 from hiermtl.text.conllu import read_conllu
 from tests.unit.commands.runs import TASKS, TRAIN, conllu, of_files, recipe
 
@@ -204,3 +206,68 @@ def test_a_stream_is_stored_up_to_the_rows_that_are_wanted(tmp_path: Path) -> No
         given = {**options, "streaming": True, **more}
         found = opened(recipe(corpora={"own": given}, tasks={"upos": {"depth": 1}}))
         assert "".join(s.words[0] for s in found["own"].sentences("train")) == words
+
+
+def test_noise_is_in_training_alone() -> None:
+    plain = opened(recipe())["sample"]
+    given = recipe()
+    given["corpora"]["sample"]["noise"] = {"upos": 0.5}
+    noisy = opened(given)["sample"]
+    assert noisy.gold("train", "upos") != plain.gold("train", "upos")
+    assert noisy.gold("train", "ner") == plain.gold("train", "ner")
+    for split in ("dev", "test"):
+        assert noisy.gold(split, "upos") == plain.gold(split, "upos")
+    assert any("upos: noise in" in line for line in noisy.lines())
+
+
+def test_documents_are_chosen_by_name(tmp_path: Path) -> None:
+    names = ["mail-1", "mail-2", "web-1"]
+    file = Path(conllu(tmp_path / "docs.conllu", TRAIN[:3]))
+    parts = file.read_text(encoding="utf-8").split("# sent_id")[1:]
+    both = zip(names, parts, strict=True)
+    text = "".join(f"# newdoc id = {name}\n# sent_id{part}" for name, part in both)
+    file.write_text(text, encoding="utf-8")
+
+    def train(**documents: Any) -> list[str | None]:
+        given = recipe(corpora={"x": {"format": "conllu", "train": str(file)}})
+        given["corpora"]["x"]["documents"] = documents
+        return [s.doc_id for s in opened(given)["x"].sentences("train")]
+
+    assert train(train="mail-*") == names[:2]
+    assert train(train=["!mail-*"]) == names[2:]
+    assert train(train=["*-1", "!web-*"]) == names[:1]
+    assert train(dev="web-*") == names
+    with pytest.raises(DataError, match=r"corpora.x.documents.train is weab-\*, which no document"):
+        train(train="weab-*")
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 40])
+def test_spread_examples_and_words_are_counted_from_the_same_sentences(limit: int) -> None:
+    loaded = load_recipe(
+        recipe(corpora={"sample": {"format": "sample", "train": 40, "dev": 5, "test": 5}}),
+        {"training.max_examples": limit, "training.examples": "spread"},
+    )
+    corpora = open_corpora(loaded)
+    sentences = list(corpora["sample"].sentences("train"))
+    wanted = [sentences[place * 40 // limit] for place in range(limit)]
+    assert list(corpora["sample"].sentences_of("train", limit, spread=True)) == wanted
+    assert list(corpora["sample"].sentences_of("train", limit)) == sentences[:limit]
+    examples = build(loaded, corpora).examples
+    assert examples.words.tolist() == [len(sentence.words) for sentence in wanted]
+    found = [len(example.piece_counts) for example in examples.fetch(range(limit))]
+    assert found == examples.words.tolist()
+    assert examples.place(limit - 1) == ("sample", (limit - 1) * 40 // limit + 1)
+
+
+def test_examples_that_are_spread_over_passages_and_lone_sentences() -> None:
+    given = recipe(corpora={"sample": {"format": "sample", "train": 40, "dev": 5, "test": 5}})
+    tasks = {**given["tasks"], "entailment": {"depth": 2}}
+    loaded = load_recipe(
+        {**given, "tasks": tasks}, {"training.max_examples": 9, "training.examples": "spread"}
+    )
+    corpora = open_corpora(loaded)
+    examples = build(loaded, corpora).examples
+    words = sum(len(s.words) for s in corpora["sample"].sentences_of("train", 9, spread=True))
+    groups = [e for e in examples.fetch(range(9)) if isinstance(e, Group)]
+    assert 0 < len(groups) < 9
+    assert words == examples.words.sum()

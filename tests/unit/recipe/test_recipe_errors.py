@@ -51,6 +51,22 @@ CASES = [
         {"training.compile": True, "encoder": {"name": "bilstm"}},
         "training.compile is true, but the library's LSTMs",
     ),
+    (
+        {"training.examples": "spread"},
+        "training.examples is 'spread', but all examples are used; give training.max_examples",
+    ),
+    (
+        {"corpora.sample.noise": {"upso": 0.2}},
+        "corpora.sample.noise.upso is no layer of this corpus, which has chunk, dep,",
+    ),
+    (
+        {"corpora.sample.noise": {"upos": 1.5}},
+        "corpora.sample.noise.upos is 1.5, but a share of labels above 0 and at most 1 is needed",
+    ),
+    (
+        {"corpora.sample.noise": {"upos": "shufled"}},
+        "corpora.sample.noise.upos is 'shufled', but a share of labels above 0 and at most 1",
+    ),
     ({"sharing": 3}, "sharing is 3, but a name or {name: ...} is needed"),
     (
         {"balancing": "statik"},
