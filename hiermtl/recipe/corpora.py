@@ -18,9 +18,10 @@ def _column(value: object) -> object:
 
 
 def _noise(value: object) -> object:
-    share = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
-    if share or value == "shuffled":
-        return float(value) if share else value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
+        return float(value)
+    if value == "shuffled":
+        return value
     raise problem(
         f"is {shown(value)}, but a share of labels above 0 and at most 1 is needed, or shuffled",
         NUMBER,

@@ -125,9 +125,8 @@ class ChainedExamples:
         out: list[Example | Group | None] = [None] * len(places)
         for number, part in enumerate(self._parts):
             chosen = np.flatnonzero(part_of == number)
-            for place, example in zip(
-                chosen, part.fetch(places[chosen] - starts[number]), strict=True
-            ):
+            own = (places[chosen] - starts[number]).tolist()
+            for place, example in zip(chosen, part.fetch(own), strict=True):
                 out[place] = example
         return [example for example in out if example is not None]
 
@@ -150,10 +149,10 @@ class _Cut:
         """What values (all examples,) are of these: (size,)."""
         return values[: self.size] if self._at is None else taken(values, self._at)
 
-    def fetch(self, indices: Sequence[int] | np.ndarray) -> Sequence[Example | Group]:
+    def fetch(self, indices: Sequence[int]) -> Sequence[Example | Group]:
         """These examples, in this order."""
         at = self._at
-        return self.whole.fetch(indices if at is None else [int(at[i]) for i in indices])
+        return self.whole.fetch(indices if at is None else at[list(indices)].tolist())
 
     def place(self, index: int) -> tuple[str, int]:
         """Where the whole has it."""

@@ -116,7 +116,7 @@ class Replicas:
             self._place |= dict.fromkeys(bucket.weights, bucket)
 
     def _cut(self, reached: Mapping[str, bool]) -> list["_Bucket | _Rows"]:
-        """Buckets of weights of one type, the last of the module first, and tables by themselves."""
+        """Weights of one type together, the last of the module first; each table by itself."""
         named = [(n, p) for n, p in self.trained.named_parameters() if n in reached]
         chosen = [(reached[n], p) for n, p in reversed(named) if p.requires_grad]
         tables = {
