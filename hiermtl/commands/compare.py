@@ -107,8 +107,9 @@ def scored(
     data_dir: str | Path | None,
     changes: Mapping[str, object] = MappingProxyType({}),
     fingerprint: str = "",
+    gap: bool = False,
 ) -> RunResult:
-    """The result of a finished run."""
+    """The result of a finished run; with `gap` it is scored on what it was trained on too."""
     run = finished(folder, load_recipe(keys_of(folder)))
     nlp = load(folder, device=resolve_device(None))
     scores = evaluate(nlp, split=split, data_dir=data_dir)
@@ -125,5 +126,6 @@ def scored(
         units=units_of(scores),
         dev=run.scores.rows,
         notes=scores.notes,
+        train=evaluate(nlp, split="train", data_dir=data_dir).rows if gap else (),
         learnt=nlp.model.described(),
     )

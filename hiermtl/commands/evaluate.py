@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.annotation.writing import FORMAT_OF
@@ -40,7 +41,8 @@ def evaluate(
         data: A file with gold for some of the tasks, in a form that `annotate` writes: `.conllu`,
             `.jsonl` or `.spacy`. Default: the corpora the model was trained on, found as the recipe
             found them.
-        split: Which split of those corpora. Default: dev; test is read only when it is asked for.
+        split: Which split of those corpora; of train, the examples that were trained on. Default:
+            dev; test is read only when it is asked for.
         tasks: Default: every task with gold.
         raw: From plain text, words and sentences found by the model's own means.
         precision: `fp32` or `bf16`. Default: the model's.
@@ -168,9 +170,11 @@ def score_corpora(
         seed = recipe.training.seed
         of_words = [task for task in wanted if nlp.heads[task].unit == "word"]
         found: list[Scores] = []
+        used: dict[str, Any] = _used(recipe) if split == "train" else {"limit": None}
         of_passages = [task for task in wanted if task not in of_words]
         if of_words:
-            sentences = verbatim[name]() if verbatim else list(corpora[name].sentences(split))
+            stored = corpora[name].sentences_of(split, **used)
+            sentences = verbatim[name]() if verbatim else list(stored)
             judge = evaluate_raw if verbatim else score
             # A task that was asked for must have gold; one that was not may lack it, with a note.
             named = None if asked is None else of_words
@@ -180,7 +184,7 @@ def score_corpora(
             note = f"{', '.join(of_passages)}: judge whole texts or pairs, so not scored from text"
             found.append(Scores((), (note,)))
         elif of_passages:
-            passages = list(corpora[name].read_passages(split))
+            passages = list(corpora[name].read_passages(split, **used))
             found.append(
                 evaluate_passages(
                     nlp, passages, tasks=of_passages, data=name, split=split, seed=seed
@@ -198,6 +202,12 @@ def score_corpora(
             f"{listing(without)}); choose another split, or give a file with --data FILE"
         )
     return merged(parts)
+
+
+def _used(recipe: Recipe) -> dict[str, Any]:
+    """Which examples of train a recipe trains on."""
+    training = recipe.training
+    return {"limit": training.max_examples, "spread": training.examples == "spread"}
 
 
 def merged(parts: Iterable[Scores]) -> Scores:

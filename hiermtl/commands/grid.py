@@ -84,7 +84,9 @@ def grid(
     folder = Path(output) if output is not None else Path("runs") / plan.source.stem
     if folder.exists() and not folder.is_dir():
         raise RecipeError(f"{folder} is a file; name a folder for runs and results with -o")
-    run = _Runner(folder, plan.split, jobs=jobs, keep=keep, data_dir=data_dir, quiet=quiet)
+    run = _Runner(
+        folder, plan.split, jobs=jobs, gap=plan.gap, keep=keep, data_dir=data_dir, quiet=quiet
+    )
     sizes: Sequence[int | None] = plan.sizes or (None,)
     groups = [_Group.of(plan, arm, size) for size in sizes for arm in plan.arms]
     results = [read_result(run.result(job)) for job in run.all(groups)]
@@ -134,6 +136,7 @@ class _Runner:
     folder: Path
     split: str
     jobs: int
+    gap: bool
     keep: bool
     data_dir: str | Path | None
     quiet: bool
@@ -206,7 +209,12 @@ class _Runner:
 
     def _submitted(self, pool: Executor, task: "_Task") -> Future[str]:
         place = self.folder / RUNS / task.job.name
-        options = {"split": self.split, "keep": self.keep, "data_dir": self.data_dir}
+        options = {
+            "split": self.split,
+            "gap": self.gap,
+            "keep": self.keep,
+            "data_dir": self.data_dir,
+        }
         return pool.submit(task.function, task.job, place, task.target, **options)
 
     @contextmanager
@@ -286,6 +294,7 @@ def _score(job: Job, place: Path, target: Path, **options: Any) -> str:
         changes=job.changes,
         fingerprint=job.fingerprint,
         split=options["split"],
+        gap=options["gap"],
         data_dir=options["data_dir"],
     )
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -109,24 +109,35 @@ class Corpus:
         rows = [] if passages is None else list(passages["sentences"])
         inside = {row for own in rows for row in own}
         lone = np.setdiff1d(np.arange(len(data)), list(inside)) if inside else range(len(data))
-        count = len(rows) + len(lone)
-        wanted = min(limit, count)
         found: set[int] = set()
-        for place in evenly(count, wanted).tolist() if spread else range(wanted):
+        for place in _chosen(len(rows) + len(lone), limit, spread=spread):
             found.update(rows[place] if place < len(rows) else [int(lone[place - len(rows)])])
         for row, sentence in enumerate(islice(self.sentences(split), max(found) + 1)):
             if row in found:
                 yield sentence
 
-    def read_passages(self, split: str) -> Iterator[Passage]:
+    def read_passages(
+        self, split: str, limit: int | None = None, *, spread: bool = False
+    ) -> Iterator[Passage]:
         """The passages of a split, without origin; none where it has only sentences.
+
+        With `limit` those among so many examples, as in `sentences_of`.
 
         Raises:
             DataError: The corpus has no such split.
         """
         sentences = list(self.sentences(split)) if split in self.passages else []
-        if sentences:
-            yield from read_passages(self.passages[split], sentences, self.layers, names=self.names)
+        if not sentences:
+            return
+        rows = self.passages[split]
+        found = read_passages(rows, sentences, self.layers, names=self.names)
+        if limit is None:
+            yield from found
+            return
+        inside = {row for own in rows["sentences"] for row in own}
+        count = len(rows) + len(sentences) - len(inside)
+        chosen = set(_chosen(count, limit, spread=spread))
+        yield from (passage for place, passage in enumerate(found) if place in chosen)
 
     def gold(self, split: str, layer: str) -> Sequence[Layer | str | float | None]:
         """A layer of every sentence (or passage) of a split, `None` where one does not have it.
@@ -388,3 +399,9 @@ def _inventories(
                 for label in later
             }
     return names, trained, unseen
+
+
+def _chosen(count: int, limit: int, *, spread: bool) -> Iterable[int]:
+    """The places of `limit` examples of `count`: the first ones, or evenly spread."""
+    wanted = min(limit, count)
+    return evenly(count, wanted).tolist() if spread else range(wanted)

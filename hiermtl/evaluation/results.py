@@ -47,6 +47,7 @@ class RunResult:
         rows: Rows on the split that is compared.
         units: For each task what was counted on that split, by unit.
         fingerprint: Of the recipe; another one belongs to another experiment.
+        train: Rows on the examples that were trained on; empty where that was not asked.
         learnt: What tasks shared and what was learnt of it, as `HierarchicalModel.described` tells
             it; empty in results that were made before it was kept.
     """
@@ -61,6 +62,7 @@ class RunResult:
     dev: tuple[ScoreRow, ...] = ()
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
+    train: tuple[ScoreRow, ...] = ()
     learnt: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, path: str | Path) -> None:
@@ -75,6 +77,7 @@ class RunResult:
             "notes": list(self.notes),
             "fingerprint": self.fingerprint,
             "learnt": dict(self.learnt),
+            "train": [asdict(row) for row in self.train],
             "dev": [asdict(row) for row in self.dev],
             "rows": [asdict(row) for row in self.rows],
             "units": {
@@ -121,6 +124,7 @@ def read_result(path: str | Path) -> RunResult:
             dev=tuple(ScoreRow(**row) for row in data["dev"]),
             notes=tuple(data["notes"]),
             fingerprint=data["fingerprint"],
+            train=tuple(ScoreRow(**row) for row in data.get("train", ())),
             learnt=dict(data.get("learnt", {})),
         )
     except OSError as error:

@@ -76,6 +76,10 @@ class Grid(Section):
     split: Literal["dev", "test"] = "test"
     """What is compared, read once per trained model that is. Default: test."""
 
+    gap: bool = False
+    """Whether runs are scored on what they were trained on too, to be set beside dev. Default:
+    ours."""
+
     controls: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Arms that the others are set against. Default: `single` and `hard`, as far as they are
     arms."""

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from hiermtl.commands import compare, grid, train
+from hiermtl.commands.corpora import open_corpora
 from hiermtl.errors import DataError, RecipeError
 from hiermtl.evaluation import read_result
+from hiermtl.recipe import load_recipe
 from tests.unit.commands.runs import TASKS, recipe
 
 GRID: dict[str, Any] = {
@@ -71,6 +73,21 @@ def test_a_result_tells_what_depths_were_chosen_by(tmp_path: Path) -> None:
     for task, depth in learnt["depths"].items():
         assert max(learnt["shares"][task]) == learnt["shares"][task][depth - 1]
         assert len(set(learnt["shares"][task])) > 1
+
+
+def test_what_was_trained_on_is_scored_beside_dev(tmp_path: Path) -> None:
+    spread = {"training.epochs": 1, "training.examples": "spread"}
+    small: dict[str, Any] = {"arms": {"low": "own.yaml"}, "seeds": [0], "tune": [], "set": spread}
+    grid(written(tmp_path, gap=True, **small), tmp_path / "out", quiet=True)
+    result = read_result(tmp_path / "out" / "results" / "low-30-0-0.json")
+    assert {row.split for row in result.train} == {"train"}
+    assert {row.split for row in result.dev} == {"dev"}
+    corpus = open_corpora(load_recipe(recipe()))["sample"]
+    words = sum(len(s.words) for s in corpus.sentences_of("train", 30, spread=True))
+    assert {row.items for row in result.train if row.task == "upos"} == {words}
+    assert words != sum(len(s.words) for s in corpus.sentences_of("train", 30))
+    grid(written(tmp_path, **small), tmp_path / "plain", quiet=True)
+    assert not read_result(tmp_path / "plain" / "results" / "low-30-0-0.json").train
 
 
 def test_arms_are_finished_one_after_the_other(
