@@ -1,10 +1,10 @@
-"""How the losses of a step are weighed against each other.
+"""How the tasks of a step are weighed against each other: their losses, or their gradients.
 
-Each starts from the recipe's weights, 1 unless it says otherwise, so that at the start, or on
-average, all of them are the weighted sum of losses per labelled item.
+Each starts from the recipe's weights, 1 unless it says otherwise. Those that weigh losses are at
+the start, or on average, the weighted sum of losses per labelled item.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -14,9 +14,16 @@ from hiermtl.seeding import derived_seed
 
 
 class Balancer(nn.Module):
-    """Fixed weights."""
+    """Fixed weights.
+
+    One that weighs losses gives other terms. One that weighs gradients is `apart` and gives another
+    `combine`; what it remembers from step to step is in its `state_dict`.
+    """
 
     name: ClassVar[str] = "static"
+
+    apart: ClassVar[bool] = False
+    """Whether it wants the gradient of each task by itself, to `combine` them."""
 
     def __init__(self, weights: Mapping[str, float], *, seed: int = 0) -> None:
         """Takes the recipe's weight of each task."""
@@ -25,14 +32,23 @@ class Balancer(nn.Module):
 
     def forward(
         self, losses: Mapping[str, Tensor], *, step: int, own: Collection[str]
-    ) -> list[Tensor]:
-        """The terms of the loss to descend, () each.
+    ) -> dict[str, Tensor]:
+        """Each task's term of the loss to descend, () each.
 
         `losses` are per labelled item of the whole step, or this piece's part of them. `own` are
         the tasks whose further terms are added: all of the step's in one of its pieces, none in the
         others.
         """
-        return [self.weights[task] * loss for task, loss in losses.items()]
+        return {task: self.weights[task] * loss for task, loss in losses.items()}
+
+    def combine(self, rows: Tensor, tasks: Sequence[str], *, step: int) -> Tensor:
+        """The gradient of weights that several tasks reach, (weights,), asked where it is `apart`.
+
+        `rows` are the gradients of these tasks' terms over the whole step, (tasks, weights), at
+        least two of them, in fp32 or fp64, none of them zero and all finite; they may be
+        overwritten. Weights that the same tasks reach come together, once a step.
+        """
+        return rows.sum(0)
 
     def factors(self, step: int) -> dict[str, float]:
         """What each task's weight is multiplied by at a step; empty where nothing is."""
@@ -57,13 +73,16 @@ class UncertaintyBalancer(Balancer):
 
     def forward(
         self, losses: Mapping[str, Tensor], *, step: int, own: Collection[str]
-    ) -> list[Tensor]:
+    ) -> dict[str, Tensor]:
         """As `Balancer.forward`."""
-        terms = [
-            self.weights[task] * torch.exp(-self.log_variances[task]) * loss
+        terms = {
+            task: self.weights[task] * torch.exp(-self.log_variances[task]) * loss
             for task, loss in losses.items()
-        ]
-        return terms + [self.weights[task] * self.log_variances[task] for task in own]
+        }
+        for task in own:
+            further = self.weights[task] * self.log_variances[task]
+            terms[task] = terms[task] + further if task in terms else further
+        return terms
 
     def factors(self, step: int) -> dict[str, float]:
         """exp(-s) of each task."""
@@ -82,10 +101,10 @@ class RandomBalancer(Balancer):
 
     def forward(
         self, losses: Mapping[str, Tensor], *, step: int, own: Collection[str]
-    ) -> list[Tensor]:
+    ) -> dict[str, Tensor]:
         """As `Balancer.forward`."""
         factors = self.factors(step)
-        return [self.weights[task] * factors[task] * loss for task, loss in losses.items()]
+        return {task: self.weights[task] * factors[task] * loss for task, loss in losses.items()}
 
     def factors(self, step: int) -> dict[str, float]:
         """Those of the step, the same in every process and piece."""

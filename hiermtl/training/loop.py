@@ -180,7 +180,7 @@ def train_model(
     with (
         Stopping() as stopping,
         Watch(settings.timeout) as watch,
-        compiled(trained.model, wanted=settings.compile) as recompile,
+        compiled(trained.model, wanted=settings.compile, again=balancer.apart) as recompile,
         contextlib.closing(bar),
     ):
         training = _Training(

@@ -20,6 +20,7 @@ from torch.distributed.tensor import DTensor
 from hiermtl.errors import RecipeError
 from hiermtl.sharing import SHARING
 from hiermtl.training import Sampling, shards
+from hiermtl.training.gradients import WHOLE
 from hiermtl.training.shards import make_shards
 from hiermtl.training.step import Stepper, TrainingStep
 from hiermtl.training.world import begin_alike, of_first
@@ -109,13 +110,13 @@ def _out_of_memory(times: int) -> Callable[..., Any]:
 
 def _per_process(
     self: TrainingStep, batch: Any, items: Mapping[str, int], **_: Any
-) -> tuple[Tensor, dict[str, Tensor]]:
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What wrappers make of a loss that is a mean: the mean over processes of their own means."""
     losses = self.model.losses(batch, self.model(batch))
     own = {task: _items(batch, task) for task in losses}
     means = [loss / own[task] / 2 for task, loss in losses.items() if own[task]]
-    total = torch.stack(means).sum() if means else torch.zeros((), requires_grad=True)
-    return total, {task: loss.detach() for task, loss in losses.items()}
+    parts = {WHOLE: torch.stack(means).sum()} if means else {}
+    return parts, {task: loss.detach() for task, loss in losses.items()}
 
 
 def _items(batch: Any, task: str) -> int:
