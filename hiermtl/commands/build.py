@@ -229,6 +229,7 @@ def make_settings(recipe: Recipe, precision: str) -> Settings:
         freeze_below=frozen.freeze_below,
         sampling=_sampling(recipe.sampling),
         balancing=recipe.balancing.name,
+        balancing_options=recipe.balancing.model_dump(exclude={"name"}),
         **values,
     )
 

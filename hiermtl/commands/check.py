@@ -1,14 +1,17 @@
 """`hiermtl check`: what can be wrong with a recipe, its data and its encoder, before training."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hiermtl.commands.build import build, make_settings
 from hiermtl.commands.corpora import check_leakage, open_corpora
-from hiermtl.commands.train import check_trackers
+from hiermtl.commands.train import check_packages
+from hiermtl.model import HierarchicalModel
 from hiermtl.recipe import Recipe, load_recipe
-from hiermtl.training import make_plan
+from hiermtl.training import Settings, make_plan
+from hiermtl.training.balancing import make_balancer
 
 
 def check(
@@ -27,7 +30,7 @@ def check(
     built = build(loaded, corpora)
     settings = make_settings(loaded, "fp32")
     plan = make_plan(built.model, built.tokenizer, built.examples, settings)
-    check_trackers(loaded)
+    check_packages(loaded)
     lines = [*built.lines, *check_leakage(loaded, corpora)]
     for task in built.model.hierarchy:
         head = built.model.head(task.name)
@@ -41,8 +44,23 @@ def check(
     if settings.max_steps is not None:
         total = min(total, settings.max_steps)
     lines.append(f"{weights:,} weights; {plan.steps_per_epoch:,} steps an epoch, {total:,} in all")
+    lines += _kept_apart(built.model, settings)
     limit = built.tokenizer.limit
     longer = int((built.examples.lengths > limit).sum()) if limit is not None else 0
     if longer:
         lines.append(f"{longer} training sentences are longer than the encoder and are windowed")
     return lines
+
+
+def _kept_apart(model: HierarchicalModel, settings: Settings) -> list[str]:
+    """What a balancing by gradients keeps of each task on weights that several share."""
+    if not make_balancer(settings, {}).apart:
+        return []
+    kept = Counter(name for task in model.hierarchy.names for name in model.depends_on(task))
+    sizes = {name: weight.numel() for name, weight in model.named_parameters()}
+    shared = {name: size for name, size in sizes.items() if kept[name] > 1}
+    numbers = sum(size * kept[name] for name, size in shared.items())
+    return [
+        f"{settings.balancing}: {sum(shared.values()):,} weights are shared, on which the tasks' "
+        f"gradients have {numbers:,} numbers, {numbers * 4 / 2**20:,.0f} MiB in fp32"
+    ]

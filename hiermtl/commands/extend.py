@@ -22,7 +22,7 @@ from hiermtl.commands.train import (
     Run,
     begin,
     check_folder,
-    check_trackers,
+    check_packages,
     finish,
     finished,
     shown,
@@ -97,7 +97,7 @@ def extend(
         _check_base(folder, about)
         if (folder / CONFIG).exists():
             return finished(folder, loaded)
-    check_trackers(loaded)
+    check_packages(loaded)
     asked = loaded.training.processes
     if asked > 1 and not launched():
         given = {"output": folder, "drop": dropped, "resume": resume, "data_dir": data_dir}

@@ -46,6 +46,7 @@ from hiermtl.training import (
     make_accelerator,
     train_model,
 )
+from hiermtl.training.balancing import make_balancer
 from hiermtl.training.checkpoint import load_checkpoint, save_checkpoint
 from hiermtl.training.progress import Progress
 
@@ -133,7 +134,7 @@ def train(
     check_folder(folder, loaded, resume=resume)
     if resume and (folder / CONFIG).exists():
         return finished(folder, loaded)
-    check_trackers(loaded)
+    check_packages(loaded)
     asked = loaded.training.processes
     if asked > 1 and not launched():
         share("train", loaded, output=folder, resume=resume, data_dir=data_dir, quiet=quiet)
@@ -422,6 +423,12 @@ def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
         told = {key: str(value) for key, value in flattened(resolved(recipe)).items()}
         accelerator.init_trackers((recipe.name or "hiermtl").replace("/", "-"), config=told)
     return accelerator
+
+
+def check_packages(recipe: Recipe) -> None:
+    """Raises RecipeError for a tracker, or a balancing, whose package is not installed."""
+    check_trackers(recipe)
+    make_balancer(make_settings(recipe, "fp32"), {})
 
 
 def check_trackers(recipe: Recipe) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from hiermtl.errors import listing, nearest
+from hiermtl.recipe.aggregators import AggregatedBalancing, PCDBalancing
 from hiermtl.recipe.base import shown
 from hiermtl.recipe.corpora import (
     SPLITS,
@@ -44,6 +45,7 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
         *_nothing_to_compile(recipe),
         *_nothing_observed(recipe),
         *_nothing_to_spread(recipe),
+        *_gradients_of_tasks(recipe),
     ]
 
 
@@ -73,6 +75,33 @@ def _nothing_observed(recipe: Recipe) -> Iterator[Problem]:
             f"is {recipe.sampling.name!r}, whose steps serve one task each, but sharing: adaptive "
             "compares tasks on the examples of a step; leave it out, or give sharing.affinity or "
             "sharing.tree",
+        )
+
+
+def _gradients_of_tasks(recipe: Recipe) -> Iterator[Problem]:
+    """Where gradients are to be weighed that never meet, or that no process has whole."""
+    balancing, tasks = recipe.balancing, recipe.tasks
+    if not isinstance(balancing, AggregatedBalancing):
+        return
+    if recipe.sampling.name != "proportional" and len(tasks) > 1:
+        yield Problem(
+            ("sampling", "name"),
+            f"is {recipe.sampling.name!r}, whose steps serve one task each, but balancing: "
+            f"{balancing.name} weighs gradients of tasks in one step, and would do nothing; leave "
+            "it out, or set balancing: static",
+        )
+    if recipe.training.shard:
+        yield Problem(
+            ("training", "shard"),
+            f"is true, so that each process holds a part of the weights, but balancing: "
+            f"{balancing.name} compares gradients of whole weights; leave it out, or set "
+            "balancing: static",
+        )
+    if isinstance(balancing, PCDBalancing) and balancing.primary not in tasks:
+        yield Problem(
+            ("balancing", "primary"),
+            f"is {balancing.primary!r}, which is not a task of this recipe"
+            f"{nearest(balancing.primary, tasks)} (tasks: {', '.join(tasks)})",
         )
 
 

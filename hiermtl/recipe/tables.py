@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from hiermtl.recipe.aggregators import AGGREGATORS
 from hiermtl.recipe.base import Options, Table, row
 from hiermtl.recipe.files import NamesOrNone
 
@@ -492,7 +493,12 @@ HEADS: Table = MappingProxyType(
     }
 )
 BALANCING: Table = MappingProxyType(
-    {"static": StaticBalancing, "uncertainty": UncertaintyBalancing, "random": RandomBalancing}
+    {
+        "static": StaticBalancing,
+        "uncertainty": UncertaintyBalancing,
+        "random": RandomBalancing,
+        **AGGREGATORS,
+    }
 )
 SAMPLING: Table = MappingProxyType(
     {

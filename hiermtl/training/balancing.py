@@ -1,22 +1,33 @@
-"""How the losses of a step are weighed against each other.
+"""How the tasks of a step are weighed against each other: their losses, or their gradients.
 
-Each starts from the recipe's weights, 1 unless it says otherwise, so that at the start, or on
-average, all of them are the weighted sum of losses per labelled item.
+Each starts from the recipe's weights, 1 unless it says otherwise. Those that weigh losses are at
+the start, or on average, the weighted sum of losses per labelled item.
 """
 
-from collections.abc import Collection, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from hiermtl.seeding import derived_seed
+from hiermtl.errors import RunError, listing
+from hiermtl.seeding import derived_seed, seeded
+from hiermtl.training.aggregators import KINDS, Aggregators
+from hiermtl.training.settings import Settings
 
 
 class Balancer(nn.Module):
-    """Fixed weights."""
+    """Fixed weights.
+
+    One that weighs losses gives other terms. One that weighs gradients is `apart` and gives another
+    `combine`; what it remembers from step to step is in its `state_dict`.
+    """
 
     name: ClassVar[str] = "static"
+
+    apart: ClassVar[bool] = False
+    """Whether it wants the gradient of each task by itself, to `combine` them."""
 
     def __init__(self, weights: Mapping[str, float], *, seed: int = 0) -> None:
         """Takes the recipe's weight of each task."""
@@ -25,14 +36,23 @@ class Balancer(nn.Module):
 
     def forward(
         self, losses: Mapping[str, Tensor], *, step: int, own: Collection[str]
-    ) -> list[Tensor]:
-        """The terms of the loss to descend, () each.
+    ) -> dict[str, Tensor]:
+        """Each task's term of the loss to descend, () each.
 
         `losses` are per labelled item of the whole step, or this piece's part of them. `own` are
         the tasks whose further terms are added: all of the step's in one of its pieces, none in the
         others.
         """
-        return [self.weights[task] * loss for task, loss in losses.items()]
+        return {task: self.weights[task] * loss for task, loss in losses.items()}
+
+    def combine(self, rows: Tensor, tasks: Sequence[str], *, step: int) -> Tensor:
+        """The gradient of weights that several tasks reach, (weights,), asked where it is `apart`.
+
+        `rows` are the gradients of these tasks' terms over the whole step, (tasks, weights), at
+        least two of them, in fp32 or fp64, none of them zero and all finite; they may be
+        overwritten. Weights that the same tasks reach come together, once a step.
+        """
+        return rows.sum(0)
 
     def factors(self, step: int) -> dict[str, float]:
         """What each task's weight is multiplied by at a step; empty where nothing is."""
@@ -57,13 +77,16 @@ class UncertaintyBalancer(Balancer):
 
     def forward(
         self, losses: Mapping[str, Tensor], *, step: int, own: Collection[str]
-    ) -> list[Tensor]:
+    ) -> dict[str, Tensor]:
         """As `Balancer.forward`."""
-        terms = [
-            self.weights[task] * torch.exp(-self.log_variances[task]) * loss
+        terms = {
+            task: self.weights[task] * torch.exp(-self.log_variances[task]) * loss
             for task, loss in losses.items()
-        ]
-        return terms + [self.weights[task] * self.log_variances[task] for task in own]
+        }
+        for task in own:
+            further = self.weights[task] * self.log_variances[task]
+            terms[task] = terms[task] + further if task in terms else further
+        return terms
 
     def factors(self, step: int) -> dict[str, float]:
         """exp(-s) of each task."""
@@ -82,10 +105,10 @@ class RandomBalancer(Balancer):
 
     def forward(
         self, losses: Mapping[str, Tensor], *, step: int, own: Collection[str]
-    ) -> list[Tensor]:
+    ) -> dict[str, Tensor]:
         """As `Balancer.forward`."""
         factors = self.factors(step)
-        return [self.weights[task] * factors[task] * loss for task, loss in losses.items()]
+        return {task: self.weights[task] * factors[task] * loss for task, loss in losses.items()}
 
     def factors(self, step: int) -> dict[str, float]:
         """Those of the step, the same in every process and piece."""
@@ -94,7 +117,88 @@ class RandomBalancer(Balancer):
         return dict(zip(self.weights, drawn.tolist(), strict=True))
 
 
-BALANCERS: Mapping[str, type[Balancer]] = {
-    kind.name: kind for kind in (Balancer, UncertaintyBalancer, RandomBalancer)
+class AggregatingBalancer(Balancer):
+    """Gradients of tasks made one by an aggregator of torchjd.
+
+    Source: Quinton and Rey 2024 (Jacobian Descent for Multi-Objective Optimization);
+    each aggregator names its own paper in torchjd. Departs: weights that other tasks reach are
+    aggregated by themselves, so that a task has a say in those alone which it reaches: a row of
+    zeros would make MGDA stand still, and shorten what AlignedMTL gives. For the same reason
+    torchjd's `mtl_backward` is not used: it knows of one set of shared weights below all tasks.
+    """
+
+    apart = True
+
+    def __init__(
+        self,
+        kind: str,
+        weights: Mapping[str, float],
+        *,
+        seed: int = 0,
+        primary: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Takes a key of `KINDS` and its options; rows are gradients of weighted losses.
+
+        `primary` is the task whose row comes first, for an aggregator to which that means
+        something; weights that it does not reach have the sum of the rows.
+
+        Raises:
+            RecipeError: torchjd, or what the aggregator needs besides, is not installed.
+        """
+        super().__init__(weights, seed=seed)
+        self.kind, self._primary = kind, primary
+        self._aggregators = Aggregators(kind, options)
+
+    def combine(self, rows: Tensor, tasks: Sequence[str], *, step: int) -> Tensor:
+        """As `Balancer.combine`.
+
+        Raises:
+            RunError: The aggregator finds no answer.
+        """
+        if self._primary is not None:
+            if self._primary not in tasks:
+                return rows.sum(0)
+            first = [tasks.index(self._primary)]
+            order = first + [place for place in range(len(tasks)) if place not in first]
+            rows, tasks = rows[order], [tasks[place] for place in order]
+        try:
+            with seeded(self.seed, "balancing", step, *tasks):
+                return self._aggregators(rows, tasks)
+        except (torch.OutOfMemoryError, MemoryError):
+            raise
+        except Exception as error:  # solvers raise what they like
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise RunError(
+                f"balancing 'torchjd.{self.kind}' finds no answer to the gradients of "
+                f"{listing(tasks)} at step {step + 1} ({reason}); lower training.lr, or take "
+                "another balancing, and train again into another folder"
+            ) from error
+
+    def state_dict(self, *given: Any, **options: Any) -> dict[str, Any]:
+        """What aggregators remember, beside what a module has."""
+        return {**super().state_dict(*given, **options), **self._aggregators.state()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *given: Any, **options: Any) -> Any:
+        """Goes on from a checkpoint."""
+        self._aggregators.restore(state_dict)
+        return super().load_state_dict({}, *given, **options)
+
+
+Maker = Callable[..., Balancer]
+"""Makes a balancer of the weights of tasks, a seed and options."""
+
+BALANCERS: Mapping[str, Maker] = {
+    **{kind.name: kind for kind in (Balancer, UncertaintyBalancer, RandomBalancer)},
+    **{f"torchjd.{kind}": partial(AggregatingBalancer, kind) for kind in KINDS},
 }
 """The rows of the recipe's table `balancing`."""
+
+
+def make_balancer(settings: Settings, weights: Mapping[str, float]) -> Balancer:
+    """What the settings ask for.
+
+    Raises:
+        RecipeError: It needs what is not installed.
+    """
+    return BALANCERS[settings.balancing](weights, seed=settings.seed, **settings.balancing_options)

@@ -6,20 +6,25 @@ of units varies, and that one the compiler is told to take as it comes. Blocks a
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 from torch._dynamo.exc import TorchDynamoException
+from torch._functorch import config
 
 from hiermtl.encoders.base import Block
 from hiermtl.errors import RunError
 
 
 @contextmanager
-def compiled(model: nn.Module, *, wanted: bool) -> Iterator[Callable[[], None]]:
+def compiled(
+    model: nn.Module, *, wanted: bool, again: bool = False
+) -> Iterator[Callable[[], None]]:
     """Inside, blocks in training are compiled if it is wanted; what it gives adds new blocks.
+
+    `again`: a pass may be taken backwards more than once, so that what it keeps must stay.
 
     Out of training, and without gradients, they compute as ever.
 
@@ -37,7 +42,8 @@ def compiled(model: nn.Module, *, wanted: bool) -> Iterator[Callable[[], None]]:
 
     renew()
     try:
-        yield renew
+        with config.patch(donated_buffer=False) if wanted and again else nullcontext():
+            yield renew
     finally:
         for block, name in _dense(model):
             vars(block).pop(name, None)

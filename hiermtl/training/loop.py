@@ -30,7 +30,7 @@ from hiermtl.model import HierarchicalModel
 from hiermtl.seeding import untouched
 from hiermtl.sharing import Sharing
 from hiermtl.tokens import Collator, Tokenizer
-from hiermtl.training.balancing import BALANCERS, Balancer
+from hiermtl.training.balancing import Balancer, make_balancer
 from hiermtl.training.checkpoint import (
     Checkpoint,
     drop_above,
@@ -140,7 +140,7 @@ def train_model(
     freeze(model, settings.freeze_from, settings.freeze_below)
     model.recompute_blocks = settings.recompute_blocks
     weights = {task.name: task.weight for task in model.hierarchy}
-    balancer = BALANCERS[settings.balancing](weights, seed=settings.seed)
+    balancer = make_balancer(settings, weights)
     balancer.to(model.device, model.dtype)
     begin_alike(
         model,
@@ -180,7 +180,7 @@ def train_model(
     with (
         Stopping() as stopping,
         Watch(settings.timeout) as watch,
-        compiled(trained.model, wanted=settings.compile) as recompile,
+        compiled(trained.model, wanted=settings.compile, again=balancer.apart) as recompile,
         contextlib.closing(bar),
     ):
         training = _Training(

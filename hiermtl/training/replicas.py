@@ -33,6 +33,9 @@ BUCKET = 25 * 2**20
 TABLE = 2**20
 """Bytes from which on a table of vectors is sent by rows."""
 
+_Served = tuple[frozenset[str], bool]
+"""Tasks, and whether terms on weights count."""
+
 
 class Replicas:
     """Weights that every process holds whole.
@@ -48,7 +51,7 @@ class Replicas:
         self.alone = alone()
         self.trained, self._size = trained, size
         self._hooks: list[Any] = []
-        self._buckets: dict[frozenset[str], list[_Bucket | _Rows]] = {}
+        self._buckets: dict[_Served, list[_Bucket | _Rows]] = {}
         self._waiting: list[_Bucket | _Rows] = []
         self._place: dict[nn.Parameter, _Bucket | _Rows] = {}
         self.restructured()
@@ -62,8 +65,12 @@ class Replicas:
         self._hooks = [p.register_post_accumulate_grad_hook(self._made) for p in trained]
 
     @contextmanager
-    def adding_up(self, tasks: Iterable[str]) -> Iterator[Callable[[], None]]:
+    def adding_up(
+        self, tasks: Iterable[str], *, beside: bool = True
+    ) -> Iterator[Callable[[], None]]:
         """Around the backward passes of a step that serves these tasks, in every process.
+
+        `beside`: whether terms on weights are among them.
 
         What it gives is called before the last of them. Afterwards gradients are the sums over
         processes, of which some may have made no pass.
@@ -71,9 +78,9 @@ class Replicas:
         if self.alone:
             yield _nothing
             return
-        served = frozenset(tasks)
+        served = (frozenset(tasks), beside)
         if served not in self._buckets:
-            self._buckets[served] = self._cut(self.trained.reach(served))
+            self._buckets[served] = self._cut(self.trained.reach(served[0], beside=beside))
         self._waiting = list(self._buckets[served])
         try:
             yield self._begin_last
@@ -99,13 +106,13 @@ class Replicas:
         """The tensors in the first process, nothing in the others."""
         return tensors if self.alone or dist.get_rank() == 0 else {}
 
-    def _check(self, served: frozenset[str]) -> None:
+    def _check(self, served: _Served) -> None:
         """Processes would drift apart by a gradient that is not sent."""
         sent = {weight for bucket in self._buckets[served] for weight in bucket.weights}
         for name, weight in self.trained.named_parameters():
             if weight.grad is not None and weight not in sent:
                 raise RuntimeError(
-                    f"{name} has a gradient of {listing(sorted(served))}, which by the scheme's "
+                    f"{name} has a gradient of {listing(sorted(served[0]))}, which by the scheme's "
                     "`reads`, `senders` and `owned` do not depend on it"
                 )
 

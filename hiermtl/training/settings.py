@@ -1,7 +1,8 @@
 """How a run trains, as plain values with their units."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from hiermtl.training.sampling import MIXED, Sampling
 
@@ -24,7 +25,8 @@ class Settings:
     backwards instead of kept. compile: what blocks compute of each unit by itself
     is compiled. shard: each process holds a part of the weights instead of all.
     flat: rows without padding. sampling: whose examples a step takes.
-    balancing: what weighs the losses, a key of `BALANCERS`.
+    balancing, balancing_options: what weighs the tasks, a key of `BALANCERS`, and
+    what it is told.
     """
 
     epochs: int = 6
@@ -51,5 +53,6 @@ class Settings:
     flat: bool = True
     sampling: Sampling = MIXED
     balancing: str = "static"
+    balancing_options: Mapping[str, Any] = field(default_factory=dict)
     max_skipped: int = 10
     timeout: float = 1800.0

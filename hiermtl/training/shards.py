@@ -54,6 +54,12 @@ class Shards:
                 "training.shard is true, but there is one process; start several (--processes N), "
                 "or leave it out"
             )
+        if whole.balancer.apart:
+            raise RecipeError(
+                "weights are to be held in parts (training.shard, or a configuration of accelerate "
+                "with FSDP), but balancing by gradients compares those of whole weights; leave one "
+                "of the two out"
+            )
         model = whole.model
         kind = type(model.sharing)
         if kind.penalties is not Sharing.penalties or kind.propose is not Sharing.propose:
@@ -77,9 +83,11 @@ class Shards:
         """Weights that are parts do not change in number."""
 
     @contextmanager
-    def adding_up(self, tasks: Iterable[str]) -> Iterator[Callable[[], None]]:
+    def adding_up(
+        self, tasks: Iterable[str], *, beside: bool = True
+    ) -> Iterator[Callable[[], None]]:
         """Around the passes of a step: gradients of parts are added up in each of them."""
-        del tasks
+        del tasks, beside
         yield lambda: None
         for weight in self.trained.balancer.parameters():
             if weight.grad is not None:

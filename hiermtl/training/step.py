@@ -1,5 +1,6 @@
 """One step of training: the losses of its pieces, their gradients, one move of the optimizer."""
 
+import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,13 @@ from hiermtl.sharing import Sharing
 from hiermtl.tokens import Collator
 from hiermtl.training.balancing import Balancer
 from hiermtl.training.examples import Examples
+from hiermtl.training.gradients import BESIDE, WHOLE, Gradients
 from hiermtl.training.guard import Guard
 from hiermtl.training.leash import Leash
 from hiermtl.training.plan import shares
 from hiermtl.training.replicas import Replicas
 from hiermtl.training.settings import AUTO, Settings
+from hiermtl.training.world import agreed
 
 if TYPE_CHECKING:
     from hiermtl.training.shards import Shards
@@ -46,8 +49,10 @@ class TrainingStep(nn.Module):
         weights = {task.name: task.weight for task in model.hierarchy}
         self.balancer = balancer or Balancer(weights)
 
-    def reach(self, tasks: Collection[str]) -> dict[str, bool]:
+    def reach(self, tasks: Collection[str], *, beside: bool = True) -> dict[str, bool]:
         """The weights that tasks with labels can move, and whether they surely do.
+
+        `beside`: whether terms on weights are among what moves them.
 
         Not sure are heads that are read, but serve none of the tasks, and what only terms on
         weights may reach.
@@ -59,9 +64,8 @@ class TrainingStep(nn.Module):
             for task in model.hierarchy.names
             if task not in tasks
         )
-        found = dict.fromkeys(
-            names if type(model.sharing).penalties is not Sharing.penalties else (), False
-        )
+        held = beside and type(model.sharing).penalties is not Sharing.penalties
+        found = dict.fromkeys(names if held else (), False)
         for task in tasks:
             found |= {
                 f"model.{name}": not name.startswith(spared) for name in model.depends_on(task)
@@ -78,8 +82,11 @@ class TrainingStep(nn.Module):
         step: int,
         once: bool,
         counted: Mapping[str, bool] | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to descend, and each task's loss per item of the whole step, detached.
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What to descend, and each task's loss per item of the whole step, detached.
+
+        The former is the whole loss, or, where the balancer wants gradients apart, each task's term
+        and what stands beside them.
 
         `items` are the labelled items per task of the whole step; `once` adds the terms that do not
         depend on the batch, which must happen in one piece of a step. `counted` are the tasks that
@@ -94,13 +101,17 @@ class TrainingStep(nn.Module):
             losses = {task: losses[task] * counts for task, counts in counted.items()}
         shares = {task: loss / items[task] for task, loss in losses.items() if task in items}
         terms = self.balancer(shares, step=step, own=items if once else ())
+        beside: list[Tensor] = []
         if once:
             # Terms on weights are differences of nearly equal numbers: never in half precision.
             with torch.autocast(batch.layout.device.type, enabled=False):
                 model = self.model
-                terms += model.sharing.penalties(model.stack, model.heads).values()
-        total = torch.stack(terms).sum() if terms else torch.zeros((), requires_grad=True)
-        return total, {task: share.detach() for task, share in shares.items()}
+                beside += model.sharing.penalties(model.stack, model.heads).values()
+        told = {task: share.detach() for task, share in shares.items()}
+        if self.balancer.apart:
+            return terms | ({BESIDE: torch.stack(beside).sum()} if beside else {}), told
+        both = [*terms.values(), *beside]
+        return {WHOLE: torch.stack(both).sum()} if both else {}, told
 
 
 @dataclass(slots=True)
@@ -138,7 +149,6 @@ class Stepper:
         trained.train()
         self.optimizer.zero_grad(set_to_none=True)
         losses = self._descend(collate, chosen, step=step, task=task)
-        self.guard.unscale(trained)
         apart = self.settings.sampling.decoupled
         if leash is not None and not apart:
             leash.add_gradient()
@@ -176,18 +186,29 @@ class Stepper:
         world, rank = accelerator.num_processes, accelerator.process_index
         every = shares(chosen, examples.lengths, parts=world)
         own = every[rank]
-        sharing = self.replicas.trained.model.sharing
-        with self.replicas.adding_up(items) as begin_last:
+        trained = self.replicas.trained
+        sharing, apart = trained.model.sharing, trained.balancer.apart
+        gradients = Gradients(trained.parameters())
+        with (
+            contextlib.nullcontext(_nothing) if apart else self.replicas.adding_up(items)
+        ) as begin_last:
             while True:
                 try:
                     sharing.pending = None
                     passes = list(self._passes(every, items))
-                    losses = self._run(collate, passes, items, begin_last, step=step, task=task)
+                    losses = self._run(
+                        collate, passes, items, gradients, begin_last, step=step, task=task
+                    )
                     break
                 except (RuntimeError, MemoryError) as error:
                     if not out_of_memory(error):
                         raise
+                    gradients.forget()
                     self._cut_smaller(len(own), step=step)
+        if apart:
+            self._join(gradients, list(losses), step=step)
+        else:
+            self.guard.unscale(trained)
         if world > 1 and items:
             summed: Any = accelerator.reduce(torch.stack(list(losses.values())), "sum")
             losses = dict(zip(losses, summed.unbind(), strict=True))
@@ -232,6 +253,7 @@ class Stepper:
         collate: Collator,
         passes: Sequence["_Pass"],
         items: Mapping[str, int],
+        gradients: Gradients,
         begin_last: Callable[[], None],
         *,
         step: int,
@@ -257,14 +279,43 @@ class Stepper:
             # The first process has the longest example, and so at least one pass.
             once = place == 0 and rank == 0
             with torch.autocast(device.type, half, enabled=half is not None):
-                total, each = trained(
+                parts, each = trained(
                     collate(fetched), items, step=step, once=once, counted=own.counted
                 )
-            if total.requires_grad:
-                self.accelerator.backward(self.guard.scaled(total * self.replicas.factor))
+            self._backward(parts, gradients)
             for name, loss in each.items():
                 losses[name] = losses[name] + loss
         return losses
+
+    def _backward(self, parts: dict[str, Tensor], gradients: Gradients) -> None:
+        """Takes the parts of a loss backwards, one by one, and lets them go."""
+        for part in list(parts):
+            term = parts.pop(part)
+            if term.requires_grad:
+                gradients.turn_to(part)
+                scaled = self.guard.scaled(term * self.replicas.factor)
+                self.accelerator.backward(scaled, retain_graph=bool(parts))
+
+    def _join(self, gradients: Gradients, tasks: Sequence[str], *, step: int) -> None:
+        """Makes one gradient of those of tasks, the same in all processes."""
+        trained, replicas = self.replicas.trained, self.replicas
+        combine = trained.balancer.combine
+        try:
+            for part in (*tasks, BESIDE):
+                gradients.turn_to(part)
+                beside = part == BESIDE
+                with replicas.adding_up(() if beside else (part,), beside=beside):
+                    pass
+                self.guard.unscale(trained)
+            gradients.join(tasks, lambda rows, own: agreed(combine(rows, own, step=step)))
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise RunError(
+                f"memory has run out at step {step + 1} for the gradients of {len(tasks)} tasks, "
+                f"which balancing {self.settings.balancing!r} keeps apart; take another one "
+                "(balancing: static keeps one gradient), or a smaller encoder"
+            ) from None
 
     def _cut_smaller(self, examples: int, *, step: int) -> None:
         """Begins a step anew in more pieces after memory ran out.
@@ -299,6 +350,10 @@ class _Pass:
     examples: np.ndarray
     counted: Mapping[str, bool] | None = None
     lent: Mapping[str, int] = field(default_factory=dict)
+
+
+def _nothing() -> None:
+    """Gradients that are kept apart are sent when all are there."""
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from hiermtl.arrays import parts
 from hiermtl.errors import RunError
@@ -72,3 +72,11 @@ def of_first(value: float) -> float:
     found = [value]
     dist.broadcast_object_list(found, 0)
     return found[0]
+
+
+def agreed(values: Tensor) -> Tensor:
+    """The numbers that the first process has, where all have as many."""
+    if not alone():
+        with waiting():
+            dist.broadcast(values, 0)
+    return values

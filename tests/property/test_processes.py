@@ -3,7 +3,7 @@
 Source of the bounds: the project's own; see `hiermtl.training.replicas`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,8 @@ from torch.distributed.tensor import DTensor
 from hiermtl.errors import RecipeError
 from hiermtl.sharing import SHARING
 from hiermtl.training import Sampling, replicas, shards
+from hiermtl.training.gradients import WHOLE
+from hiermtl.training.gradients import Gradients as Apart
 from hiermtl.training.shards import make_shards
 from hiermtl.training.step import Stepper, TrainingStep
 from hiermtl.training.world import begin_alike, of_first
@@ -35,6 +37,7 @@ from tests.unit.training.runs import MIXED, settings, train
 from tests.worlds import make_world
 
 STEPS = 50
+FEW = {"max_steps": 12}
 BOUND = 1e-9
 SINGLE_BOUND = 1e-5
 
@@ -59,6 +62,7 @@ def gradients(
     *,
     family: str = "bilstm",
     each_for_itself: bool = False,
+    each_combines: bool = False,
     short: int = 0,
     dtype: str = "fp64",
     table: int = replicas.TABLE,
@@ -88,6 +92,8 @@ def gradients(
             patch.setattr(TrainingStep, "forward", _out_of_memory(short))
         if each_for_itself:
             patch.setattr(TrainingStep, "forward", _per_process)
+        if each_combines:
+            patch.setattr(Stepper, "_join", _combined_before)
         world = make_world(family, {"name": scheme, **OPTIONS.get(scheme, {})}, dtype=torch.float32)
         train(Path(folder), world=world, annotated=MIXED, **options)
     return found
@@ -121,13 +127,21 @@ def _out_of_memory(times: int) -> Callable[..., Any]:
 
 def _per_process(
     self: TrainingStep, batch: Any, items: Mapping[str, int], **_: Any
-) -> tuple[Tensor, dict[str, Tensor]]:
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What wrappers make of a loss that is a mean: the mean over processes of their own means."""
     losses = self.model.losses(batch, self.model(batch))
     own = {task: _items(batch, task) for task in losses}
     means = [loss / own[task] / 2 for task, loss in losses.items() if own[task]]
-    total = torch.stack(means).sum() if means else torch.zeros((), requires_grad=True)
-    return total, {task: loss.detach() for task, loss in losses.items()}
+    parts = {WHOLE: torch.stack(means).sum()} if means else {}
+    return parts, {task: loss.detach() for task, loss in losses.items()}
+
+
+def _combined_before(self: Stepper, gradients: Apart, tasks: Sequence[str], *, step: int) -> None:
+    """Each process combines the gradients that it has, and the answers are added up."""
+    combine = self.replicas.trained.balancer.combine
+    gradients.join(tasks, lambda rows, own: combine(rows, own, step=step))
+    with self.replicas.adding_up(tasks):
+        pass
 
 
 def _items(batch: Any, task: str) -> int:
@@ -179,6 +193,13 @@ def test_two_processes_make_the_gradients_of_one(
     [
         {"rule": "phases", "scheme": "joint_many", "balancing": "uncertainty"},
         {"rule": "mixed", "family": "bert", "recompute_blocks": True},
+        {"rule": "mixed", "balancing": "torchjd.upgrad", "accumulation": 4, **FEW},
+        {"rule": "mixed", "scheme": "held", "balancing": "torchjd.pcgrad", **FEW},
+        {"rule": "mixed", "scheme": "splitting", "balancing": "torchjd.gradvac", **FEW},
+        {"rule": "mixed", "scheme": "joint_many", "balancing": "torchjd.aligned_mtl", **FEW},
+        # More processes than sentences, so that some make no pass.
+        {"rule": "mixed", "balancing": "torchjd.upgrad", "tokens_per_batch": 3},
+        {"rule": "drawn", "scheme": "held", "balancing": "torchjd.mgda", **FEW},
         {"rule": "mixed", "family": "modernbert", "flat": False},
         # More processes than sentences, so that some make no pass.
         {"rule": "mixed", "tokens_per_batch": 3, "accumulation": 2},
@@ -198,6 +219,12 @@ def test_two_processes_make_the_gradients_of_one(
     ids=[
         "phases",
         "recomputed",
+        "gradients of tasks",
+        "beside terms on weights",
+        "while it splits",
+        "through labels",
+        "idle gradients of tasks",
+        "gradients of one task",
         "padded",
         "idle",
         "idle and held",
@@ -215,7 +242,7 @@ def test_so_they_do_whatever_else_is_asked(
     given = {"scheme": "low_supervision", "epochs": 99, "max_steps": STEPS, **options}
     first, second = two_processes(gradients, **given)
     assert max(distances(alone(**{**given, "shard": False}), first)) <= BOUND
-    assert distances(first, second) == [0.0] * STEPS
+    assert distances(first, second) == [0.0] * given["max_steps"]
 
 
 PARTS = {("joint_many", 4), ("low_supervision", 1)}
@@ -272,6 +299,16 @@ def test_rows_that_others_reached_are_missed_where_nobody_asks(two_processes: Pr
     whole = alone("low_supervision", "mixed", **options)
     first, _ = two_processes(gradients, "low_supervision", "mixed", alien=True, **options)
     assert min(distances(whole, first)) > 100 * BOUND
+
+
+def test_gradients_that_each_process_combines_would_be_others(two_processes: Processes) -> None:
+    """The control: what is not linear must come behind the sum over processes."""
+    options = {"balancing": "torchjd.upgrad", "accumulation": 4, "epochs": 99, **FEW}
+    whole = alone("low_supervision", "mixed", **options)
+    first, _ = two_processes(gradients, "low_supervision", "mixed", each_combines=True, **options)
+    assert np.median(distances(whole, first)) > 1e6 * BOUND
+    plain = alone("low_supervision", "mixed", **{**options, "balancing": "static"})
+    assert np.median(distances(whole, plain)) > 1e6 * BOUND
 
 
 def test_a_gradient_that_no_task_is_known_to_have_ends_the_run(two_processes: Processes) -> None:

@@ -207,6 +207,20 @@ def test_check_says_what_will_be_trained() -> None:
     assert any(line.endswith("steps an epoch, 1 in all") for line in capped)
 
 
+def test_check_says_what_gradients_of_tasks_take() -> None:
+    pytest.importorskip("torchjd")
+    (line,) = [line for line in check(recipe(balancing="torchjd.mean")) if "torchjd" in line]
+    stack = built(recipe())[0].model.stack
+    # Block 1 is below all three tasks, block 2 below ner and dep.
+    low, high = (
+        sum(weight.numel() for part in parts for weight in part.parameters())
+        for parts in ((stack.embeddings, stack.copies(1)), (stack.copies(2),))
+    )
+    assert line.startswith(f"torchjd.mean: {low + high:,} weights are shared, on which the tasks'")
+    assert f" have {3 * low + 2 * high:,} numbers, 0 MiB" in line
+    assert not [line for line in check(recipe()) if "shared" in line]
+
+
 def test_check_counts_sentences_longer_than_the_encoder(
     tmp_path: Path, bert: dict[str, Any]
 ) -> None:
@@ -257,6 +271,12 @@ def test_every_balancing_of_the_recipe_is_there_to_train_with() -> None:
     assert set(tables.BALANCING) == set(BALANCERS)
     given = recipe(balancing="uncertainty")
     assert make_settings(load_recipe(given), "fp32").balancing == "uncertainty"
+    given = recipe(balancing={"name": "torchjd.mgda", "max_iters": 7})
+    found = make_settings(load_recipe(given), "fp32")
+    assert (found.balancing, found.balancing_options) == (
+        "torchjd.mgda",
+        {"epsilon": 0.001, "max_iters": 7},
+    )
 
 
 BOTTOM_UP = {"successive": 0.3, "successive_heads": 0.4, "decoupled": False}

@@ -3,7 +3,8 @@
 import importlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hiermtl.commands import Run, evaluate, train
+from hiermtl.commands import Run, check, evaluate, train
 from hiermtl.errors import ModelError, RecipeError, RunError
 from hiermtl.evaluation import ScoreRow, Scores
 from hiermtl.recipe import load_recipe
@@ -392,6 +393,27 @@ def test_a_tracker_that_is_not_installed_is_refused(
     with pytest.raises(RecipeError, match=r"'comet_ml', which is not installed.*install comet-ml"):
         train(recipe(), output=tmp_path / "run", overrides=options)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", [train, check])
+def test_a_balancing_whose_package_is_not_installed_is_refused(
+    tmp_path: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchjd", None)
+    given = recipe(balancing="torchjd.upgrad", training={"output": str(tmp_path / "run")})
+    with pytest.raises(RecipeError, match=r"name is 'torchjd\.upgrad', which needs") as e:
+        command(given)
+    assert "pip install 'hiermtl[torchjd]'" in str(e.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_weighs_gradients_ends_with_a_model(tmp_path: Path) -> None:
+    pytest.importorskip("torchjd")
+    given = recipe(balancing={"name": "torchjd.upgrad", "reg_eps": 1e-3})
+    run = train(given, output=tmp_path / "run", quiet=True)
+    plain = train(recipe(), output=tmp_path / "plain", quiet=True)
+    assert run.load().model.state_dict().keys() == plain.load().model.state_dict().keys()
+    assert len(run.scores.rows) == len(plain.scores.rows)
 
 
 def test_weights_of_another_task_are_not_taken() -> None:

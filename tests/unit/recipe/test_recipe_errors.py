@@ -70,7 +70,39 @@ CASES = [
     ({"sharing": 3}, "sharing is 3, but a name or {name: ...} is needed"),
     (
         {"balancing": "statik"},
-        "balancing.name is 'statik', but allowed are static, uncertainty and random; did you mean",
+        "balancing.name is 'statik', but allowed are static, uncertainty, random, torchjd.sum, ",
+    ),
+    ({"balancing": "statik"}, "torchjd.fairgrad and torchjd.pcd; did you mean 'static'?"),
+    ({"balancing": "torchjd.upgrd"}, "did you mean 'torchjd.upgrad'?"),
+    ({"balancing": "upgrad"}, "did you mean 'torchjd.upgrad'?"),
+    (
+        {"balancing": {"name": "torchjd.upgrad", "reg_esp": 0.1}},
+        "balancing.reg_esp is not a key; did you mean 'reg_eps'? allowed: name, reg_eps",
+    ),
+    (
+        {"balancing": {"name": "torchjd.mgda", "epsilon": 0}},
+        "balancing.epsilon is 0, but it must be above 0",
+    ),
+    (
+        {"balancing": {"name": "torchjd.aligned_mtl", "scale_mode": "mean"}},
+        "balancing.scale_mode is 'mean', but allowed are min, median and rmse",
+    ),
+    ({"balancing": "torchjd.pcd"}, "balancing.primary is missing; a value is needed"),
+    (
+        {"balancing": {"name": "torchjd.pcd", "primary": "dpe"}},
+        "balancing.primary is 'dpe', which is not a task of this recipe; did you mean 'dep'? "
+        "(tasks: upos, ner, dep)",
+    ),
+    (
+        {"balancing": "torchjd.upgrad", "sampling": "round_robin"},
+        "sampling.name is 'round_robin', whose steps serve one task each, but balancing: "
+        "torchjd.upgrad weighs gradients of tasks in one step, and would do nothing; leave it out, "
+        "or set balancing: static",
+    ),
+    (
+        {"balancing": "torchjd.upgrad", "training.shard": True},
+        "training.shard is true, so that each process holds a part of the weights, but balancing: "
+        "torchjd.upgrad compares gradients of whole weights; leave it out, or set balancing: ",
     ),
     ({"sampling": {}, "sampling.nam": 1}, "sampling.nam is not a key; did you mean 'name'?"),
     (

@@ -32,6 +32,7 @@ from tests.worlds import ALL, World, make_encoder
 
 WEIGHTS = {"upos": 1.0, "ner": 0.5, "dep": 2.0}
 LEARNT = ("uncertainty", "random")
+OF_LOSSES = ("static", *LEARNT)
 
 
 def losses_of(**values: float) -> dict[str, Tensor]:
@@ -40,14 +41,15 @@ def losses_of(**values: float) -> dict[str, Tensor]:
 
 def test_fixed_weights_multiply() -> None:
     terms = Balancer(WEIGHTS)(losses_of(upos=3.0, dep=4.0), step=0, own=("upos", "dep"))
-    assert [float(term) for term in terms] == [3, 8]
+    assert {task: float(term) for task, term in terms.items()} == {"upos": 3, "dep": 8}
 
 
 def test_learnt_weights_start_as_fixed_ones_bit_for_bit() -> None:
     balancer = UncertaintyBalancer(WEIGHTS)
     losses = losses_of(upos=3.1, ner=0.7)
     terms = balancer(losses, step=0, own=losses)
-    assert float(sum(terms).detach()) == float(sum(Balancer(WEIGHTS)(losses, step=0, own=losses)))
+    fixed = Balancer(WEIGHTS)(losses, step=0, own=losses)
+    assert float(sum(terms.values()).detach()) == float(sum(fixed.values()))
     assert balancer.factors(0) == dict.fromkeys(WEIGHTS, 1.0)
 
 
@@ -59,7 +61,7 @@ def test_learnt_weights_are_at_rest_where_the_weighed_loss_is_one(loss: float) -
         with torch.no_grad():
             balancer.log_variances["ner"].fill_(at)
         (gradient,) = torch.autograd.grad(
-            sum(balancer(losses, step=0, own=losses)), [balancer.log_variances["ner"]]
+            sum(balancer(losses, step=0, own=losses).values()), [balancer.log_variances["ner"]]
         )
         assert (abs(float(gradient)) < 1e-6) == still
     assert float(balancer.factors(0)["ner"]) * loss == pytest.approx(math.exp(-0.5))
@@ -78,7 +80,15 @@ def test_random_weights_are_one_on_average_and_the_same_for_a_step() -> None:
     assert RandomBalancer(WEIGHTS, seed=4).factors(7) != drawn[7]
     assert RandomBalancer({"upos": 1.0}).factors(0) == {"upos": 1.0}
     terms = balancer(losses_of(ner=2.0), step=7, own=("ner",))
-    assert [float(term) for term in terms] == pytest.approx([0.5 * 2 * drawn[7]["ner"]])
+    assert float(terms["ner"]) == pytest.approx(0.5 * 2 * drawn[7]["ner"])
+
+
+def test_a_term_of_its_own_needs_no_loss_in_the_same_piece() -> None:
+    balancer = UncertaintyBalancer(WEIGHTS)
+    with torch.no_grad():
+        balancer.log_variances["dep"].fill_(0.5)
+    terms = balancer(losses_of(upos=3.0), step=0, own=("upos", "dep"))
+    assert {task: float(term.detach()) for task, term in terms.items()} == {"upos": 3, "dep": 1}
 
 
 def gradients(name: str, *, often: bool = False, **changes: Any) -> dict[str, Tensor]:
@@ -121,7 +131,7 @@ def test_the_loss_of_a_step_is_the_weighed_sum_of_losses_per_item(weight: float)
             torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", BALANCERS)
+@pytest.mark.parametrize("name", OF_LOSSES)
 def test_pieces_of_a_step_make_the_gradient_of_the_whole(name: str) -> None:
     whole, pieces = (gradients(name, accumulation=count) for count in (1, 3))
     assert whole.keys() == pieces.keys()
@@ -181,3 +191,4 @@ def test_a_broken_run_goes_on_with_its_weights_bit_for_bit(tmp_path: Path, name:
 
 def test_settings_name_the_rows() -> None:
     assert Settings().balancing in BALANCERS
+    assert {name for name in BALANCERS if not name.startswith("torchjd.")} == set(OF_LOSSES)

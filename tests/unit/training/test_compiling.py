@@ -141,6 +141,20 @@ def test_without_a_compiler_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch)
         passes(world, sizes=range(2, 3), after=lambda: None)
 
 
+@pytest.mark.parametrize(
+    "mark", [pytest.param("without_code"), pytest.param("fresh_caches", marks=pytest.mark.slow)]
+)
+def test_passes_that_are_taken_backwards_for_each_task_may_be_compiled(
+    mark: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    pytest.importorskip("torchjd")
+    request.getfixturevalue(mark)
+    options = {"family": "bert", "precision": "fp64", "balancing": "torchjd.upgrad", "max_steps": 3}
+    runs = [weights(train(tmp_path / str(on), compile=on, **options)[0]) for on in (False, True)]
+    assert graphs() > 0
+    assert_same(*runs, atol=1e-9)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", TRANSFORMERS)
 def test_generated_code_trains_as_torch_does(family: str, tmp_path: Path) -> None:
