@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
-from benchmarks.joint_many import report as joint_many
+from benchmarks.grids import Experiment
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
@@ -36,9 +36,15 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 HERE = Path(__file__).parent
 
+JOINT_MANY = ("single", "hard", "joint_many")
+FLAT = ("single", "hard")
+PAIRS = "sentences and as many pairs"
+
 GRIDS = {
-    "joint_many_bilstm": HERE / "joint_many" / "bilstm.yaml",
-    "joint_many_minilm": HERE / "joint_many" / "minilm.yaml",
+    "joint_many_bilstm": Experiment(HERE / "joint_many" / "bilstm.yaml", JOINT_MANY, PAIRS),
+    "joint_many_minilm": Experiment(HERE / "joint_many" / "minilm.yaml", JOINT_MANY, PAIRS),
+    "schemes_bilstm": Experiment(HERE / "schemes" / "bilstm.yaml", FLAT),
+    "schemes_minilm": Experiment(HERE / "schemes" / "minilm.yaml", FLAT),
 }
 """Experiments of many runs, whose results are compared, by the names that pages say."""
 
@@ -56,8 +62,7 @@ def kept(name: str) -> str:
     """The tables of all kept results of a benchmark or a grid; empty where there are none."""
     if name not in GRIDS:
         return render(name, list((HERE / name / "results").glob("*.json")))
-    there = GRIDS[name].with_suffix("").exists()
-    return joint_many.markdown(GRIDS[name]) if there else ""
+    return GRIDS[name].markdown()
 
 
 def update(page: str, tables: Callable[[str], str]) -> str:

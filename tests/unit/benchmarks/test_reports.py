@@ -8,7 +8,7 @@ import torch
 from benchmarks import facts
 from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
-from benchmarks.joint_many import report as joint_many
+from benchmarks.grids import cell
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
@@ -183,4 +183,4 @@ def test_speed_gives_shares_of_the_peak_and_ratios_with_goals() -> None:
 )
 def test_differences_that_are_sure_are_bold(metric: str, p: float | None, shown: str) -> None:
     found = Difference(None, "arm", "single", "task", metric, -1.234, -2.0, -0.5, p, 3)
-    assert joint_many.cell(found) == shown
+    assert cell(found) == shown
