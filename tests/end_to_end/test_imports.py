@@ -5,7 +5,7 @@ import sys
 
 from tests.end_to_end.program import environment
 
-HEAVY = ("spacy", "datasets", "pydantic")
+HEAVY = ("spacy", "datasets", "pydantic", "peft")
 LIGHT = ("hiermtl.model", "hiermtl.training", "hiermtl.annotation.predict")
 
 

@@ -61,6 +61,7 @@ def gradients(
     each_for_itself: bool = False,
     short: int = 0,
     dtype: str = "fp64",
+    lora_rank: int = 0,
     **changes: Any,
 ) -> Gradients:
     """Of every weight at every step, as a process sees them before the optimizer moves."""
@@ -83,7 +84,9 @@ def gradients(
             patch.setattr(TrainingStep, "forward", _out_of_memory(short))
         if each_for_itself:
             patch.setattr(TrainingStep, "forward", _per_process)
-        world = make_world(family, {"name": scheme, **OPTIONS.get(scheme, {})}, dtype=torch.float32)
+        sharing = {"name": scheme, **OPTIONS.get(scheme, {})}
+        adapter = {"name": "lora", "rank": lora_rank} if lora_rank else None
+        world = make_world(family, sharing, dtype=torch.float32, adapter=adapter)
         train(Path(folder), world=world, annotated=MIXED, **options)
     return found
 
@@ -173,6 +176,8 @@ def test_two_processes_make_the_gradients_of_one(
         {"rule": "drawn", "scheme": "held", "tokens_per_batch": 3},
         # Memory runs out in one process alone.
         {"rule": "mixed", "accumulation": "auto", "tokens_per_batch": 80, "short": 3},
+        {"rule": "mixed", "family": "bert", "scheme": "cross_stitch", "lora_rank": 2},
+        {"rule": "drawn", "family": "bert", "lora_rank": 2, "shard": True},
         pytest.param({"rule": "mixed", "family": "bert", "compile": True}, marks=pytest.mark.slow),
         pytest.param(
             {"rule": "mixed", "family": "bert", "compile": True, "shard": True},
@@ -186,6 +191,8 @@ def test_two_processes_make_the_gradients_of_one(
         "idle",
         "idle and held",
         "short of memory",
+        "adapted copies",
+        "adapted parts",
         "compiled",
         "compiled parts",
     ],
