@@ -9,6 +9,7 @@ from hiermtl.commands.corpora import check_leakage, open_corpora
 from hiermtl.commands.train import check_trackers
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.training import make_plan
+from hiermtl.training.optimizer import freeze
 
 
 def check(
@@ -36,11 +37,18 @@ def check(
             f"{task.name}: level {built.model.hierarchy.level(task.name)}, depth {task.depth}, "
             f"{head.kind}, {len(head.labels)} labels, {items:,} training items"
         )
-    weights = sum(parameter.numel() for parameter in built.model.parameters())
+    freeze(built.model, settings.freeze_from, settings.freeze_below)
+    weights, trained = (
+        sum(weight.numel() for weight in built.model.parameters() if weight.requires_grad or every)
+        for every in (True, False)
+    )
     total = plan.steps_per_epoch * settings.epochs
     if settings.max_steps is not None:
         total = min(total, settings.max_steps)
-    lines.append(f"{weights:,} weights; {plan.steps_per_epoch:,} steps an epoch, {total:,} in all")
+    held = f", {trained:,} of them trained" if trained < weights else ""
+    lines.append(
+        f"{weights:,} weights{held}; {plan.steps_per_epoch:,} steps an epoch, {total:,} in all"
+    )
     limit = built.tokenizer.limit
     longer = int((built.examples.lengths > limit).sum()) if limit is not None else 0
     if longer:
