@@ -16,6 +16,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from hiermtl.encoders import Encoder, encoder_from_config
+from hiermtl.encoders.base import Part
+from hiermtl.encoders.lora import merge
 from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.heads import HEADS, Head
 from hiermtl.heads.base import split_by_sentence
@@ -233,6 +235,26 @@ class HierarchicalModel(PreTrainedModel):
         Of a model that has become one of low supervision it is the scheme it was trained with.
         """
         return dict(self.config.learnt) or describe(self.sharing)
+
+    def merged(self) -> "HierarchicalModel":
+        """The same function without an adapter, each delta added to the weights beside it.
+
+        The model itself where it has none, or where copies of a block have weights in common: each
+        would need weights of its own.
+        """
+        if "adapter" not in self.config.encoder or self.stack.repeated():
+            return self
+        plain = copy.deepcopy(self)
+        for part in list(plain.stack.modules()):
+            if isinstance(part, Part):
+                merge(part)
+        encoder = self.config.encoder.items()
+        plain.config.encoder = {key: value for key, value in encoder if key != "adapter"}
+        return plain
+
+    def every_name(self) -> dict[str, Tensor]:
+        """The state, with weights that copies have in common under each of their names."""
+        return {**self.state_dict(), **dict(self.named_parameters(remove_duplicate=False))}
 
     def forward(
         self, batch: Batch, tasks: Iterable[str] | Mapping[str, np.ndarray] | None = None

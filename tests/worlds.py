@@ -150,14 +150,19 @@ def make_tokenizer(family: str, *, limit: int = 64) -> Tokenizer:
 
 
 def make_encoder(
-    family: str, *, blocks: int = BLOCKS, limit: int = 64, dropout: float = 0.0
+    family: str,
+    *,
+    blocks: int = BLOCKS,
+    limit: int = 64,
+    dropout: float = 0.0,
+    adapter: Mapping[str, object] | None = None,
 ) -> Encoder:
     if family == "bert":
         config = bert_config(blocks=blocks, limit=limit, dropout=dropout)
-        return BertEncoder(config, casing=True)
+        return BertEncoder(config, casing=True, adapter=adapter)
     if family == "modernbert":
         config = modernbert_config(blocks=blocks, limit=limit, dropout=dropout)
-        return ModernBertEncoder(config, casing=True)
+        return ModernBertEncoder(config, casing=True, adapter=adapter)
     return BiLstmEncoder(
         layers=blocks,
         hidden=8,
@@ -261,9 +266,10 @@ def make_world(
     blocks: int = BLOCKS,
     dtype: torch.dtype = torch.float64,
     spread: float = 0.2,
+    adapter: Mapping[str, object] | None = None,
 ) -> World:
     """A model in evaluation mode; `spread` moves every parameter, so that none is left at zero."""
-    encoder = make_encoder(family, blocks=blocks, limit=limit, dropout=dropout)
+    encoder = make_encoder(family, blocks=blocks, limit=limit, dropout=dropout, adapter=adapter)
     if depths is None:
         depths = depths_for(str(sharing["name"] if isinstance(sharing, Mapping) else sharing))
     config = make_config(encoder, sharing, depths=depths, dropout=dropout)

@@ -26,6 +26,7 @@ from hiermtl.recipe.tables import (
     BottomUpSampling,
     CooldownSampling,
     EditsHead,
+    LoraAdapter,
     RoundRobinSampling,
     TemperatureSampling,
 )
@@ -138,7 +139,13 @@ def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder
         casing = None if options.casing == "auto" else options.casing
         # A rate that is off stays off: hiding words is no noise on numbers.
         hidden = options.word_dropout if dropout is None or not options.word_dropout else dropout
-        return encoder_source(options.name, dropout=dropout, word_dropout=hidden, casing=casing)
+        return encoder_source(
+            options.name,
+            dropout=dropout,
+            word_dropout=hidden,
+            casing=casing,
+            adapter=_adapter(recipe),
+        )
     assert isinstance(options, BilstmEncoder)
     vocabulary: tuple[int, ...] = ()
     if options.word_width:
@@ -162,6 +169,17 @@ def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder
     if dropout is not None:
         given["dropout"] = dropout
     return BiLstmEncoder(**given), tokenizer
+
+
+def _adapter(recipe: Recipe) -> dict[str, Any] | None:
+    """What a recipe adapts its encoder with, if it does."""
+    options, dropout = recipe.adapter, recipe.training.dropout
+    if not isinstance(options, LoraAdapter):
+        return None
+    given = options.model_dump()
+    if dropout is not None and options.dropout:  # a rate that is off stays off
+        given["dropout"] = dropout
+    return given
 
 
 def make_examples(

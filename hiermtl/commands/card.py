@@ -25,6 +25,7 @@ def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int | N
         recipe.description,
         "",
         f"One encoder (`{recipe.encoder.name}`), sharing `{config.sharing['name']}`"
+        + ("" if recipe.adapter.name == "none" else f", adapter `{recipe.adapter.name}`")
         + (
             "."
             if words is None

@@ -12,6 +12,7 @@ from hiermtl.model import HierarchicalModel
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.training import Settings, make_plan
 from hiermtl.training.balancing import make_balancer
+from hiermtl.training.optimizer import freeze
 
 
 def check(
@@ -39,11 +40,18 @@ def check(
             f"{task.name}: level {built.model.hierarchy.level(task.name)}, depth {task.depth}, "
             f"{head.kind}, {len(head.labels)} labels, {items:,} training items"
         )
-    weights = sum(parameter.numel() for parameter in built.model.parameters())
+    freeze(built.model, settings.freeze_from, settings.freeze_below)
+    weights, trained = (
+        sum(weight.numel() for weight in built.model.parameters() if weight.requires_grad or every)
+        for every in (True, False)
+    )
     total = plan.steps_per_epoch * settings.epochs
     if settings.max_steps is not None:
         total = min(total, settings.max_steps)
-    lines.append(f"{weights:,} weights; {plan.steps_per_epoch:,} steps an epoch, {total:,} in all")
+    held = f", {trained:,} of them trained" if trained < weights else ""
+    lines.append(
+        f"{weights:,} weights{held}; {plan.steps_per_epoch:,} steps an epoch, {total:,} in all"
+    )
     lines += _kept_apart(built.model, settings)
     limit = built.tokenizer.limit
     longer = int((built.examples.lengths > limit).sum()) if limit is not None else 0

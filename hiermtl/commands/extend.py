@@ -54,9 +54,10 @@ def extend(
 ) -> Run:
     """Adds the tasks of a recipe to a trained model, or takes them in the place of its own.
 
-    Encoder, sharing and language are the model's. The other tasks' heads are kept as they are; and
-    so is the encoder, unless the recipe sets `encoder.freeze_below` or `encoder.freeze_from`: then
-    the other depths are trained, and what the other tasks say may change.
+    Encoder, adapter, sharing and language are the model's. The other tasks' heads are kept as they
+    are; and so is the encoder, unless the recipe sets `encoder.freeze_below` or
+    `encoder.freeze_from`: then the other depths are trained, and what the other tasks say may
+    change.
 
     Args:
         model: A model folder, a shipped name or a hub id.
@@ -144,15 +145,16 @@ def _loaded(
     before: Recipe,
     blocks: int,
 ) -> Recipe:
-    """The recipe over encoder, sharing and language of the model; frozen unless it says otherwise.
+    """The recipe over what it takes from the model; frozen unless it says otherwise.
 
     Raises:
-        RecipeError: It is malformed, or has another encoder, sharing or language.
+        RecipeError: It is malformed, or has another encoder, adapter, sharing or language.
     """
     free = {"freeze_from": 0, "freeze_below": blocks + 1}
     own = before.model_dump(mode="json")
     under = {
         "encoder": {**own["encoder"], **free},
+        "adapter": own["adapter"],
         "sharing": own["sharing"],
         "language": own["language"],
     }
@@ -170,7 +172,7 @@ def _loaded(
 
 
 def _check_same(loaded: Recipe, own: Mapping[str, Any], free: Mapping[str, int]) -> None:
-    """Raises RecipeError when encoder, sharing or language are not the model's own.
+    """Raises RecipeError when encoder, adapter, sharing or language are not the model's own.
 
     `free` are the keys of the encoder that may differ.
     """
@@ -183,9 +185,9 @@ def _check_same(loaded: Recipe, own: Mapping[str, Any], free: Mapping[str, int])
                 f"{kept.get(key, 'no such key')!r}; only freeze_from and freeze_below can be set "
                 "here"
             )
-    for key in ("sharing", "language"):
+    for key in ("adapter", "sharing", "language"):
         if now[key] != own[key]:
-            shown = [of[key]["name"] if key == "sharing" else of[key] for of in (now, own)]
+            shown = [of[key] if key == "language" else of[key]["name"] for of in (now, own)]
             raise RecipeError(
                 f"{key} is {shown[0]!r}, but the model's is {shown[1]!r}; leave it out"
             )
@@ -251,7 +253,7 @@ def _with_weights(
         recipe=base.config.recipe,
     )
     model = HierarchicalModel(config, seed=seed)
-    own, there = model.state_dict(), base.state_dict()
+    own, there = model.state_dict(), base.every_name()
     of_new = tuple(f"{part}.{task}." for task in new for part in ("heads", "taps"))
     missing = [name for name in own if name not in there and not name.startswith(of_new)]
     if missing:
@@ -271,7 +273,11 @@ def _with_dropout(encoder: Mapping[str, Any], rate: float | None) -> dict[str, A
         return dict(encoder)
     family = PRETRAINED.get(encoder["family"])
     rates = ("dropout", "word_dropout") if family is None else (*family.dropouts, "word_dropout")
-    changed = {name: rate for name in rates if name != "word_dropout" or encoder.get(name)}
+    own = [name for name in rates if name != "word_dropout" or encoder.get(name)]
+    changed: dict[str, Any] = dict.fromkeys(own, rate)
+    adapter = encoder.get("adapter")
+    if adapter and adapter["dropout"]:
+        changed["adapter"] = {**adapter, "dropout": rate}
     return {**encoder, **changed}
 
 

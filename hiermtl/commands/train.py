@@ -257,8 +257,12 @@ def train_built(
     finally:
         for tracker in accelerator.trackers:
             tracker.finish()
-    parameters = sum(parameter.numel() for parameter in built.model.parameters())
-    return Cost(history.step, history.words, history.seconds, parameters)
+    return Cost(history.step, history.words, history.seconds, _parameters(built.model))
+
+
+def _parameters(model: HierarchicalModel) -> int:
+    """How many there are; what copies have in common counts once."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _train_apart(
@@ -286,7 +290,7 @@ def _train_apart(
         found = load_checkpoint(trained)
         _take_part(whole.model, found.weights, task)
         cost += Cost(**found.state)
-    return whole, cost
+    return whole, replace(cost, parameters=_parameters(whole.model))
 
 
 def _take_part(model: HierarchicalModel, weights: Mapping[str, Tensor], task: str) -> None:
@@ -296,7 +300,7 @@ def _take_part(model: HierarchicalModel, weights: Mapping[str, Tensor], task: st
         ModelError: The weights are others than those the task depends on.
     """
     place = re.compile(rf"(stack\.embeddings|stack\.blocks\.\d+|heads|taps)\.{re.escape(task)}\.")
-    own = {name for name in model.state_dict() if place.match(name)}
+    own = {name for name in model.every_name() if place.match(name)}
     if own != set(weights):
         raise ModelError(
             f"the weights trained for {task!r} are not those the model has for it "
@@ -337,7 +341,7 @@ def finish(
     `plain` is the resolved recipe that the model remembers; `half` allows bf16 to be chosen;
     `about` is what the card tells of, the recipe by default.
     """
-    model = built.model.simplified().float()
+    model = built.model.simplified().merged().float()
     built = replace(built, model=model)
     model.config.recipe = dict(plain)
     scores = Scores(())

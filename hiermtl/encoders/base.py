@@ -12,7 +12,26 @@ from torch import Tensor, nn
 from hiermtl.records import Layout
 
 
-class Embedding(nn.Module, ABC):
+class Part(nn.Module):
+    """What there is a copy of for each branch of a depth: an embedding or a block.
+
+    `held` names the modules in it that no training moves, so that copies have them in common.
+    """
+
+    held: tuple[str, ...] = ()
+
+    def hold(self) -> None:
+        """Takes what is held out of training."""
+        for name in self.held:
+            self.get_submodule(name).requires_grad_(False)
+
+    def lean_on(self, other: "Part") -> None:
+        """Takes what is held from another copy, by reference."""
+        for name in self.held:
+            self.set_submodule(name, other.get_submodule(name))
+
+
+class Embedding(Part, ABC):
     """Depth 0: a batch's inputs to states (units, width)."""
 
     @abstractmethod
@@ -26,7 +45,7 @@ class Embedding(nn.Module, ABC):
             ...
 
 
-class Block(nn.Module, ABC):
+class Block(Part, ABC):
     """One step up: states at depth k - 1 to states at depth k.
 
     `dense` names methods from tensors (units, ...) to such tensors that look at each unit by

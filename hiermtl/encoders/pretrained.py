@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from hiermtl.dropout import replace_dropout
 from hiermtl.encoders.attention import attend
 from hiermtl.encoders.base import Block, Embedding, Encoder
+from hiermtl.encoders.lora import adapter_from_config, weight_of
 from hiermtl.records import Layout
 from hiermtl.text.casing import CASINGS
 
-OWN = ("casing", "word_dropout", "mask")
+OWN = ("casing", "word_dropout", "mask", "adapter")
 """Keys of an encoder's config that are not the library's."""
 
 
@@ -104,7 +105,7 @@ class TransformerBlock(Block):
 
     def writes(self) -> Sequence[Tensor]:
         """What attention and feed-forward add to the states."""
-        return [self.parts[name].get_parameter("weight") for name in ("out", "outer")]
+        return [weight_of(self.parts[name]) for name in ("out", "outer")]
 
     @abstractmethod
     def step(self, values: Tensor, layout: Layout) -> Tensor:
@@ -186,14 +187,17 @@ class PretrainedEncoder(Encoder):
         casing: bool = False,
         word_dropout: float = 0.0,
         mask: int = 0,
+        adapter: Mapping[str, Any] | None = None,
     ) -> None:
         """Takes the library's config and, for pretrained weights, the model that holds them.
 
         `casing`: whether its tokenizer says how words are capitalised. `word_dropout`: the share of
-        words that training reads as `mask`, a piece's id.
+        words that training reads as `mask`, a piece's id. `adapter`: what is trained in the place
+        of its weights, see `hiermtl.encoders.lora`.
         """
         self._config, self._source = config, source
         self._own = {"casing": casing, "word_dropout": word_dropout, "mask": mask}
+        self._adapter = None if adapter is None else adapter_from_config(adapter)
         self.widths = (config.hidden_size,) * (config.num_hidden_layers + 1)
         self.limit = self.row_limit(config)
 
@@ -204,15 +208,24 @@ class PretrainedEncoder(Encoder):
 
     def embedding(self) -> Embedding:
         """A copy of the pretrained embedding, or a new one."""
-        return self.make_embedding(self._parts(0), **self._own)
+        embedding = self.make_embedding(self._parts(0), **self._own)
+        if self._adapter is not None:
+            self._adapter.hold(embedding)
+        return embedding
 
     def block(self, depth: int, extra_width: int = 0) -> Block:
         """A copy of the pretrained layer, or a new one."""
-        return self.make_block(self._parts(depth), depth, extra_width=extra_width)
+        block = self.make_block(self._parts(depth), depth, extra_width=extra_width)
+        if self._adapter is not None:
+            self._adapter.adapt(block, self.family)
+        return block
 
     def config(self) -> dict[str, Any]:
         """The transformers config as plain data, with `family`."""
-        return {"family": self.family, **self._own, **self._config.to_diff_dict()}
+        own: dict[str, Any] = dict(self._own)
+        if self._adapter is not None:
+            own["adapter"] = self._adapter.config()
+        return {"family": self.family, **own, **self._config.to_diff_dict()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def encoder_source(
     dropout: float | None = None,
     word_dropout: float = 0.0,
     casing: bool | None = False,
+    adapter: Mapping[str, Any] | None = None,
 ) -> tuple[Encoder, Tokenizer]:
     """A pretrained encoder and its tokenizer.
 
@@ -35,6 +37,7 @@ def encoder_source(
         word_dropout: Share of words that training reads as the tokenizer's mask.
         casing: Whether the encoder reads how each word is capitalised beside its pieces; `None`:
             when its tokenizer does not tell.
+        adapter: What is trained in the place of its weights, see `hiermtl.encoders.lora`.
 
     Raises:
         ModelError: It is not found, is damaged, or is of a family without an adapter.
@@ -62,6 +65,7 @@ def encoder_source(
         casing=tokenizer.casing,
         word_dropout=word_dropout,
         mask=tokenizer.mask or 0,
+        adapter=adapter,
     )
     return encoder, tokenizer
 

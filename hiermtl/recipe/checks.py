@@ -21,8 +21,10 @@ from hiermtl.recipe.messages import Problem
 from hiermtl.recipe.models import Recipe
 from hiermtl.recipe.tables import (
     HEADS,
+    SHARING,
     AdaptiveSharing,
     BottomUpSampling,
+    NoAdapter,
     PairHead,
     TextClassificationHead,
 )
@@ -42,6 +44,7 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
         *_noisy_layers(recipe),
         *_joined_splits(recipe),
         *_main_tasks(recipe),
+        *_nothing_to_adapt(recipe),
         *_nothing_to_compile(recipe),
         *_nothing_observed(recipe),
         *_nothing_to_spread(recipe),
@@ -54,6 +57,25 @@ def _nothing_to_spread(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(
             ("training", "examples"),
             "is 'spread', but all examples are used; give training.max_examples, or leave it out",
+        )
+
+
+def _nothing_to_adapt(recipe: Recipe) -> Iterator[Problem]:
+    path, name = ("adapter", "name"), recipe.adapter.name
+    if isinstance(recipe.adapter, NoAdapter):
+        return
+    if isinstance(recipe.encoder, BilstmEncoder):
+        yield Problem(
+            path,
+            f"is {name!r}, but encoder 'bilstm' is trained from scratch, so that it has no weights "
+            "worth keeping; leave adapter out, or name a pretrained encoder (encoder.name)",
+        )
+    if recipe.sharing.unadapted is not None:
+        able = [other for other, model in SHARING.items() if model.unadapted is None]
+        yield Problem(
+            path,
+            f"is {name!r}, but sharing {recipe.sharing.name!r} {recipe.sharing.unadapted}; leave "
+            f"adapter out, or share by one of {listing(able)}",
         )
 
 

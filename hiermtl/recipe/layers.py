@@ -13,10 +13,11 @@ from hiermtl.recipe.base import OneOf
 from hiermtl.recipe.corpora import CORPORA
 from hiermtl.recipe.encoder import ENCODERS, PretrainedEncoder
 from hiermtl.recipe.loader import KeyPath
-from hiermtl.recipe.tables import BALANCING, HEADS, SAMPLING, SHARING
+from hiermtl.recipe.tables import ADAPTERS, BALANCING, HEADS, SAMPLING, SHARING
 
 _NAMED: dict[KeyPath, OneOf] = {
     ("encoder",): OneOf(ENCODERS, other=PretrainedEncoder),
+    ("adapter",): OneOf(ADAPTERS),
     ("sharing",): OneOf(SHARING),
     ("balancing",): OneOf(BALANCING),
     ("sampling",): OneOf(SAMPLING),

@@ -16,10 +16,12 @@ from hiermtl.recipe.base import PROBLEM, OneOf, Options, Section, detail
 from hiermtl.recipe.corpora import CORPORA, CorpusOptions
 from hiermtl.recipe.encoder import ENCODERS, BilstmEncoder, EncoderOptions, PretrainedEncoder
 from hiermtl.recipe.tables import (
+    ADAPTERS,
     BALANCING,
     SAMPLING,
     SHARING,
     LowSupervisionSharing,
+    NoAdapter,
     ProportionalSampling,
     SharingOptions,
     StaticBalancing,
@@ -61,6 +63,9 @@ class Recipe(Section):
         EncoderOptions, OneOf(ENCODERS, other=PretrainedEncoder, default="bilstm")
     ] = BilstmEncoder()
     """The one encoder all tasks read. Default: a BiLSTM, which needs no download."""
+
+    adapter: Annotated[Options, OneOf(ADAPTERS, default="lora")] = NoAdapter()
+    """What is trained of a pretrained encoder in the place of its weights. Default: none."""
 
     sharing: Annotated[SharingOptions, OneOf(SHARING, default="low_supervision")] = (
         LowSupervisionSharing()

@@ -1,4 +1,6 @@
-"""The names a recipe may choose from and their options: sharing, heads, balancing, sampling.
+"""The names a recipe may choose from and their options.
+
+They are those of sharing, adapters, heads, balancing and sampling.
 
 A new scheme or head adds its options' model and one row. A row says only what a recipe may write;
 the code behind it lies in the room of the same name.
@@ -23,6 +25,9 @@ class SharingOptions(Options):
     """
 
     depths: ClassVar[Literal["own", "top", "any"]] = "own"
+
+    unadapted: ClassVar[str | None] = None
+    """Why the encoder cannot be adapted under the scheme, where that is so."""
 
 
 class SingleSharing(SharingOptions):
@@ -187,6 +192,7 @@ class SoftL2Sharing(ColumnsSharing):
 class SoftTraceSharing(ColumnsSharing):
     """An encoder per task, whose copies are to span few directions (Yang and Hospedales, 2017)."""
 
+    unadapted = "measures whole matrices, of which deltas are factors"
     name: str = row("soft_trace")
     """Soft parameter sharing by trace norms."""
 
@@ -465,6 +471,40 @@ class BottomUpSampling(Options):
     `training.clip`; the paper has it so."""
 
 
+class NoAdapter(Options):
+    """The encoder's own weights are trained."""
+
+    name: str = row("none")
+    """No adapter."""
+
+
+class LoraAdapter(Options):
+    """A low-rank delta beside each linear layer of blocks whose weights stay (Hu et al., 2022).
+
+    Each copy of a block has its own, over one set of weights.
+    """
+
+    name: str = row("lora")
+    """Low-rank adaptation, by the package peft (extra `lora`)."""
+
+    rank: int = Field(default=8, ge=1)
+    """Rank of each delta. Default: the paper, for RoBERTa."""
+
+    alpha: float = Field(default=8.0, gt=0)
+    """Deltas are multiplied by alpha / rank. Default: the paper, for RoBERTa base."""
+
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Rate at which what a delta reads is dropped. Default: peft's."""
+
+    targets: NamesOrNone = ()
+    """The linear layers that get one: of `query`, `key`, `value`, `out` (attention), `inner` and
+    `outer` (feed-forward), by their names in the family's blocks; one name or a list. Default: all
+    of them; the paper adapts queries and values."""
+
+    embeddings: bool = False
+    """Whether the embeddings are trained too, whole. Default: the paper."""
+
+
 SHARING: Table = MappingProxyType(
     {
         "single": SingleSharing,
@@ -492,6 +532,7 @@ HEADS: Table = MappingProxyType(
         "pair_regression": PairRegressionHead,
     }
 )
+ADAPTERS: Table = MappingProxyType({"none": NoAdapter, "lora": LoraAdapter})
 BALANCING: Table = MappingProxyType(
     {
         "static": StaticBalancing,

@@ -29,7 +29,6 @@ never split. `tree` gives the groups of tasks by depth by hand, and then nothing
 branch. Limits: before the first split, low supervision; a split changes no task's function.
 """
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -257,16 +256,12 @@ class Adaptive(Sharing):
     def _split(
         self, stack: "Stack", edges: Sequence[Sequence[str]], chosen: Sequence[Sequence[int]]
     ) -> Edit:
-        depth, copies = self.junction, stack.copies(self.junction)
-        born = {}
+        depth, born = self.junction, {}
         groups = {SHARED: [task for edge in chosen[0] for task in edges[edge]]}
         for part in chosen[1:]:
             tasks = [task for edge in part for task in edges[edge]]
             groups[tasks[0]] = tasks
-            copies[tasks[0]] = copy.deepcopy(copies[SHARED])
-            for name, _ in copies[tasks[0]].named_parameters():
-                place = f"stack.blocks.{depth}"
-                born[f"{place}.{tasks[0]}.{name}"] = f"{place}.{SHARED}.{name}"
+            born |= stack.fork(depth, SHARED, tasks[0])
         self.groups[str(depth)] = groups
         self.junction = depth - 1
         return Edit(born)

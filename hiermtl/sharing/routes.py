@@ -3,13 +3,16 @@
 And the blocks themselves.
 """
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from torch import nn
 
 from hiermtl.encoders import Block, Embedding, Encoder
+from hiermtl.encoders.base import Part
 from hiermtl.seeding import seeded
 from hiermtl.sharing.base import Sharing
 
@@ -86,7 +89,8 @@ def _follow(
 class Stack(nn.Module):
     """The copies of embedding and blocks a scheme asked for: one module per branch and depth.
 
-    Only blocks some task depends on exist. `side_by_side` is the encoder's.
+    Only blocks some task depends on exist. `side_by_side` is the encoder's. What the encoder holds
+    is there once for all copies; in the state it has the name that it has in the first.
     """
 
     def __init__(self, encoder: Encoder, sharing: Sharing, *, seed: int = 0) -> None:
@@ -101,14 +105,16 @@ class Stack(nn.Module):
         self.embeddings = nn.ModuleDict()
         for name in _at(needed, 0, sharing):
             with seeded(seed, "embedding"):
-                self.embeddings[name] = encoder.embedding()
+                _add(self.embeddings, name, encoder.embedding())
         self.blocks = nn.ModuleDict()
         for depth in range(1, max(depth for depth, _ in needed) + 1):
             width = sharing.extra_width(depth)
             copies = self.blocks[str(depth)] = nn.ModuleDict()
             for name in _at(needed, depth, sharing):
                 with seeded(seed, "block", depth):
-                    copies[name] = encoder.block(depth, width)
+                    _add(copies, name, encoder.block(depth, width))
+        self.register_state_dict_post_hook(_once)
+        self.register_load_state_dict_pre_hook(_everywhere)
 
     @property
     def depth(self) -> int:
@@ -132,6 +138,58 @@ class Stack(nn.Module):
         found = self.copies(depth)[branch]
         assert isinstance(found, Block)
         return found
+
+    def fork(self, depth: int, parent: str, child: str) -> dict[str, str]:
+        """Gives a new branch a copy of another's block.
+
+        Returns the names in the model of the weights that are new, each with its parent's.
+        """
+        block = self.block(depth, parent)
+        made = copy.deepcopy(block)
+        _add(self.copies(depth), child, made)
+        old, place = dict(block.named_parameters()), f"stack.blocks.{depth}"
+        return {
+            f"{place}.{child}.{name}": f"{place}.{parent}.{name}"
+            for name, weight in made.named_parameters()
+            if weight is not old[name]
+        }
+
+    def hold(self) -> None:
+        """Takes what the encoder holds out of training."""
+        for part in self.modules():
+            if isinstance(part, Part):
+                part.hold()
+
+    def repeated(self) -> dict[str, str]:
+        """The further names of weights that several copies have in common, each with the first."""
+        first: dict[nn.Parameter, str] = {}
+        named = self.named_parameters(remove_duplicate=False)
+        found = {name: first.setdefault(weight, name) for name, weight in named}
+        return {name: known for name, known in found.items() if known != name}
+
+
+def _add(copies: nn.ModuleDict, name: str, made: Part) -> None:
+    for first in list(copies.values())[:1]:
+        assert isinstance(first, Part)
+        made.lean_on(first)
+    copies[name] = made
+
+
+def _once(stack: nn.Module, state: dict[str, Any], prefix: str, about: Any) -> None:
+    """A file of tensors holds none twice."""
+    del about
+    assert isinstance(stack, Stack)
+    for name in stack.repeated():
+        state.pop(prefix + name, None)
+
+
+def _everywhere(stack: nn.Module, state: dict[str, Any], prefix: str, *others: Any) -> None:
+    """Tensors that are given under their first name are those of all their names."""
+    del others
+    assert isinstance(stack, Stack)
+    for name, first in stack.repeated().items():
+        if prefix + first in state:
+            state.setdefault(prefix + name, state[prefix + first])
 
 
 def _at(needed: Iterable[tuple[int, str]], depth: int, sharing: Sharing) -> list[str]:

@@ -18,7 +18,8 @@ PEAK = "peak_lr"
 
 
 def freeze(model: HierarchicalModel, first: int, below: int) -> None:
-    """Takes the depths `first` to `below` - 1 and frozen heads out of training."""
+    """Takes the depths `first` to `below` - 1, frozen heads and what is held out of training."""
+    model.stack.hold()
     for depth in range(first, min(below, model.stack.depth + 1)):
         part = model.stack.copies(depth) if depth else model.stack.embeddings
         part.requires_grad_(False)

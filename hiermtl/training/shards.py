@@ -47,7 +47,8 @@ class Shards:
         `reshard`: whether blocks are taken apart between forward and backward; torch's default.
         `offload`: whether parts lie in the processor's memory while they are not computed with.
 
-        Raises RecipeError for schemes whose terms or changes concern weights as a whole.
+        Raises RecipeError for schemes whose terms or changes concern weights as a whole, and for
+        copies of blocks that have weights in common.
         """
         if alone():
             raise RecipeError(
@@ -66,6 +67,12 @@ class Shards:
             raise RecipeError(
                 f"training.shard is true, and sharing {kind.name!r} has terms on whole weights or "
                 "changes them as it trains, which parts of weights cannot; leave it out"
+            )
+        if model.stack.repeated():
+            raise RecipeError(
+                f"training.shard is true, and copies of a block under sharing {kind.name!r} have "
+                "the weights in common that their adapters stand on, which cannot be parted with "
+                "each; leave it out, or use a scheme with one copy, such as low_supervision"
             )
         self.factor = dist.get_world_size()
         self._whole, self._device = model, model.device

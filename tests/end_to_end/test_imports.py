@@ -5,7 +5,7 @@ import sys
 
 from tests.end_to_end.program import environment
 
-HEAVY = ("spacy", "datasets", "pydantic", "torchjd")
+HEAVY = ("spacy", "datasets", "pydantic", "peft", "torchjd")
 LIGHT = ("hiermtl.model", "hiermtl.training", "hiermtl.annotation.predict")
 
 

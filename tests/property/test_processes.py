@@ -67,6 +67,7 @@ def gradients(
     dtype: str = "fp64",
     table: int = replicas.TABLE,
     alien: bool = False,
+    lora_rank: int = 0,
     **changes: Any,
 ) -> Gradients:
     """Of every weight at every step, as a process sees them before the optimizer moves."""
@@ -94,7 +95,9 @@ def gradients(
             patch.setattr(TrainingStep, "forward", _per_process)
         if each_combines:
             patch.setattr(Stepper, "_join", _combined_before)
-        world = make_world(family, {"name": scheme, **OPTIONS.get(scheme, {})}, dtype=torch.float32)
+        sharing = {"name": scheme, **OPTIONS.get(scheme, {})}
+        adapter = {"name": "lora", "rank": lora_rank} if lora_rank else None
+        world = make_world(family, sharing, dtype=torch.float32, adapter=adapter)
         train(Path(folder), world=world, annotated=MIXED, **options)
     return found
 
@@ -210,6 +213,8 @@ def test_two_processes_make_the_gradients_of_one(
         {"rule": "mixed", "family": "bert", "table": 0},
         {"rule": "drawn", "scheme": "single", "table": 0, "accumulation": 2},
         {"rule": "mixed", "tokens_per_batch": 3, "table": 0},
+        {"rule": "mixed", "family": "bert", "scheme": "cross_stitch", "lora_rank": 2},
+        {"rule": "drawn", "family": "bert", "lora_rank": 2, "shard": True},
         pytest.param({"rule": "mixed", "family": "bert", "compile": True}, marks=pytest.mark.slow),
         pytest.param(
             {"rule": "mixed", "family": "bert", "compile": True, "shard": True},
@@ -232,6 +237,8 @@ def test_two_processes_make_the_gradients_of_one(
         "rows",
         "rows drawn",
         "rows idle",
+        "adapted copies",
+        "adapted parts",
         "compiled",
         "compiled parts",
     ],

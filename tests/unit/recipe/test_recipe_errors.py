@@ -67,6 +67,22 @@ CASES = [
         {"corpora.sample.noise": {"upos": "shufled"}},
         "corpora.sample.noise.upos is 'shufled', but a share of labels above 0 and at most 1",
     ),
+    (
+        {"adapter": "lora"},
+        "adapter.name is 'lora', but encoder 'bilstm' is trained from scratch, so that it has no "
+        "weights worth keeping; leave adapter out, or name a pretrained encoder",
+    ),
+    (
+        {"adapter": "lora", "encoder": {"name": "a/b"}, "sharing": "soft_trace"},
+        "adapter.name is 'lora', but sharing 'soft_trace' measures whole matrices, of which deltas "
+        "are factors; leave adapter out, or share by one of single, hard,",
+    ),
+    ({"adapter": "lorra"}, "adapter.name is 'lorra', but allowed are none and lora; did you mean"),
+    ({"adapter": {"rank": 0}}, "adapter.rank is 0, but it must be at least 1"),
+    ({"adapter": {"alpha": 0}}, "adapter.alpha is 0, but it must be above 0"),
+    ({"adapter": {"dropout": 1}}, "adapter.dropout is 1, but it must be below 1"),
+    ({"adapter": {"targets": ["a", "a"]}}, "adapter.targets holds 'a' twice; name it once"),
+    ({"adapter": {"r": 4}}, "adapter.r is not a key; allowed: name, rank, alpha, dropout, targets"),
     ({"sharing": 3}, "sharing is 3, but a name or {name: ...} is needed"),
     (
         {"balancing": "statik"},

@@ -64,6 +64,7 @@ SHIPPED = [
     "learned/sample",
     "low_supervision/ewt",
     "low_supervision/ewt_bilstm",
+    "low_supervision/ewt_lora",
     "low_supervision/ewt_sick",
     "low_supervision/ewt_sick_bilstm",
     "low_supervision/sample",
@@ -124,6 +125,18 @@ def test_nested_options_of_schemes_are_read_and_come_back() -> None:
         recipe = load_recipe("low_supervision/sample", {"sharing": given})
         again = load_recipe(resolved(recipe))
         assert again.sharing.model_dump() == recipe.sharing.model_dump()
+
+
+def test_an_adapter_is_read_in_its_short_and_its_long_form() -> None:
+    given = {"encoder": {"name": "a/b"}}
+    for adapter in ("lora", {}, {"name": "lora", "rank": 8}):
+        recipe = load_recipe("low_supervision/ewt", {**given, "adapter": adapter})
+        assert recipe.adapter.model_dump()["rank"] == 8
+        assert load_recipe(resolved(recipe)).model_dump() == recipe.model_dump()
+    laid = load_recipe("low_supervision/ewt_lora", {"adapter.rank": 4, "adapter.targets": "query"})
+    assert laid.adapter.model_dump()["targets"] == ("query",)
+    assert load_recipe("low_supervision/ewt_lora", {"adapter": "none"}).adapter.name == "none"
+    assert load_recipe("low_supervision/ewt").adapter.name == "none"
 
 
 def test_ewt_is_joined_with_its_entities() -> None:
