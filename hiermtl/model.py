@@ -22,7 +22,7 @@ from hiermtl.heads.base import split_by_sentence
 from hiermtl.hierarchy import Hierarchy, Task
 from hiermtl.records import MISSING, Batch, HeadOutput, Stream, Tap
 from hiermtl.seeding import seeded
-from hiermtl.sharing import SHARING, Routes, Sharing, Stack
+from hiermtl.sharing import SHARING, Routes, Sharing, Stack, describe
 
 FORMAT_VERSION = 1
 """Of model folders; a folder with a higher one is refused."""
@@ -37,7 +37,8 @@ class HierarchicalConfig(PreTrainedConfig):
     `tasks` maps a name to `depth`, `weight`, `frozen`, `auxiliary`, `head` (its kind), `labels`,
     `options` and `column`, the layer of the data it was trained on; `encoder` is an encoder's
     `config()`; `sharing` a scheme's `structure()` with its `name`. `precision` is what inference
-    uses where the processor allows it; `recipe` the resolved recipe it was trained by.
+    uses where the processor allows it; `recipe` the resolved recipe it was trained by; `learnt`
+    what the scheme was and had learnt (`describe`), where low supervision is left of it.
     """
 
     model_type = "hiermtl"
@@ -52,6 +53,7 @@ class HierarchicalConfig(PreTrainedConfig):
         language: str = "xx",
         precision: str = "fp32",
         recipe: Mapping[str, Any] | None = None,
+        learnt: Mapping[str, Any] | None = None,
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
     ) -> None:
@@ -60,7 +62,7 @@ class HierarchicalConfig(PreTrainedConfig):
         self.tasks = {name: dict(task) for name, task in (tasks or {}).items()}
         self.sharing = dict(sharing or {"name": "low_supervision"})
         self.pooling, self.language, self.precision = pooling, language, precision
-        self.recipe = dict(recipe or {})
+        self.recipe, self.learnt = dict(recipe or {}), dict(learnt or {})
         self.format_version = format_version
         super().__init__(**kwargs)
 
@@ -218,12 +220,19 @@ class HierarchicalModel(PreTrainedModel):
         assert isinstance(config, HierarchicalConfig)
         for task, depth in depths.items():
             config.tasks[task]["depth"] = depth
-        config.sharing = {"name": "low_supervision"}
+        config.sharing, config.learnt = {"name": "low_supervision"}, describe(self.sharing)
         plain = type(self)(config)
         plain = plain.to(device=self.device, dtype=self.dtype)  # pyright: ignore[reportCallIssue]
         known = self.state_dict()
         plain.load_state_dict({name: known[name] for name in plain.state_dict()})
         return plain.train(self.training)
+
+    def described(self) -> dict[str, Any]:
+        """What tasks share and what was learnt of it, as `describe` tells it.
+
+        Of a model that has become one of low supervision it is the scheme it was trained with.
+        """
+        return dict(self.config.learnt) or describe(self.sharing)
 
     def forward(
         self, batch: Batch, tasks: Iterable[str] | Mapping[str, np.ndarray] | None = None

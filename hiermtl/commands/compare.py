@@ -5,11 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
+from hiermtl.annotation import load
 from hiermtl.commands.evaluate import evaluate
 from hiermtl.commands.train import RECIPE, finished, keys_of
 from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.evaluation.compare import RESAMPLES, Comparison, compare_results
 from hiermtl.evaluation.results import RunResult, read_result, units_of
+from hiermtl.precision import resolve_device
 from hiermtl.recipe import load_recipe
 
 CONTROLS = ("single", "hard")
@@ -108,7 +110,8 @@ def scored(
 ) -> RunResult:
     """The result of a finished run."""
     run = finished(folder, load_recipe(keys_of(folder)))
-    scores = evaluate(folder, split=split, data_dir=data_dir)
+    nlp = load(folder, device=resolve_device(None))
+    scores = evaluate(nlp, split=split, data_dir=data_dir)
     if not scores.counts:
         raise DataError(f"there is nothing to compare; scored are {listing(scores.tasks)}", folder)
     return RunResult(
@@ -122,4 +125,5 @@ def scored(
         units=units_of(scores),
         dev=run.scores.rows,
         notes=scores.notes,
+        learnt=nlp.model.described(),
     )

@@ -6,7 +6,7 @@ sentences, pairs or texts. Scores of any resampling of units follow from their s
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class RunResult:
         rows: Rows on the split that is compared.
         units: For each task what was counted on that split, by unit.
         fingerprint: Of the recipe; another one belongs to another experiment.
+        learnt: What tasks shared and what was learnt of it, as `HierarchicalModel.described` tells
+            it; empty in results that were made before it was kept.
     """
 
     arm: str
@@ -59,6 +61,7 @@ class RunResult:
     dev: tuple[ScoreRow, ...] = ()
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
+    learnt: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, path: str | Path) -> None:
         """Writes the result, whole or not at all."""
@@ -71,6 +74,7 @@ class RunResult:
             "cost": dict(self.cost),
             "notes": list(self.notes),
             "fingerprint": self.fingerprint,
+            "learnt": dict(self.learnt),
             "dev": [asdict(row) for row in self.dev],
             "rows": [asdict(row) for row in self.rows],
             "units": {
@@ -117,6 +121,7 @@ def read_result(path: str | Path) -> RunResult:
             dev=tuple(ScoreRow(**row) for row in data["dev"]),
             notes=tuple(data["notes"]),
             fingerprint=data["fingerprint"],
+            learnt=dict(data.get("learnt", {})),
         )
     except OSError as error:
         raise DataError(f"the result cannot be read ({error.strerror})", path) from None

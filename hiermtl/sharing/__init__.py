@@ -3,6 +3,7 @@
 from hiermtl.sharing.adaptive import Adaptive
 from hiermtl.sharing.base import SHARED, Edit, Rate, Sharing
 from hiermtl.sharing.cross_stitch import CrossStitch
+from hiermtl.sharing.describe import describe
 from hiermtl.sharing.hard import Hard
 from hiermtl.sharing.hmtl import Hmtl
 from hiermtl.sharing.joint_many import JointMany
@@ -30,4 +31,4 @@ SHARING: dict[str, type[Sharing]] = {
     "soft_trace": SoftTrace,
 }
 
-__all__ = ["SHARED", "SHARING", "Edit", "Rate", "Route", "Routes", "Sharing", "Stack"]
+__all__ = ["SHARED", "SHARING", "Edit", "Rate", "Route", "Routes", "Sharing", "Stack", "describe"]

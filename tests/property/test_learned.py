@@ -71,7 +71,9 @@ def test_a_mix_of_nothing_is_the_mean_and_adds_up(family: str) -> None:
 
 
 @everywhere
-def test_fixed_depths_are_low_supervision_to_the_last_bit_and_exit_there(family: str) -> None:
+def test_fixed_depths_are_low_supervision_to_the_last_bit_and_exit_there(
+    family: str, tmp_path: Path
+) -> None:
     world = learning(family)
     choose(world, {"upos": 1, "ner": 2, "dep": 2}, weight=1.0)
     edit = scheme(world).propose(world.model.stack, 5, done=0.5)
@@ -83,6 +85,11 @@ def test_fixed_depths_are_low_supervision_to_the_last_bit_and_exit_there(family:
     assert_same(scores(world), scores(plain))
     simple = World(world.model.simplified(), world.tokenizer)
     assert simple.model.config.sharing == {"name": "low_supervision"}
+    told = simple.model.described()
+    assert (told["scheme"], told["learnt"]["depths"]) == ("learned", scheme(world).depths())
+    shares = torch.tensor(told["learnt"]["shares"]["ner"], dtype=torch.float64)
+    assert torch.allclose(shares, scheme(world).shares("ner").detach(), atol=5.1e-5)
+    assert save_and_load(simple, tmp_path / "simple").model.described() == told
     assert simple.model.stack.depth == 2, "the block above the deepest task is gone"
     assert_same(scores(simple), scores(plain))
     with Calls(simple.model) as calls:
@@ -95,6 +102,8 @@ def test_fixed_depths_are_low_supervision_to_the_last_bit_and_exit_there(family:
 def test_before_depths_are_fixed_the_model_stays_what_it_is() -> None:
     world = learning()
     assert world.model.simplified() is world.model
+    assert world.model.described()["scheme"] == "learned"
+    assert world.model.config.learnt == {}
     assert scheme(world).propose(world.model.stack, 5, done=0.49) is None
     assert scheme(world).depths() is None
 
@@ -174,6 +183,25 @@ def test_a_run_goes_on_on_either_side_of_the_change(tmp_path: Path, budget: floa
         again = train(folder, world=learns(budget), resume=True, **options)[0]
         assert_same(weights(again), whole)
         assert scheme(again).depths() == scheme(world).depths()
+
+
+def test_shares_stay_as_they_were_when_depths_were_fixed(tmp_path: Path) -> None:
+    """What is told at the end is what the depths were chosen by."""
+    world = learns()
+    seen: list[dict[str, Any]] = []
+    propose = Learned.propose
+
+    def watched(own: Learned, *given: Any, **options: Any) -> Any:
+        edit = propose(own, *given, **options)
+        seen.extend([own.learnt()] if edit else [])
+        return edit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learned, "propose", watched)
+        trained, history = train(tmp_path, world=world, epochs=3)
+    assert history.step > int(0.6 * history.step) + 1
+    assert seen == [scheme(trained).learnt()]
+    assert seen[0]["shares"]["upos"] != [1 / 3] * 3
 
 
 def test_weights_from_before_the_change_are_not_the_best(tmp_path: Path) -> None:

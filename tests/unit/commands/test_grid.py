@@ -8,7 +8,8 @@ import pytest
 
 from hiermtl.commands import compare, grid, train
 from hiermtl.errors import DataError, RecipeError
-from tests.unit.commands.runs import recipe
+from hiermtl.evaluation import read_result
+from tests.unit.commands.runs import TASKS, recipe
 
 GRID: dict[str, Any] = {
     "arms": {
@@ -39,6 +40,8 @@ def test_a_grid_is_run_once_and_compared(tmp_path: Path) -> None:
     assert {cost.steps > 0 for cost in found.costs} == {True}
     results = sorted((folder / "results").iterdir())
     assert len(results) == 4
+    told = [read_result(path).learnt for path in results]
+    assert {own["scheme"] for own in told} == {"single", "low_supervision"}
     assert not list((folder / "runs").iterdir())
     times = [path.stat().st_mtime_ns for path in results]
     assert grid(file, folder, quiet=True) == found
@@ -54,6 +57,20 @@ def test_a_grid_is_run_once_and_compared(tmp_path: Path) -> None:
     tuned.write_text(whole, encoding="utf-8")
     with pytest.raises(RecipeError, match="was made by another recipe of arm 'single'"):
         grid(written(tmp_path, set={"training.epochs": 2}), folder, quiet=True)
+
+
+def test_a_result_tells_what_depths_were_chosen_by(tmp_path: Path) -> None:
+    given = {"name": "learned", "harden_at": 0.2, "lr": 0.5}
+    tasks = {name: {**task, "depth": 2} for name, task in TASKS.items()}
+    train(recipe(sharing=given, tasks=tasks), output=tmp_path / "run", quiet=True)
+    compare([tmp_path / "run"])
+    result = read_result(tmp_path / "run" / "result-dev.json")
+    learnt = result.learnt["learnt"]
+    assert result.learnt["scheme"] == "learned"
+    assert learnt["depths"] == {row.task: row.depth for row in result.rows}
+    for task, depth in learnt["depths"].items():
+        assert max(learnt["shares"][task]) == learnt["shares"][task][depth - 1]
+        assert len(set(learnt["shares"][task])) > 1
 
 
 def test_arms_are_finished_one_after_the_other(

@@ -141,6 +141,28 @@ def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
         read_result(tmp_path / "b.json")
 
 
+def test_what_was_learnt_is_kept_and_a_result_from_before_it_was_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    learnt = {"scheme": "learned", "learnt": {"shares": {"upos": [0.25, 0.75]}, "depths": None}}
+    replace(runs("low", 0.1)[0], learnt=learnt).write(file)
+    assert read_result(file).learnt == learnt
+    data = json.loads(file.read_text(encoding="utf-8"))
+    assert data["format"] == 1
+    del data["learnt"]
+    file.write_text(json.dumps(data), encoding="utf-8")
+    assert read_result(file).learnt == {}
+    file.write_text(json.dumps({**data, "learnt": "all"}), encoding="utf-8")
+    with pytest.raises(DataError, match="no result of a run"):
+        read_result(file)
+
+
+def test_results_that_are_kept_are_read() -> None:
+    root = Path(__file__).parents[3]
+    files = sorted((root / "benchmarks").glob("*/*/results/*.json"))
+    assert files
+    assert {json.dumps(read_result(file).learnt) for file in files[:20]} == {"{}"}
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
     one = runs("single", 0)
     with pytest.raises(RecipeError, match="two results are of arm 'single'"):

@@ -1,0 +1,76 @@
+"""What is kept of a scheme: plain, small, and what the model computes by."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hiermtl.sharing import SHARING, Routes, describe
+from hiermtl.sharing.describe import MOST_NUMBERS, brief
+from tests.worlds import make_world
+
+DEPTHS = {"upos": 1, "ner": 2, "dep": 3}
+
+
+@pytest.mark.parametrize("scheme", SHARING)
+def test_json_says_all_of_every_scheme(scheme: str) -> None:
+    sharing = make_world("bilstm", scheme).model.sharing
+    found = describe(sharing)
+    assert json.loads(json.dumps(found)) == found
+    assert found["scheme"] == scheme
+    assert set(found["learnt"]) == set(sharing.learnt())
+    structure, routes = found["structure"], Routes(sharing)
+    assert structure["depths"] == {task.name: task.depth for task in sharing.hierarchy}
+    there = {(depth, name) for depth, own in enumerate(structure["branches"]) for name in own}
+    assert there == set().union(*(routes[task].raw for task in sharing.hierarchy.names))
+    for task, reads in structure["reads"].items():
+        assert [tuple(read) for read in reads] == list(sharing.reads(task))
+        assert {tuple(read) for read in reads} <= there
+    for depth, own in enumerate(structure["branches"]):
+        for parent in own.values():
+            assert (parent is None) == (not depth)
+            assert not depth or (depth - 1, parent) in there
+
+
+def test_flows_are_told_where_there_are_any() -> None:
+    def structure(scheme: str) -> dict[str, object]:
+        return describe(make_world("bilstm", scheme, depths=DEPTHS).model.sharing)["structure"]
+
+    plain = structure("low_supervision")
+    assert (plain["mixes"], plain["feeds"], plain["sees"]) == ({}, {}, {})
+    mixed = structure("cross_stitch")
+    # Each task's stream runs to the top, where only that of the one read there is wanted.
+    every = ["upos", "ner", "dep"]
+    assert mixed["mixes"] == {"1": [[every, every]], "2": [[every, every]], "3": [[["dep"], every]]}
+    joint = structure("joint_many")
+    assert joint["feeds"] == {"2": ["upos"], "3": ["upos", "ner"]}
+    assert joint["sees"] == {"2": [[0, "shared"]], "3": [[0, "shared"]]}
+
+
+def test_a_block_that_no_task_depends_on_is_not_told() -> None:
+    given = {"name": "learned", "taps": {"upos": 1, "ner": 2, "dep": 2}}
+    found = describe(make_world("bilstm", given, depths=dict.fromkeys(DEPTHS, 3)).model.sharing)
+    assert len(found["structure"]["branches"]) == 3
+    assert found["structure"]["depths"] == dict.fromkeys(sorted(DEPTHS), 3)
+
+
+def test_numbers_are_rounded_and_those_of_channels_become_mean_and_spread() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(size=(2, 2, MOST_NUMBERS)).tolist()
+    learnt = {"alpha": {3: {"streams": ["a", "b"], "values": values}}, "none": None, "zeros": 4}
+    told = brief(learnt)["alpha"]["3"]
+    assert told["streams"] == ["a", "b"]
+    assert np.allclose(told["values"]["mean"], np.mean(values, -1), atol=5.1e-5)
+    assert np.allclose(told["values"]["spread"], np.std(values, -1), atol=5.1e-5)
+    few = {"alpha": [[[0.123456, -0.00001], [1.0, 2.0]]], "none": None, "zeros": 4}
+    assert brief(few) == {"alpha": [[[0.1235, 0.0], [1.0, 2.0]]], "none": None, "zeros": 4}
+    assert str(brief(few)["alpha"][0][0][1]) == "0.0"
+
+
+def test_shares_of_whole_streams_and_names_are_kept_however_many_they_are() -> None:
+    random = np.random.default_rng(0)
+    many = random.normal(size=(50, 50)).tolist()
+    tree = {"1": [[["upos", "ner"], ["dep"]]]}
+    told = brief({"correlations": many, "tree": tree})
+    assert np.allclose(told["correlations"], many, atol=5.1e-5)
+    assert told["tree"] == tree
