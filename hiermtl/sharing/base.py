@@ -150,6 +150,10 @@ class Sharing(nn.Module):
         """Every (depth, branch) further down whose states the blocks of `depth` read too."""
         return ()
 
+    def ties(self, depth: int) -> Sequence[Sequence[str]]:
+        """Groups of branches whose copies of a block `penalties` or `after_step` hold together."""
+        return ()
+
     def extra_width(self, depth: int) -> int:
         """How many further values per unit the blocks of `depth` read."""
         return 0
