@@ -19,6 +19,7 @@ os.environ.update(
     HF_HUB_DISABLE_TELEMETRY="1",
     HF_HUB_OFFLINE="1",
     MKL_NUM_THREADS="1",
+    MPLCONFIGDIR=_CACHE.name,
     OMP_NUM_THREADS="1",
     TOKENIZERS_PARALLELISM="false",
 )

@@ -7,6 +7,7 @@ stands the class is one stream of states: one branch at each depth, read by ever
 
 Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`, `sees`,
 `extra_width`), from which `Routes` knows, before any computation, which blocks a task depends on;
+`ties` says which copies are held together, for `describe`, which tells a structure as plain data;
 `owned` names what else of the scheme it depends on. Computation is `extra`,
 `mix` and `read`. Training is `check_examples`, `begin`, `penalties`, `observe`, `after_step`,
 `propose` and `rates`. What is observed is added up over passes and processes, in `pending`, before
@@ -148,6 +149,10 @@ class Sharing(nn.Module):
 
     def sees(self, depth: int) -> Sequence[tuple[int, str]]:
         """Every (depth, branch) further down whose states the blocks of `depth` read too."""
+        return ()
+
+    def ties(self, depth: int) -> Sequence[Sequence[str]]:
+        """Groups of branches whose copies of a block `penalties` or `after_step` hold together."""
         return ()
 
     def extra_width(self, depth: int) -> int:

@@ -69,6 +69,10 @@ class Columns(Sharing):
         """The task's own branch, or the one of all where it is read below `shared_below`."""
         return SHARED if self.hierarchy[task].depth < self.shared_below else task
 
+    def groups(self, depth: int) -> list[list[str]]:
+        """The copies of the block at a depth, where there are two or more: one group, or none."""
+        return [members] if len(members := self.members(depth)) > 1 else []
+
     def copied(self, stack: "Stack") -> Iterator[tuple[str, list[nn.Parameter]]]:
         """Each weight that has two copies or more and is trained, by depth and name, `3.norm`.
 

@@ -20,14 +20,15 @@ def describe(sharing: Sharing) -> dict[str, Any]:
 
     `structure` has `depths` (task to depth, lowest first) and, of what some task depends on,
     `branches` (for each depth from 0, branch to parent), `reads` (task to its (depth, branch)
-    pairs), `mixes` (depth to pairs of receivers and what is mixed into them), `feeds` (depth to
-    tasks whose predictions enter its blocks) and `sees` (depth to the (depth, branch) pairs that
-    its blocks read too). `learnt` is the scheme's own, see `brief`.
+    pairs), `mixes` (depth to pairs of receivers and what is mixed into them), `ties` (depth to
+    groups of branches whose copies are held together), `feeds` (depth to tasks whose predictions
+    enter its blocks) and `sees` (depth to the (depth, branch) pairs that its blocks read too).
+    `learnt` is the scheme's own, see `brief`.
     """
     tasks, routes = sharing.hierarchy.names, Routes(sharing)
     used = set().union(*(routes[task].raw for task in tasks))
     mixed = set().union(*(routes[task].mixed for task in tasks))
-    branches, mixes, feeds, sees = [], {}, {}, {}
+    branches, mixes, ties, feeds, sees = [], {}, {}, {}, {}
     for depth in range(max(at for at, _ in used) + 1):
         parents = sharing.branches(depth)
         branches.append({branch: parents[branch] for branch in parents if (depth, branch) in used})
@@ -38,6 +39,8 @@ def describe(sharing: Sharing) -> dict[str, Any]:
                 alike.setdefault(senders, []).append(branch)
         if alike:
             mixes[str(depth)] = [[names, list(senders)] for senders, names in alike.items()]
+        if held := [list(group) for group in sharing.ties(depth)]:
+            ties[str(depth)] = held
         if depth and sharing.feeds(depth):
             feeds[str(depth)] = list(sharing.feeds(depth))
         if depth and sharing.sees(depth):
@@ -51,6 +54,7 @@ def describe(sharing: Sharing) -> dict[str, Any]:
                 task: [[depth, branch] for depth, branch in sharing.reads(task)] for task in tasks
             },
             "mixes": mixes,
+            "ties": ties,
             "feeds": feeds,
             "sees": sees,
         },

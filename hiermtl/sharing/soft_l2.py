@@ -62,6 +62,10 @@ class SoftL2(Columns):
         check_choice("anchor", anchor, ANCHORS)
         self.strength, self.anchor, self.decoupled = strength, anchor, decoupled
 
+    def ties(self, depth: int) -> Sequence[Sequence[str]]:
+        """All copies."""
+        return self.groups(depth)
+
     def begin(self, stack: "Stack", heads: nn.ModuleDict) -> None:
         """Remembers the source."""
         if self.anchor == "source":

@@ -89,6 +89,10 @@ class SoftTrace(Columns):
         self.strength, self.variant, self.center, self.eps = strength, variant, center, eps
         self.mode_weights = weights
 
+    def ties(self, depth: int) -> Sequence[Sequence[str]]:
+        """All copies."""
+        return self.groups(depth)
+
     def begin(self, stack: "Stack", heads: nn.ModuleDict) -> None:
         """Remembers where the copies start."""
         self.anchors = {name: copies[0].detach().clone() for name, copies in self._tied(stack)}

@@ -1,13 +1,15 @@
 """What is kept of a scheme: plain, small, and what the model computes by."""
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 
 from hiermtl.sharing import SHARING, Routes, describe
 from hiermtl.sharing.describe import MOST_NUMBERS, brief
-from tests.worlds import make_world
+from tests.worlds import World, make_world
 
 DEPTHS = {"upos": 1, "ner": 2, "dep": 3}
 
@@ -37,7 +39,7 @@ def test_flows_are_told_where_there_are_any() -> None:
         return describe(make_world("bilstm", scheme, depths=DEPTHS).model.sharing)["structure"]
 
     plain = structure("low_supervision")
-    assert (plain["mixes"], plain["feeds"], plain["sees"]) == ({}, {}, {})
+    assert [plain[flow] for flow in ("mixes", "ties", "feeds", "sees")] == [{}] * 4
     mixed = structure("cross_stitch")
     # Each task's stream runs to the top, where only that of the one read there is wanted.
     every = ["upos", "ner", "dep"]
@@ -45,6 +47,56 @@ def test_flows_are_told_where_there_are_any() -> None:
     joint = structure("joint_many")
     assert joint["feeds"] == {"2": ["upos"], "3": ["upos", "ner"]}
     assert joint["sees"] == {"2": [[0, "shared"]], "3": [[0, "shared"]]}
+
+
+def held_together(world: World) -> dict[str, set[frozenset[str]]]:
+    """By depth the pairs of copies of which one's weights change the pull on the other's."""
+    model, found = world.model, {}
+    model.sharing.begin(model.stack, model.heads)
+
+    def pulls(copies: torch.nn.ModuleDict) -> dict[str, torch.Tensor]:
+        model.zero_grad(set_to_none=True)
+        terms = model.sharing.penalties(model.stack, model.heads)
+        if terms:
+            torch.stack([term.double() for term in terms.values()]).sum().backward()
+        grads = {name: [p.grad for p in copy.parameters()] for name, copy in copies.items()}
+        return {
+            name: torch.cat([g.flatten() for g in own if g is not None] or [torch.zeros(1)])
+            for name, own in grads.items()
+        }
+
+    for depth in range(1, model.stack.depth + 1):
+        copies = model.stack.copies(depth)
+        before = pulls(copies)
+        for name, copy in copies.items():
+            with torch.no_grad():
+                moved = [p.clone() for p in copy.parameters()]
+                for p in copy.parameters():
+                    p.add_(torch.rand_like(p))
+            for other, pull in pulls(copies).items():
+                if other != name and not torch.allclose(pull, before[other], rtol=1e-9, atol=0):
+                    found.setdefault(str(depth), set()).add(frozenset((name, other)))
+            with torch.no_grad():
+                for p, old in zip(copy.parameters(), moved, strict=True):
+                    p.copy_(old)
+    return found
+
+
+@pytest.mark.parametrize("scheme", SHARING)
+def test_ties_are_those_of_the_terms_on_weights(scheme: str) -> None:
+    world = make_world("bilstm", scheme, depths=None if scheme == "hard" else DEPTHS)
+    ties = describe(world.model.sharing)["structure"]["ties"]
+    told = {
+        depth: {frozenset(pair) for group in groups for pair in combinations(group, 2)}
+        for depth, groups in ties.items()
+    }
+    assert held_together(world) == told
+    assert bool(told) == scheme.startswith("soft")
+
+
+def test_without_strength_nothing_is_held_together() -> None:
+    given = {"name": "soft_l2", "strength": 0.0}
+    assert held_together(make_world("bilstm", given, depths=DEPTHS)) == {}
 
 
 def test_a_block_that_no_task_depends_on_is_not_told() -> None:
