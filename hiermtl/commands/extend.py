@@ -255,11 +255,16 @@ def _with_weights(
     model = HierarchicalModel(config, seed=seed)
     own, there = model.state_dict(), base.every_name()
     of_new = tuple(f"{part}.{task}." for task in new for part in ("heads", "taps"))
-    missing = [name for name in own if name not in there and not name.startswith(of_new)]
+    missing = [
+        name
+        for name, weight in own.items()
+        if not name.startswith(of_new) and (name not in there or there[name].shape != weight.shape)
+    ]
     if missing:
         raise RecipeError(
             f"sharing {config.sharing['name']!r} needs weights of its own for a new task "
-            f"({missing[0]} among them), which the model does not have; train anew with all tasks"
+            f"({missing[0]} among them), which the model does not have, or not of this shape; "
+            "train anew with all tasks"
         )
     taken = {name: there[name] for name in own if not name.startswith(of_new)}
     # A tap of a new task starts as the library's last norm, which the model may no longer have.

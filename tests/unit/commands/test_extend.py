@@ -15,7 +15,7 @@ from hiermtl.recipe import load_recipe
 from hiermtl.records import Example
 from hiermtl.tokens import Collator
 from hiermtl.training import loop
-from tests.unit.commands.runs import DEV, TRAIN, conllu, recipe
+from tests.unit.commands.runs import BILSTM, DEV, TRAIN, conllu, recipe
 from tests.worlds import bert_config, piece_backend
 
 SAMPLE = {"format": "sample", "train": 40, "dev": 15, "test": 15}
@@ -248,6 +248,21 @@ def test_there_must_be_something_to_do_and_left(run: Run, tmp_path: Path) -> Non
         extend(run.folder, drop=["upos", "dep", "ner"], output=tmp_path / "new")
     with pytest.raises(RecipeError, match="name the folder of the new model with -o"):
         extend(run.folder, drop=["upos"])
+
+
+def test_a_new_level_would_widen_the_block_above_it(tmp_path: Path) -> None:
+    options = {"training.max_steps": 1}
+    three = {**BILSTM, "layers": 3}
+    tasks = {"upos": {"depth": 1}, "ner": {"depth": 3}}
+    given = recipe(sharing="joint_many", encoder=three, tasks=tasks)
+    base = train(given, output=tmp_path / "base", quiet=True, **options)
+    with pytest.raises(RecipeError, match=r"sharing 'joint_many' needs weights of its own .*shape"):
+        extend(
+            base.folder,
+            {**CHUNKS, "tasks": {"chunk": {"depth": 2}}},
+            output=tmp_path / "new",
+            quiet=True,
+        )
 
 
 def test_a_model_of_single_tasks_has_no_encoder_for_a_new_one(tmp_path: Path) -> None:
