@@ -16,7 +16,8 @@ class Task:
     """What is predicted, and where.
 
     `weight` multiplies the task's loss. `frozen` keeps the head as it is. An `auxiliary` task
-    shapes training and has no say in which checkpoint is best.
+    shapes training alone: it has no say in which checkpoint is best, nothing reads its predictions,
+    and the model that is saved is without it.
     """
 
     name: str

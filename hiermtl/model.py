@@ -6,7 +6,7 @@ deepest block one of its tasks depends on.
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,9 +38,11 @@ class HierarchicalConfig(PreTrainedConfig):
 
     `tasks` maps a name to `depth`, `weight`, `frozen`, `auxiliary`, `head` (its kind), `labels`,
     `options` and `column`, the layer of the data it was trained on; `encoder` is an encoder's
-    `config()`; `sharing` a scheme's `structure()` with its `name`. `precision` is what inference
-    uses where the processor allows it; `recipe` the resolved recipe it was trained by; `learnt`
-    what the scheme was and had learnt (`describe`), where low supervision is left of it.
+    `config()`; `sharing` a scheme's `structure()` with its `name`. `absent` maps tasks that the
+    scheme was made for, and that the model no longer has, to their depths. `precision` is what
+    inference uses where the processor allows it; `recipe` the resolved recipe it was trained by;
+    `learnt` what the scheme was and had learnt (`describe`), where low supervision is left of it or
+    tasks are absent.
     """
 
     model_type = "hiermtl"
@@ -56,6 +58,7 @@ class HierarchicalConfig(PreTrainedConfig):
         precision: str = "fp32",
         recipe: Mapping[str, Any] | None = None,
         learnt: Mapping[str, Any] | None = None,
+        absent: Mapping[str, int] | None = None,
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
     ) -> None:
@@ -65,6 +68,7 @@ class HierarchicalConfig(PreTrainedConfig):
         self.sharing = dict(sharing or {"name": "low_supervision"})
         self.pooling, self.language, self.precision = pooling, language, precision
         self.recipe, self.learnt = dict(recipe or {}), dict(learnt or {})
+        self.absent = dict(absent or {})
         self.format_version = format_version
         super().__init__(**kwargs)
 
@@ -152,18 +156,23 @@ class HierarchicalModel(PreTrainedModel):
         labels = {
             name: len(task["labels"])
             for name, task in config.tasks.items()
-            if _row(HEADS, task["head"], "head").layer == "tags"
+            # The model is to be saved without an auxiliary task, so that nothing may read it.
+            if _row(HEADS, task["head"], "head").layer == "tags" and not task.get("auxiliary")
         }
+        absent = [Task(name, depth) for name, depth in config.absent.items()]
         with seeded(seed, "sharing"):
             self.sharing: Sharing = scheme(
-                self.hierarchy,
+                Hierarchy([*self.hierarchy, *absent]),
                 encoder.widths,
                 labels=labels,
                 directions=encoder.directions,
                 **options,
             )
-        self.stack = Stack(encoder, self.sharing, seed=seed)
-        self.routes = Routes(self.sharing, self.lower)
+        names = self.hierarchy.names
+        self.stack = Stack(encoder, self.sharing, seed=seed, tasks=names)
+        self.routes = Routes(self.sharing, self.lower, tasks=names)
+        if absent:
+            _forget(self.sharing, kept={n for task in names for n in self.sharing.owned(task)})
 
     @property
     def lower(self) -> dict[str, tuple[str, ...]]:
@@ -196,7 +205,7 @@ class HierarchicalModel(PreTrainedModel):
 
     def restructured(self) -> None:
         """Follows a change of the scheme's structure; to be called after each `Edit`."""
-        self.routes = Routes(self.sharing, self.lower)
+        self.routes = Routes(self.sharing, self.lower, tasks=self.hierarchy.names)
         self.config.sharing = {"name": self.sharing.name, **self.sharing.structure()}
 
     def rebuild(self, sharing: Mapping[str, Any]) -> None:
@@ -220,19 +229,53 @@ class HierarchicalModel(PreTrainedModel):
             return self
         config = copy.deepcopy(self.config)
         assert isinstance(config, HierarchicalConfig)
-        for task, depth in depths.items():
-            config.tasks[task]["depth"] = depth
-        config.sharing, config.learnt = {"name": "low_supervision"}, describe(self.sharing)
-        plain = type(self)(config)
-        plain = plain.to(device=self.device, dtype=self.dtype)  # pyright: ignore[reportCallIssue]
-        known = self.state_dict()
-        plain.load_state_dict({name: known[name] for name in plain.state_dict()})
-        return plain.train(self.training)
+        for task, given in config.tasks.items():
+            given["depth"] = depths[task]
+        config.sharing, config.absent = {"name": "low_supervision"}, {}
+        config.learnt = describe(self.sharing)
+        return self._with_these_weights(config)
+
+    def without(self, tasks: Iterable[str]) -> "HierarchicalModel":
+        """A model of the other tasks, the same function of them, without what only these need.
+
+        What others stand on stays, such as streams that are mixed into theirs. Where there are none
+        to leave out, the model itself.
+
+        Raises:
+            ModelError: There is no such task, or one of the others reads its predictions.
+        """
+        gone = self.hierarchy.select(tasks)
+        if not gone:
+            return self
+        for task in self.hierarchy.names:
+            read = sorted(self.routes[task].tasks & set(gone))
+            if task not in gone and read:
+                raise ModelError(
+                    f"task {task!r} reads what {listing(read)} predict{'' if read[1:] else 's'}, "
+                    "so that the model cannot be without; leave the reader out too"
+                )
+        config = copy.deepcopy(self.config)
+        assert isinstance(config, HierarchicalConfig)
+        config.learnt = self.described()
+        for task in gone:
+            del config.tasks[task]
+            if not self.sharing.separable:
+                config.absent[task] = self.hierarchy[task].depth
+        return self._with_these_weights(config)
+
+    def _with_these_weights(self, config: HierarchicalConfig) -> "HierarchicalModel":
+        """A model whose weights are some of this one's, under the same names."""
+        other = type(self)(config)
+        other = other.to(device=self.device, dtype=self.dtype)  # pyright: ignore[reportCallIssue]
+        known = self.every_name()
+        other.load_state_dict({name: known[name] for name in other.state_dict()})
+        return other.train(self.training)
 
     def described(self) -> dict[str, Any]:
         """What tasks share and what was learnt of it, as `describe` tells it.
 
-        Of a model that has become one of low supervision it is the scheme it was trained with.
+        Of a model that has become one of low supervision, or has lost tasks, it is the scheme as it
+        was trained.
         """
         return dict(self.config.learnt) or describe(self.sharing)
 
@@ -494,6 +537,18 @@ def check_reads(tasks: Mapping[str, Mapping[str, Any]]) -> None:
             )
         for name in free:
             del left[name]
+
+
+def _forget(sharing: Sharing, *, kept: Collection[str]) -> None:
+    """Takes from a scheme all parameters but these."""
+    for name, _ in list(sharing.named_parameters()):
+        if name not in kept:
+            place, _, own = name.rpartition(".")
+            module = sharing.get_submodule(place)
+            if isinstance(module, torch.nn.ParameterDict):
+                del module[own]
+            else:
+                delattr(module, own)
 
 
 def _union(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hiermtl.commands.corpora import layers_of, main_tasks, scorable
+from hiermtl.commands.corpora import auxiliary_tasks, judging_tasks, layers_of, main_tasks
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.examples import Examples, PassageExamples, Wanted
 from hiermtl.corpus.names import OF_PASSAGES
@@ -38,6 +38,9 @@ from hiermtl.training.examples import ChainedExamples
 
 MOST_STEPS = 100
 """How far apart the lowest and the highest number of a task may be."""
+
+OF_LABELS = {"name", "min_count", "most_inserted", "feature", "size"}
+"""Options of heads in a recipe that say what the labels are, not how a head scores them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
     )
     model = HierarchicalModel(config, encoder, seed=recipe.training.seed)
     model.sharing.check_examples(examples.items)
-    return Built(model, tokenizer, examples, int(examples.words.sum()), (*lines, *judging))
+    told = (*lines, *judging, *auxiliary_lines(recipe))
+    return Built(model, tokenizer, examples, int(examples.words.sum()), told)
 
 
 def task_configs(
@@ -116,17 +120,26 @@ def check_dev(recipe: Recipe, corpora: Mapping[str, Corpus]) -> list[str]:
     """
     if recipe.sharing.name == "single":
         return []  # each task chooses by itself, and one without dev data by none
-    judged = {task for name in layers_of(recipe) for task in scorable(recipe, corpora, name, "dev")}
-    blind = [task for task in main_tasks(recipe) if task not in judged]
-    if judged and blind:
+    judging = judging_tasks(recipe, corpora)
+    blind = [task for task in main_tasks(recipe) if task not in judging]
+    if judging and blind:
         raise RecipeError(
             f"tasks.{blind[0]} has nothing to score in dev data, so it cannot say which checkpoint "
-            "is best; give its corpus a dev split with gold for it, or set "
-            f"tasks.{blind[0]}.auxiliary=true"
+            "is best; give its corpus a dev split with gold for it, or leave the choice to others: "
+            f"evaluation.main=[{', '.join(judging)}]"
         )
     if not blind:
         return []
     return ["no dev data that can be scored: the last weights are kept, in fp32"]
+
+
+def auxiliary_lines(recipe: Recipe) -> list[str]:
+    """A line for each task that the model is saved without."""
+    return [
+        f"{task}: auxiliary, so that it has no say in which checkpoint is best, nothing reads its "
+        "labels, and the model is saved without it"
+        for task in auxiliary_tasks(recipe)
+    ]
 
 
 def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder, Tokenizer]:
@@ -337,7 +350,7 @@ def _head_options(
 ) -> dict[str, Any]:
     """`labels` are those of all tasks."""
     own = labels[task]
-    options = recipe.tasks[task].head.model_dump(exclude={"name", "min_count", "most_inserted"})
+    options = recipe.tasks[task].head.model_dump(exclude=OF_LABELS)
     if "reads" in options:
         options["reads"] = {lower: len(labels[lower]) for lower in options["reads"]}
     if recipe.training.dropout is not None:

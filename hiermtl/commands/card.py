@@ -1,6 +1,8 @@
 """The README.md of a model folder: hierarchy, scores, data and licences."""
 
 from hiermtl.annotation import Annotator
+from hiermtl.commands.corpora import auxiliary_tasks
+from hiermtl.errors import listing
 from hiermtl.evaluation import Scores
 from hiermtl.recipe import Recipe, corpora_of
 
@@ -30,7 +32,8 @@ def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int | N
             "."
             if words is None
             else f", trained on {words:,} words with seed {recipe.training.seed}."
-        ),
+        )
+        + _helped(recipe),
         "",
         "| level | depth | task | head | labels |",
         "|---|---|---|---|---|",
@@ -58,3 +61,11 @@ def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int | N
         "",
     ]
     return "\n".join(lines)
+
+
+def _helped(recipe: Recipe) -> str:
+    """What is not in the model and has shaped it."""
+    tasks = [f"`{task}`" for task in auxiliary_tasks(recipe)]
+    if not tasks:
+        return ""
+    return f" Auxiliary tasks, which are not in it, helped to train it: {listing(tasks)}."

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hiermtl.commands.build import build, make_settings
-from hiermtl.commands.corpora import check_leakage, open_corpora
+from hiermtl.commands.corpora import as_trained, check_leakage, open_corpora
 from hiermtl.commands.train import check_packages
 from hiermtl.model import HierarchicalModel
 from hiermtl.recipe import Recipe, load_recipe
@@ -26,19 +26,20 @@ def check(
     Raises:
         HiermtlError: What would stop the run, with the remedy.
     """
-    loaded = load_recipe(recipe, overrides or {})
+    loaded, idle = as_trained(load_recipe(recipe, overrides or {}))
     corpora = open_corpora(loaded, data_dir=data_dir)
     built = build(loaded, corpora)
     settings = make_settings(loaded, "fp32")
     plan = make_plan(built.model, built.tokenizer, built.examples, settings)
     check_packages(loaded)
-    lines = [*built.lines, *check_leakage(loaded, corpora)]
+    lines = [*idle, *built.lines, *check_leakage(loaded, corpora)]
     for task in built.model.hierarchy:
         head = built.model.head(task.name)
         items = int(built.examples.items[task.name].sum())
         lines.append(
             f"{task.name}: level {built.model.hierarchy.level(task.name)}, depth {task.depth}, "
             f"{head.kind}, {len(head.labels)} labels, {items:,} training items"
+            f"{', auxiliary' if task.auxiliary else ''}"
         )
     freeze(built.model, settings.freeze_from, settings.freeze_below)
     weights, trained = (

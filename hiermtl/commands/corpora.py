@@ -1,7 +1,7 @@
 """From a recipe's `corpora` section to stored corpora."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hiermtl.corpus.sources import (
     dataset_source,
     dataset_splits,
     docbin_source,
+    hinted_source,
     joined_source,
     jsonl_source,
     selected_source,
@@ -47,6 +48,8 @@ from hiermtl.recipe.corpora import (
     TableCorpus,
 )
 from hiermtl.recipe.data_files import VARIABLE
+from hiermtl.recipe.tables import HintHead
+from hiermtl.text.hints import COUNTED
 from hiermtl.text.sentence import Passage, Sentence
 
 SICK = {"train": "TRAIN", "dev": "TRIAL", "test": "TEST"}
@@ -67,6 +70,29 @@ def main_tasks(recipe: Recipe) -> list[str]:
     if recipe.evaluation.main is not None:
         return [task for task in recipe.evaluation.main if task in recipe.tasks]
     return [name for name, task in recipe.tasks.items() if not task.auxiliary]
+
+
+def auxiliary_tasks(recipe: Recipe) -> list[str]:
+    """The tasks that the model is saved without."""
+    return [name for name, task in recipe.tasks.items() if task.auxiliary]
+
+
+def as_trained(recipe: Recipe) -> tuple[Recipe, list[str]]:
+    """Without auxiliary tasks where tasks share nothing, and a line for each of these."""
+    idle = auxiliary_tasks(recipe) if recipe.sharing.name == "single" else []
+    if not idle:
+        return recipe, []
+    lines = [
+        f"{task}: auxiliary, so that it is not trained: under sharing 'single' it can help no other"
+        for task in idle
+    ]
+    return recipe.only(set(recipe.tasks) - set(idle)), lines
+
+
+def judging_tasks(recipe: Recipe, corpora: Mapping[str, Corpus]) -> list[str]:
+    """Of the tasks that decide which checkpoint is best, those with something to score in dev."""
+    able = {task for name in layers_of(recipe) for task in scorable(recipe, corpora, name, "dev")}
+    return [task for task in main_tasks(recipe) if task in able]
 
 
 def scorable(
@@ -122,12 +148,42 @@ def open_corpora(
     """
     corpora = {}
     for name, tasks in layers_of(recipe).items():
-        sources = corpus_sources(recipe, name, data_dir=data_dir)
+        sources = _with_hints(
+            corpus_sources(recipe, name, data_dir=data_dir), recipe, tasks, data_dir=data_dir
+        )
         chosen = {split: source for split, source in sources.items() if split in splits}
         edits = _edits(recipe, tasks)
         layers = sorted(set(tasks.values()))
         corpora[name] = build_corpus(name, chosen, layers=layers, edits=edits)
     return corpora
+
+
+def _with_hints(
+    sources: Mapping[str, Source],
+    recipe: Recipe,
+    tasks: Iterable[str],
+    *,
+    data_dir: str | Path | None,
+) -> dict[str, Source]:
+    """The sources of a corpus, with the layers that its tasks of hints have computed.
+
+    Words are counted in the training data of all corpora of the task, never in dev or test.
+    """
+    found = dict(sources)
+    for task in tasks:
+        options = recipe.tasks[task]
+        head = options.head
+        if not isinstance(head, HintHead):
+            continue
+        counted = [
+            corpus_sources(recipe, name, data_dir=data_dir)["train"]
+            for name in (corpora_of(recipe, task) if head.feature in COUNTED else ())
+        ]
+        for split, base in found.items():
+            found[split] = hinted_source(
+                base, head.feature, layer=options.column, size=head.characters, counted=counted
+            )
+    return found
 
 
 def training_corpora(recipe: Recipe, *, data_dir: str | Path | None = None) -> dict[str, Corpus]:

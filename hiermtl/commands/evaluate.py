@@ -117,7 +117,7 @@ def _gold(path: Path) -> Iterable[Sentence]:
 
 
 def trained_on(model: HierarchicalModel) -> Recipe:
-    """The recipe a model was trained by.
+    """The recipe a model was trained by, with the tasks that the model has.
 
     Raises:
         ModelError: Its config does not hold one, or what it holds is none.
@@ -129,7 +129,7 @@ def trained_on(model: HierarchicalModel) -> Recipe:
             "version, or, to score it, give a file with --data FILE"
         )
     try:
-        return load_recipe(saved)
+        return load_recipe(saved).only(model.hierarchy.names)
     except RecipeError as error:
         raise ModelError(
             f"the recipe in the model's config.json is damaged: {error}; copy the model's folder "

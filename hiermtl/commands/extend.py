@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from hiermtl.annotation import Annotator
-from hiermtl.commands.build import Built, check_dev, check_frozen, make_examples, task_configs
+from hiermtl.commands.build import (
+    Built,
+    auxiliary_lines,
+    check_dev,
+    check_frozen,
+    make_examples,
+    task_configs,
+)
 from hiermtl.commands.card import model_card
 from hiermtl.commands.corpora import placed, training_corpora
 from hiermtl.commands.evaluate import trained_on
@@ -206,6 +213,13 @@ def _extended(
     depths = resolve_depths(recipe, base.stack.depth)
     check_frozen(recipe, base.stack.depth)
     tasks = task_configs(recipe, corpora, depths)
+    for task in tasks:
+        if task in config.absent:
+            raise RecipeError(
+                f"tasks.{task} has the name of a task that the model was trained with and is "
+                f"without, and whose place its sharing {config.sharing['name']!r} keeps; give it "
+                f"another name, with `column: {recipe.tasks[task].column}`"
+            )
     judging = check_dev(recipe, corpora)
     gone = {*dropped, *tasks}
     kept = {task: given for task, given in config.tasks.items() if task not in gone}
@@ -219,7 +233,8 @@ def _extended(
     )
     for task in _moving(model, recipe, kept):
         lines.append(f"{task}: blocks below it are trained, so what it says may change")
-    built = Built(model, tokenizer, examples, int(examples.words.sum()), (*lines, *judging))
+    told = (*lines, *judging, *auxiliary_lines(recipe))
+    built = Built(model, tokenizer, examples, int(examples.words.sum()), told)
     return built, {task: bool(given.get("frozen")) for task, given in kept.items()}
 
 
@@ -251,6 +266,7 @@ def _with_weights(
         language=base.config.language,
         precision=base.config.precision,
         recipe=base.config.recipe,
+        absent=base.config.absent,
     )
     model = HierarchicalModel(config, seed=seed)
     own, there = model.state_dict(), base.every_name()
@@ -351,7 +367,7 @@ def _only_drop(
     folder = Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RecipeError(f"{folder} is occupied; name another folder with -o")
-    model = _with_weights(base, kept, new=set(), seed=0, encoder=base.config.encoder)
+    model = base.without(gone)
     before = trained_on(base)
     left = before.model_dump(mode="json")
     left["tasks"] = {

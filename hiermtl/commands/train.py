@@ -19,6 +19,9 @@ from hiermtl.atomic import write_whole
 from hiermtl.commands.build import Built, build, make_settings
 from hiermtl.commands.card import model_card
 from hiermtl.commands.corpora import (
+    as_trained,
+    auxiliary_tasks,
+    judging_tasks,
     layers_of,
     main_tasks,
     placed,
@@ -129,12 +132,14 @@ def train(
     changes = {**(overrides or {}), **settings}
     if processes is not None:
         changes["training.processes"] = processes
-    loaded = load_recipe(recipe, changes)
+    loaded, idle = as_trained(load_recipe(recipe, changes))
     folder = Path(output or loaded.training.output or default_output(loaded))
     check_folder(folder, loaded, resume=resume)
     if resume and (folder / CONFIG).exists():
         return finished(folder, loaded)
     check_packages(loaded)
+    for line in () if quiet or os.environ.get("RANK", "0") != "0" else idle:
+        print(line, file=sys.stderr)  # noqa: T201 - what is left out must be told
     asked = loaded.training.processes
     if asked > 1 and not launched():
         share("train", loaded, output=folder, resume=resume, data_dir=data_dir, quiet=quiet)
@@ -226,22 +231,22 @@ def train_built(
     for line in () if quiet else built.lines:
         print(line, file=sys.stderr)  # noqa: T201 - what was counted must be seen, not only kept
     progress = partial(Progress, quiet=quiet)
-    # An auxiliary task that is trained alone decides for itself.
-    main = main_tasks(recipe) or list(recipe.tasks)
+    main, helping = main_tasks(recipe), auxiliary_tasks(recipe)
 
     def judge(model: HierarchicalModel) -> Evaluation:
         own = {"fp64": None, "fp16": "fp32"}.get(settings.precision, settings.precision)
         nlp = Annotator(model, built.tokenizer, precision=own)
         scores = score_corpora(nlp, recipe, corpora, split="dev")
-        rows = [asdict(row) for row in scores.rows]
+        mark = {"auxiliary": True}
+        rows = [asdict(row) | (mark if row.task in helping else {}) for row in scores.rows]
         shown = "  ".join(
-            f"{row.task} {row.metric} {row.score:.2f}"
+            f"{row.task}{' (auxiliary)' if task in helping else ''} {row.metric} {row.score:.2f}"
             for task in scores.tasks
             for row in scores.mains(task)
         )
         return Evaluation(main_score(scores, main), rows, shown)
 
-    has_dev = any(scorable(recipe, corpora, name, "dev") for name in layers_of(recipe))
+    has_dev = bool(judging_tasks(recipe, corpora))
     try:
         history = train_model(
             built.model,
@@ -278,7 +283,7 @@ def _train_apart(
     begin(folder, recipe)
     cost = Cost()
     for task in whole.model.hierarchy.names:
-        part = recipe.only(task)
+        part = recipe.only([task])
         place = folder / "tasks" / task
         trained = place / "trained"
         if not (resume and trained.exists()):
@@ -341,11 +346,13 @@ def finish(
     `plain` is the resolved recipe that the model remembers; `half` allows bf16 to be chosen;
     `about` is what the card tells of, the recipe by default.
     """
-    model = built.model.simplified().merged().float()
+    whole = built.model.simplified().without(auxiliary_tasks(recipe))
+    model = whole.merged().float()
     built = replace(built, model=model)
     model.config.recipe = dict(plain)
     scores = Scores(())
-    if any(scorable(recipe, corpora, name, "dev") for name in layers_of(recipe)):
+    able = {task for name in layers_of(recipe) for task in scorable(recipe, corpora, name, "dev")}
+    if able & set(model.hierarchy.names):
         model.config.precision, scores = _choose_precision(built, recipe, corpora, half=half)
     if PartialState().is_main_process:
         nlp = Annotator(model, built.tokenizer)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from hiermtl.text.bio import Bio, with_legal_spans
 from hiermtl.text.columns import read_columns
 from hiermtl.text.conllu import MISC_KEYS, read_conllu
 from hiermtl.text.docbin import read_docbin
+from hiermtl.text.hints import hint_tags
 from hiermtl.text.hub import dataset_fingerprint, dataset_splits, read_dataset
 from hiermtl.text.join import JoinReport, join_layers
 from hiermtl.text.listed import ColumnMap
@@ -130,6 +132,52 @@ def sentences_of(source: Source) -> Iterator[Sentence]:
     for record in source.read():
         assert isinstance(record, Sentence)
         yield record
+
+
+def hinted_source(
+    base: Source, feature: str, *, layer: str, size: int, counted: Sequence[Source]
+) -> Source:
+    """`base` with a layer that is computed from the words; see `hiermtl.text.hints`.
+
+    `counted` are the sources of the training data, for features that count words there. They are
+    read when the first word is asked for, while `base` is being read: each must have been made for
+    this alone.
+    """
+    counts: Counter[str] = Counter()
+
+    def seen(word: str) -> int:
+        if not counts:
+            for source in counted:
+                for record in source.read():
+                    for sentence in _sentences_in(record):
+                        counts.update(sentence.words)
+        return counts[word]
+
+    def hinted(sentence: Sentence) -> Sentence:
+        tags = hint_tags(sentence.words, feature, seen=seen, size=size)
+        return sentence.with_layers({layer: tags})
+
+    def read() -> Iterator[Sentence | Passage]:
+        for record in base.read():
+            if isinstance(record, Sentence):
+                yield hinted(record)
+            else:
+                yield replace(record, sentences=tuple(map(hinted, record.sentences)))
+
+    options = {
+        "reader": "hint",
+        "base": {"files": len(base.files), **base.options},
+        "feature": feature,
+        "layer": layer,
+        "size": size,
+        "counted": [{"files": len(source.files), **source.options} for source in counted],
+    }
+    files = (*base.files, *chain.from_iterable(source.files for source in counted))
+    return replace(base, files=files, read=read, options=options)
+
+
+def _sentences_in(record: Sentence | Passage) -> Sequence[Sentence]:
+    return (record,) if isinstance(record, Sentence) else record.sentences
 
 
 def _repaired(repairs: Counter[str]) -> tuple[str, ...]:
@@ -253,6 +301,7 @@ __all__ = [
     "dataset_source",
     "dataset_splits",
     "docbin_source",
+    "hinted_source",
     "joined_source",
     "jsonl_source",
     "selected_source",

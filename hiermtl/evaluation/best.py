@@ -31,7 +31,7 @@ def main_score(scores: Scores, main_tasks: Iterable[str]) -> float:
         if row.metric in _UNBOUNDED:
             raise RecipeError(
                 f"the main metric of {task!r} is {row.metric}, which has no common scale with "
-                f"those of other tasks; make the task auxiliary (tasks.{task}.auxiliary: true)"
+                f"those of other tasks; name in evaluation.main the tasks that choose, without it"
             )
         rows = scores.mains(task)
         values.append(sum(map(points, rows)) / len(rows))

@@ -4,6 +4,7 @@ from hiermtl.heads.base import Head
 from hiermtl.heads.biaffine import BiaffineHead
 from hiermtl.heads.crf import CrfHead
 from hiermtl.heads.edits import EditsHead
+from hiermtl.heads.hint import HintHead
 from hiermtl.heads.pair_classification import PairClassificationHead
 from hiermtl.heads.pair_regression import PairRegressionHead
 from hiermtl.heads.tagging import TaggingHead
@@ -15,6 +16,7 @@ HEADS: dict[str, type[Head]] = {
         TaggingHead,
         CrfHead,
         EditsHead,
+        HintHead,
         BiaffineHead,
         TextHead,
         PairClassificationHead,
@@ -28,6 +30,7 @@ __all__ = [
     "CrfHead",
     "EditsHead",
     "Head",
+    "HintHead",
     "PairClassificationHead",
     "PairRegressionHead",
     "TaggingHead",

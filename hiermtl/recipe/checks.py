@@ -9,6 +9,7 @@ from hiermtl.recipe.base import shown
 from hiermtl.recipe.corpora import (
     SPLITS,
     ConlluCorpus,
+    CorpusOptions,
     PairsCorpus,
     SampleCorpus,
     SickCorpus,
@@ -24,10 +25,13 @@ from hiermtl.recipe.tables import (
     SHARING,
     AdaptiveSharing,
     BottomUpSampling,
+    HintHead,
     NoAdapter,
     PairHead,
     TextClassificationHead,
+    hint_layer,
 )
+from hiermtl.recipe.tasks import TaskOptions
 
 
 def cross_checks(recipe: Recipe) -> list[Problem]:
@@ -39,6 +43,7 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
         *_class_weights(recipe),
         *_too_strong(recipe),
         *_heads_that_read(recipe),
+        *_hints(recipe),
         *_heads_of_passages(recipe),
         *_corpora_of_tasks(recipe),
         *_noisy_layers(recipe),
@@ -132,9 +137,12 @@ def corpora_of(recipe: Recipe, task: str) -> tuple[str, ...]:
     options = recipe.tasks[task]
     if options.corpus is not None:
         return options.corpus
-    return tuple(
-        name for name, corpus in recipe.corpora.items() if options.column in layers(corpus)
-    )
+    return tuple(name for name, corpus in recipe.corpora.items() if _can_have(corpus, options))
+
+
+def _can_have(corpus: CorpusOptions, options: TaskOptions) -> bool:
+    """Whether a corpus can have a task's column; what is computed from words, all have."""
+    return isinstance(options.head, HintHead) or options.column in layers(corpus)
 
 
 def frozen_problems(recipe: Recipe, blocks: int) -> Iterator[Problem]:
@@ -212,6 +220,34 @@ def _heads_that_read(recipe: Recipe) -> Iterator[Problem]:
                     f"is {name!r}; allowed are the other tasks of pairs, which are "
                     f"{listing(others)}{nearest(name, others)}",
                 )
+            elif recipe.tasks[name].auxiliary and not recipe.tasks[task].auxiliary:
+                yield Problem(
+                    path,
+                    f"is {name!r}, which is auxiliary, so that the model is saved without it; take "
+                    f"it out, or set tasks.{name}.auxiliary=false (that it has no say in which "
+                    "checkpoint is best is for evaluation.main to tell)",
+                )
+
+
+def _hints(recipe: Recipe) -> Iterator[Problem]:
+    """Hints are computed, so that no model needs to predict them, and no corpus holds them."""
+    for task, options in recipe.tasks.items():
+        head = options.head
+        if not isinstance(head, HintHead):
+            continue
+        if not options.auxiliary:
+            yield Problem(
+                ("tasks", task, "auxiliary"),
+                "is false, but head 'hint' predicts what is computed from the words, so that a "
+                "model is of no use for it; set it to true",
+            )
+        layer = hint_layer(head.feature, head.size)
+        if options.column != layer:
+            yield Problem(
+                ("tasks", task, "column"),
+                f"is {options.column!r}, but head 'hint' has its labels from the words (as "
+                f"{layer!r}); leave it out, or read the column with head: tagging",
+            )
 
 
 def _heads_of_passages(recipe: Recipe) -> Iterator[Problem]:
@@ -245,7 +281,7 @@ def _corpora_of_tasks(recipe: Recipe) -> Iterator[Problem]:
                 f" (corpora: {', '.join(recipe.corpora)})",
             )
         named = [name for name in options.corpus or recipe.corpora if name in recipe.corpora]
-        lacking = [name for name in named if options.column not in layers(recipe.corpora[name])]
+        lacking = [name for name in named if not _can_have(recipe.corpora[name], options)]
         if named and len(lacking) == len(named):
             offered = sorted(set().union(*(layers(recipe.corpora[name]) for name in named)))
             yield Problem(
@@ -297,8 +333,15 @@ def _main_tasks(recipe: Recipe) -> Iterator[Problem]:
                 f"is {name!r}, which is not a task of this recipe{nearest(name, recipe.tasks)}"
                 f" (tasks: {', '.join(recipe.tasks)})",
             )
-    if recipe.evaluation.main is None and all(task.auxiliary for task in recipe.tasks.values()):
+        elif recipe.tasks[name].auxiliary:
+            yield Problem(
+                ("evaluation", "main"),
+                f"is {name!r}, which is auxiliary, so that it has no say and the model is saved "
+                f"without it; take it out, or set tasks.{name}.auxiliary=false",
+            )
+    if all(task.auxiliary for task in recipe.tasks.values()):
         yield Problem(
-            ("evaluation", "main"),
-            "is not given and every task is auxiliary, so no checkpoint is best; name a task here",
+            ("tasks",),
+            f"are all auxiliary ({listing(recipe.tasks)}), so that none says which checkpoint is "
+            "best and the model would have no task; leave at least one that is not",
         )

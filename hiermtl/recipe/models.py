@@ -1,6 +1,6 @@
 """The whole recipe: what a YAML file may say, as frozen records."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -118,9 +118,14 @@ class Recipe(Section):
         copy._source, copy._folders = source, folders
         return copy
 
-    def only(self, task: str) -> Self:
-        """The same recipe with one of its tasks."""
-        update = {"tasks": {task: self.tasks[task]}, "evaluation": EvaluationOptions()}
+    def only(self, tasks: Iterable[str]) -> Self:
+        """The same recipe with these of its tasks."""
+        kept = set(tasks)
+        main = tuple(task for task in self.evaluation.main or () if task in kept)
+        update = {
+            "tasks": {name: task for name, task in self.tasks.items() if name in kept},
+            "evaluation": self.evaluation.model_copy(update={"main": main or None}),
+        }
         copy = self.model_copy(update=update)
         copy._source, copy._folders = self._source, self._folders
         return copy

@@ -8,12 +8,12 @@ the code behind it lies in the room of the same name.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hiermtl.recipe.aggregators import AGGREGATORS
-from hiermtl.recipe.base import Options, Table, row
+from hiermtl.recipe.base import Options, Table, problem, row
 from hiermtl.recipe.files import NamesOrNone
 
 
@@ -321,6 +321,47 @@ class EditsHead(HeadOptions):
     none. Default: ours, which keeps `Sept` to `September`."""
 
 
+SUFFIX = 3
+"""Characters of a suffix where a recipe does not say."""
+
+
+class HintHead(HeadOptions):
+    """A feature of each word, which a task predicts so that the encoder learns it."""
+
+    name: str = row("hint")
+    """Labels that are computed from the words; for auxiliary tasks alone."""
+
+    feature: Literal["casing", "digit", "frequency", "length", "shape", "suffix"]
+    """What is predicted of a word: how it is written in capitals, whether it has a digit, how often
+    it stands in the training data (the whole number of the logarithm), its length, its shape, or
+    its last characters."""
+
+    size: int | None = Field(default=None, ge=1)
+    """Characters of a `suffix`. Default: 3."""
+
+    min_count: int = Field(default=2, ge=1)
+    """Labels on fewer training words are left out. Default: as of `edits`."""
+
+    @model_validator(mode="after")
+    def _check_size(self) -> Self:
+        if self.size is not None and self.feature != "suffix":
+            raise problem(
+                f"gives the size {self.size}, but the feature is {self.feature!r}, and only "
+                "'suffix' has one; leave size out"
+            )
+        return self
+
+    @property
+    def characters(self) -> int:
+        """The size with its default."""
+        return SUFFIX if self.size is None else self.size
+
+
+def hint_layer(feature: object, size: object) -> str:
+    """The layer under which the labels of a hint are kept."""
+    return f"hint:{feature}" + (f"-{size or SUFFIX}" if feature == "suffix" else "")
+
+
 class BiaffineHead(HeadOptions):
     """Dependency trees by biaffine attention (Dozat and Manning, 2017)."""
 
@@ -526,6 +567,7 @@ HEADS: Table = MappingProxyType(
         "tagging": TaggingHead,
         "crf": CrfHead,
         "edits": EditsHead,
+        "hint": HintHead,
         "biaffine": BiaffineHead,
         "text_classification": TextClassificationHead,
         "pair_classification": PairClassificationHead,

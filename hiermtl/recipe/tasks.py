@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from hiermtl.errors import listing, nearest
 from hiermtl.recipe.base import NUMBER, OneOf, Section, problem, shown
 from hiermtl.recipe.files import Names
-from hiermtl.recipe.tables import DEFAULT_HEADS, HEADS, HeadOptions
+from hiermtl.recipe.tables import DEFAULT_HEADS, HEADS, HeadOptions, hint_layer
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
 _DEPTHS = "a whole number from 1, or a share of the encoder such as '50%'"
@@ -99,7 +99,8 @@ class TaskOptions(Section):
     """The corpora that annotate the task, one name or a list. Default: all that have the column."""
 
     column: str = Field(min_length=1)
-    """The layer of the corpora that holds the gold labels. Default: the task's name."""
+    """The layer of the corpora that holds the gold labels. Default: the task's name; of a hint, the
+    layer that is computed."""
 
     weight: float = Field(default=1.0, gt=0)
     """Factor of the task's loss, no unit. Default: 1, as in the overview's systems."""
@@ -108,8 +109,8 @@ class TaskOptions(Section):
     """Whether the head keeps its parameters. Default: ours."""
 
     auxiliary: bool = False
-    """Whether the task only helps others: it has no say in which checkpoint is best. Default:
-    ours."""
+    """Whether the task only helps others: it has no say in which checkpoint is best, nothing reads
+    its labels, and the model is saved without it. Default: ours."""
 
     class_weights: ClassWeights = "none"
     """Factor of each label's loss: `none`, `balanced` (inverse to its frequency), or a number per
@@ -124,7 +125,7 @@ def with_defaults(name: str, options: object, *, others: Iterable[str] = ()) -> 
     if not isinstance(options, Mapping):
         near = nearest(name, (other for other in others if other != name))
         raise problem(f"is {shown(options)}, but a mapping such as {{depth: 3}} is needed{near}")
-    filled = {"column": name, **options}
+    filled = dict(options)
     if "head" not in filled and name in DEFAULT_HEADS:
         filled["head"] = {"name": DEFAULT_HEADS[name]}
     elif "head" not in filled:
@@ -135,6 +136,9 @@ def with_defaults(name: str, options: object, *, others: Iterable[str] = ()) -> 
     head = filled["head"]
     if isinstance(head, Mapping) and "name" not in head and name in DEFAULT_HEADS:
         head = filled["head"] = {"name": DEFAULT_HEADS[name], **head}
+    hint = isinstance(head, Mapping) and head.get("name") == "hint"
+    column = hint_layer(head.get("feature"), head.get("size")) if hint else name
+    filled.setdefault("column", column)
     # Parts of speech are not IOB2: only there does the field's default change.
     if DEFAULT_HEADS.get(name) == "tagging" and head in ("crf", {"name": "crf"}):
         filled["head"] = {"name": "crf", "bio": False}

@@ -94,6 +94,10 @@ class Sharing(nn.Module):
     """Whether a trained model can have tasks added or taken away: not where weights or structure
     are those of all tasks together."""
 
+    separable: ClassVar[bool] = False
+    """Whether the scheme made for some of the tasks has the structure it has for them among all. If
+    not, a model without some of its tasks still tells the scheme of them."""
+
     even_start: bool = False
     """Whether heads start by finding all choices equally probable."""
 
@@ -110,6 +114,9 @@ class Sharing(nn.Module):
         **options: Any,
     ) -> None:
         """Takes hierarchy, widths of states by depth, label counts by task, and options.
+
+        Only tasks with a label count may be fed to others: those that give words a label each, and
+        are not auxiliary.
 
         States consist of `directions` equal parts, one for each way a block reads.
 

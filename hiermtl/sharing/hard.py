@@ -16,6 +16,7 @@ class Hard(Sharing):
     """All heads on the same states."""
 
     name = "hard"
+    separable = True
 
     def __init__(self, hierarchy: Hierarchy, widths: Sequence[int], **options: Any) -> None:
         """Raises RecipeError when the tasks stand at different depths."""

@@ -6,7 +6,8 @@ its labels' vectors weighed by how probable they are, summed over the tasks (lab
 the paper each level is one layer; here a level may have several, of which the first reads this.
 Departs on transformers, where it is added to the states through a matrix that starts at zero, so
 that training starts from the pretrained function; recurrent layers read it beside the states, as in
-the paper. Shapes: one stream (units, width). Limits: with both switched off, low supervision.
+the paper. Labels of auxiliary tasks, which the saved model is without, are not read. Shapes: one
+stream (units, width). Limits: with both switched off, low supervision.
 """
 
 from collections.abc import Mapping, Sequence

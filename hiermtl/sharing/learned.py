@@ -111,7 +111,7 @@ class Learned(Sharing):
 
     def learnt(self) -> dict[str, Any]:
         """Each task's mix and its centre of gravity, and the depths once they are fixed."""
-        names = self.hierarchy.names
+        names = list(self.mix_weights)
         return {
             "shares": {task: self.shares(task).detach().tolist() for task in names},
             "centres": {task: float(self.centre(task).detach()) for task in names},

@@ -14,3 +14,4 @@ class LowSupervision(Sharing):
     """Heads at set depths of one encoder."""
 
     name = "low_supervision"
+    separable = True

@@ -35,13 +35,19 @@ class Routes:
     """The route of every task under a scheme, as its structure stands now."""
 
     def __init__(
-        self, sharing: Sharing, lower: Mapping[str, Sequence[str]] = MappingProxyType({})
+        self,
+        sharing: Sharing,
+        lower: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        *,
+        tasks: Iterable[str] | None = None,
     ) -> None:
         """Follows each task's reads down to the embeddings.
 
-        `lower` are the tasks whose predictions a task's head reads.
+        `lower` are the tasks whose predictions a task's head reads; `tasks` those that are there,
+        by default all that the scheme was made for.
         """
-        self._routes = {task.name: _follow(sharing, task.name, lower) for task in sharing.hierarchy}
+        names = sharing.hierarchy.names if tasks is None else tasks
+        self._routes = {task: _follow(sharing, task, lower) for task in names}
 
     def __getitem__(self, task: str) -> Route:
         """The route of a task."""
@@ -93,15 +99,23 @@ class Stack(nn.Module):
     is there once for all copies; in the state it has the name that it has in the first.
     """
 
-    def __init__(self, encoder: Encoder, sharing: Sharing, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        sharing: Sharing,
+        *,
+        seed: int = 0,
+        tasks: Iterable[str] | None = None,
+    ) -> None:
         """Builds every branch some task depends on; copies of one block start equal.
 
         Each block draws from a seed of its own, so that how many are built changes none of them.
+        `tasks` are those that are there, by default all that the scheme was made for.
         """
         super().__init__()
         self.side_by_side = encoder.side_by_side
-        routes = [_follow(sharing, task.name) for task in sharing.hierarchy]
-        needed = set().union(*(route.raw for route in routes))
+        names = sharing.hierarchy.names if tasks is None else tasks
+        needed = set().union(*(_follow(sharing, task).raw for task in names))
         self.embeddings = nn.ModuleDict()
         for name in _at(needed, 0, sharing):
             with seeded(seed, "embedding"):

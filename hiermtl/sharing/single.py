@@ -14,6 +14,7 @@ class Single(Sharing):
     """One branch per task, from the embedding up to the task's depth."""
 
     name = "single"
+    separable = True
 
     def branches(self, depth: int) -> Mapping[str, str | None]:
         """One branch per task that is read at this depth or above."""

@@ -265,9 +265,8 @@ def test_the_layer_of_a_frozen_task_is_frozen_with_it(tmp_path: Path) -> None:
     before = copy.deepcopy(layers.state_dict())
     train(tmp_path, world=world, epochs=1)
     moved = {name for name, value in layers.state_dict().items() if not value.equal(before[name])}
-    assert {name.split(".")[0] for name in moved} == {"ner", "dep", "edits"} & set(
-        world.model.hierarchy.names
-    )
+    names = set(world.model.hierarchy.names)
+    assert {name.split(".")[0] for name in moved} == names - {"upos"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from transformers import BertModel
 
 from hiermtl import heads
 from hiermtl.commands import check
-from hiermtl.commands.build import make_settings
+from hiermtl.commands.build import OF_LABELS, make_settings
 from hiermtl.encoders import BertEncoder, BiLstmEncoder, encoder_from_config
 from hiermtl.encoders.bilstm import DEFAULTS
 from hiermtl.errors import DataError, ModelError, RecipeError
@@ -176,7 +176,8 @@ def test_a_main_task_without_dev_data_is_refused_before_training(
         return
     with pytest.raises(RecipeError, match=r"tasks\.ner has nothing to score in dev data") as error:
         check(given)
-    assert "tasks.ner.auxiliary=true" in str(error.value)
+    assert "evaluation.main=[upos]" in str(error.value)
+    assert check(given, overrides={"evaluation.main": ["upos"]})
     assert check(given, overrides={"tasks.ner.auxiliary": True})
     assert check(given, overrides={"corpora.both.dev": None})
 
@@ -258,7 +259,7 @@ def test_recipes_and_what_they_build_have_the_same_defaults() -> None:
     for kind, head in heads.HEADS.items():
         arguments = inspect.signature(head).parameters
         for name, value in tables.HEADS[kind].model_construct().model_dump().items():
-            if name not in ("name", "min_count", "most_inserted", "reads"):
+            if name not in OF_LABELS | {"reads"}:
                 assert arguments[name].default == value, (kind, name)
     encoder = BilstmEncoder().model_dump()
     shared = DEFAULTS.keys() & encoder.keys()

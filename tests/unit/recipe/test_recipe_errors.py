@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hiermtl.errors import RecipeError
-from hiermtl.recipe import load_recipe
+from hiermtl.recipe import load_recipe, resolved
 
 CASES = [
     (
@@ -123,7 +123,7 @@ CASES = [
     ({"sampling": {}, "sampling.nam": 1}, "sampling.nam is not a key; did you mean 'name'?"),
     (
         {"tasks.ner.head": "crff"},
-        "tasks.ner.head.name is 'crff', but allowed are tagging, crf, edits, biaffine, "
+        "tasks.ner.head.name is 'crff', but allowed are tagging, crf, edits, hint, biaffine, "
         "text_classification, pair_classification and pair_regression; did you mean 'crf'?",
     ),
     ({"tasks.ner.head.boi": True}, "tasks.ner.head.boi is not a key; did you mean 'bio'?"),
@@ -274,12 +274,70 @@ def test_a_wrong_key_is_named_with_its_value(
     assert "validation error" not in str(caught.value)
 
 
-def test_all_tasks_auxiliary_leaves_no_best_checkpoint(small: dict[str, Any]) -> None:
+def test_a_model_of_auxiliary_tasks_alone_is_refused(small: dict[str, Any]) -> None:
     for task in small["tasks"].values():
         task["auxiliary"] = True
-    with pytest.raises(RecipeError, match=r"evaluation\.main is not given and every task is auxil"):
+    with pytest.raises(RecipeError, match=r"tasks are all auxiliary \(upos, ner and dep\)"):
         load_recipe(small)
-    assert load_recipe(small, {"evaluation.main": "ner"}).evaluation.main == ("ner",)
+    small["tasks"]["dep"]["auxiliary"] = False
+    assert load_recipe(small)
+
+
+def test_an_auxiliary_task_cannot_choose(small: dict[str, Any]) -> None:
+    small["tasks"]["ner"]["auxiliary"] = True
+    message = r"evaluation\.main is 'ner', which is auxiliary, .* tasks\.ner\.auxiliary=false"
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(small, {"evaluation.main": ["dep", "ner"]})
+    assert load_recipe(small, {"evaluation.main": ["dep"]}).evaluation.main == ("dep",)
+
+
+def test_what_a_head_reads_cannot_be_auxiliary() -> None:
+    given: dict[str, Any] = {
+        "tasks": {
+            "relatedness": {"depth": 1, "auxiliary": True},
+            "entailment": {"depth": 2, "head": {"reads": "relatedness"}},
+            "upos": {"depth": 1},
+        },
+        "corpora": {"sample": {"format": "sample"}},
+    }
+    message = (
+        r"tasks\.entailment\.head\.reads is 'relatedness', which is auxiliary, so that the model "
+        r"is saved without it; take it out, or set tasks\.relatedness\.auxiliary=false"
+    )
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(given)
+    assert load_recipe(given, {"tasks.relatedness.auxiliary": False})
+    assert load_recipe(given, {"tasks.entailment.auxiliary": True})
+
+
+HINTS: list[tuple[dict[str, object], str]] = [
+    (
+        {"auxiliary": False},
+        "tasks.often.auxiliary is false, but head 'hint' predicts what is computed from the words",
+    ),
+    (
+        {"column": "xpos"},
+        "tasks.often.column is 'xpos', but head 'hint' has its labels from the words (as "
+        "'hint:frequency'); leave it out, or read the column with head: tagging",
+    ),
+    ({"head.feature": "frequenzy"}, "tasks.often.head.feature is 'frequenzy', but allowed are cas"),
+    ({"head.feature": None}, "tasks.often.head.feature is missing; a value is needed"),
+    ({"head.size": 2}, "tasks.often.head gives the size 2, but the feature is 'frequency', and"),
+    ({"head.feature": "suffix", "head.size": 0}, "tasks.often.head.size is 0, but it must be at"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), HINTS, ids=[str(c[0])[:60] for c in HINTS])
+def test_a_wrong_hint_is_named_with_its_value(
+    small: dict[str, Any], overrides: dict[str, object], message: str
+) -> None:
+    head = {"name": "hint", "feature": "frequency"}
+    small["tasks"]["often"] = {"depth": 1, "head": head, "auxiliary": True}
+    recipe = load_recipe(small)
+    assert recipe.tasks["often"].column == "hint:frequency"
+    assert load_recipe(resolved(recipe)).tasks == recipe.tasks
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        load_recipe(small, {f"tasks.often.{key}": value for key, value in overrides.items()})
 
 
 def test_hard_sharing_refuses_unequal_depths(small: dict[str, Any]) -> None:

@@ -68,6 +68,7 @@ SHIPPED = [
     "low_supervision/ewt_sick",
     "low_supervision/ewt_sick_bilstm",
     "low_supervision/sample",
+    "low_supervision/sample_hint",
     "quickstart",
     "relationship/ewt",
     "relationship/ewt_bilstm",
