@@ -27,7 +27,7 @@ from tests.worlds import (
 )
 
 DEPTHS = {"upos": 1, "ner": 2, "dep": 3}
-CASES = [*((family, "ner") for family in FAMILIES), ("bert", "upos"), ("bert", "dep")]
+CASES = [*((family, "ner") for family in FAMILIES), ("bilstm", "upos"), ("bilstm", "dep")]
 """Encoder and auxiliary task, which is the lowest, the deepest or between."""
 
 SCHEMES: dict[str, dict[str, Any]] = {name: {"name": name} for name in SHARING} | {
