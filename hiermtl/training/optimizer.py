@@ -18,7 +18,10 @@ PEAK = "peak_lr"
 
 
 def freeze(model: HierarchicalModel, first: int, below: int) -> None:
-    """Takes the depths `first` to `below` - 1, frozen heads and what is held out of training."""
+    """Takes the depths `first` to `below` - 1, frozen heads and what is held out of training.
+
+    Where no depth is left, nothing that a frozen task depends on is trained.
+    """
     model.stack.hold()
     for depth in range(first, min(below, model.stack.depth + 1)):
         part = model.stack.copies(depth) if depth else model.stack.embeddings
@@ -27,11 +30,14 @@ def freeze(model: HierarchicalModel, first: int, below: int) -> None:
         model.head(task.name).requires_grad_(not task.frozen)
         if task.name in model.taps:
             model.taps[task.name].requires_grad_(not task.frozen)
-    # What the scheme has for frozen tasks alone is part of what they compute.
-    owned = {task.name: set(model.sharing.owned(task.name)) for task in model.hierarchy}
-    free = set().union(*(owned[task.name] for task in model.hierarchy if not task.frozen))
+    # What the scheme has for frozen tasks is part of what they compute. What it has for others too
+    # may move them where blocks do.
+    owned = {task: set(model.sharing.owned(task.name)) for task in model.hierarchy}
+    still = set().union(*(own for task, own in owned.items() if task.frozen))
+    if first or below <= model.stack.depth:
+        still -= set().union(*(own for task, own in owned.items() if not task.frozen))
     for name, weight in model.sharing.named_parameters():
-        if name not in free and any(name in own for own in owned.values()):
+        if name in still:
             weight.requires_grad_(False)
 
 

@@ -49,6 +49,7 @@ def test_a_cluster_writes_what_one_process_writes(model: Path, tmp_path: Path) -
     assert "2 parts were there already" in alone(*command).stderr
 
 
+@pytest.mark.slow
 def test_what_is_wrong_in_a_part_is_told_and_mended(model: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     texts(tmp_path / "in" / "a.jsonl", 3)

@@ -47,6 +47,7 @@ OPTIONS = {
     "splitting": {"plan": {"10": [2, "dep"], "25": [1, "ner"]}},
 }
 SCHEMES = (*SHARING, *NEWCOMERS)
+USUAL = (("mixed", 4), ("mixed", 1), ("drawn", 4))
 RULES = {
     "mixed": Sampling(),
     "drawn": Sampling("drawn"),
@@ -172,9 +173,21 @@ alone = cache(gradients)
 """In this process, which has no other."""
 
 
-@pytest.mark.parametrize("accumulation", [1, 4])
-@pytest.mark.parametrize("rule", ["mixed", "drawn"])
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(
+    ("scheme", "rule", "accumulation"),
+    [
+        pytest.param(
+            scheme,
+            rule,
+            pieces,
+            # By default every scheme once, pieces and drawn tasks by turns: each takes seconds.
+            marks=() if (rule, pieces) == USUAL[place % len(USUAL)] else pytest.mark.slow,
+        )
+        for place, scheme in enumerate(SCHEMES)
+        for rule in ("mixed", "drawn")
+        for pieces in (1, 4)
+    ],
+)
 def test_two_processes_make_the_gradients_of_one(
     two_processes: Processes, scheme: str, rule: str, accumulation: int
 ) -> None:
@@ -252,7 +265,7 @@ def test_so_they_do_whatever_else_is_asked(
     assert distances(first, second) == [0.0] * given["max_steps"]
 
 
-PARTS = {("joint_many", 4), ("low_supervision", 1)}
+PARTS = {("joint_many", "mixed", 4), ("low_supervision", "drawn", 1)}
 SHARDED = ("hard", "joint_many", "label_embeddings", "low_supervision", "single")
 
 
@@ -264,7 +277,7 @@ SHARDED = ("hard", "joint_many", "label_embeddings", "low_supervision", "single"
             rule,
             pieces,
             # Of these the others are taken to be like: each takes some seconds.
-            marks=() if (scheme, pieces) in PARTS else pytest.mark.slow,
+            marks=() if (scheme, rule, pieces) in PARTS else pytest.mark.slow,
         )
         for scheme in SHARDED
         for rule in ("mixed", "drawn", "phases")

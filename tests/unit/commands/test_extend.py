@@ -67,6 +67,19 @@ def test_a_task_is_added_and_the_others_are_the_same_bit_for_bit(run: Run, tmp_p
     assert {(r.task, r.metric): r.items for r in again if r.task != "chunk"} == before
 
 
+def test_labels_that_a_new_task_reads_too_stay_as_they_are(tmp_path: Path) -> None:
+    """Their vectors are read by the tasks that were there."""
+    options = {"training.max_steps": 3}
+    base = train(recipe(sharing="joint_many"), output=tmp_path / "base", quiet=True, **options)
+    extend(base.folder, CHUNKS, output=tmp_path / "new", quiet=True)
+    old, new = (load(tmp_path / name, precision="fp32") for name in ("base", "new"))
+    assert same(scores(old, list(old.tasks)), scores(new, list(old.tasks)))
+    moved = {"encoder.freeze_below": 2, "training.lr_heads": 0.1}
+    extend(base.folder, CHUNKS, output=tmp_path / "free", overrides=moved, quiet=True)
+    free = load(tmp_path / "free", precision="fp32")
+    assert not same(scores(old, ["dep"]), scores(free, ["dep"]))
+
+
 def test_an_encoder_that_is_trained_moves_the_others(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
