@@ -66,7 +66,7 @@ def _kept_apart(model: HierarchicalModel, settings: Settings) -> list[str]:
     if not make_balancer(settings, {}).apart:
         return []
     kept = Counter(name for task in model.hierarchy.names for name in model.depends_on(task))
-    sizes = {name: weight.numel() for name, weight in model.named_parameters()}
+    sizes = {n: weight.numel() for n, weight in model.named_parameters() if weight.requires_grad}
     shared = {name: size for name, size in sizes.items() if kept[name] > 1}
     numbers = sum(size * kept[name] for name, size in shared.items())
     return [

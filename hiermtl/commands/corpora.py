@@ -261,13 +261,13 @@ def _clean_sources(
         files = _files(getattr(options, split), recipe, data_dir)
         if files:
             base = _chained([_file_source(options, file, recipe.language) for file in files])
-            documents = getattr(options, "documents", None)
-            patterns = getattr(documents, split, None)
+            for join in getattr(options, "join", ()):
+                base = _with_join(base, join, split=split, recipe=recipe, data_dir=data_dir)
+            # After joins, of which some go by the place of a sentence.
+            patterns = getattr(getattr(options, "documents", None), split, None)
             if patterns:
                 key = f"corpora.{name}.documents.{split}"
                 base = selected_source(base, patterns, key=key)
-            for join in getattr(options, "join", ()):
-                base = _with_join(base, join, split=split, recipe=recipe, data_dir=data_dir)
             sources[split] = base
     return sources
 

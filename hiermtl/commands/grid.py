@@ -183,7 +183,13 @@ class _Runner:
         yield [_Task(_score, job, self.result(job)) for job in scored]
         for job in scored:
             path = self.result(job)
-            self._check(job, path, read_result(path).fingerprint)
+            result = read_result(path)
+            self._check(job, path, result.fingerprint)
+            if self.gap and not result.train:
+                raise RecipeError(
+                    f"{path} was made before the grid had gap: true, and its model is gone; delete "
+                    "it to run it again, or take gap away"
+                )
         for job in group.tuned if not self.keep else ():
             shutil.rmtree(self.folder / RUNS / job.name, ignore_errors=True)
 

@@ -61,7 +61,8 @@ def noisy_source(base: Source, noise: Mapping[str, Noise], *, key: str) -> Sourc
     return replace(
         base,
         read=read,
-        options={"reader": "noise", "noise": dict(noise), "base": dict(base.options)},
+        # The key is the seed of what is drawn.
+        options={"reader": "noise", "key": key, "noise": dict(noise), "base": dict(base.options)},
         reports=report,
     )
 

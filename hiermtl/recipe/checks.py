@@ -130,6 +130,12 @@ def _gradients_of_tasks(recipe: Recipe) -> Iterator[Problem]:
             f"is {balancing.primary!r}, which is not a task of this recipe"
             f"{nearest(balancing.primary, tasks)} (tasks: {', '.join(tasks)})",
         )
+    elif isinstance(balancing, PCDBalancing) and tasks[balancing.primary].auxiliary:
+        yield Problem(
+            ("balancing", "primary"),
+            f"is {balancing.primary!r}, which is auxiliary, so that the others come first; name "
+            f"another task, or set tasks.{balancing.primary}.auxiliary=false",
+        )
 
 
 def corpora_of(recipe: Recipe, task: str) -> tuple[str, ...]:

@@ -120,6 +120,7 @@ class Recipe(Section):
 
     def only(self, tasks: Iterable[str]) -> Self:
         """The same recipe with these of its tasks."""
+        assert not isinstance(tasks, str)
         kept = set(tasks)
         main = tuple(task for task in self.evaluation.main or () if task in kept)
         update = {

@@ -271,3 +271,20 @@ def test_examples_that_are_spread_over_passages_and_lone_sentences() -> None:
     groups = [e for e in examples.fetch(range(9)) if isinstance(e, Group)]
     assert 0 < len(groups) < 9
     assert words == examples.words.sum()
+
+
+def test_documents_are_chosen_after_layers_that_are_joined_by_position(tmp_path: Path) -> None:
+    file = Path(conllu(tmp_path / "docs.conllu", TRAIN[:2]))
+    first, second = file.read_text(encoding="utf-8").split("# sent_id")[1:]
+    text = f"# newdoc id = mail\n# sent_id{first}# newdoc id = web\n# sent_id{second}"
+    file.write_text(text, encoding="utf-8")
+    rows = ["\n".join(f"{form}\t{tag}" for form, _, tag in words) for words in TRAIN[:2]]
+    columns = tmp_path / "joined.tsv"
+    columns.write_text("\n\n".join(rows) + "\n", encoding="utf-8")
+    join = {"format": "columns", "key": "position", "columns": {"own": 1}, "train": str(columns)}
+    options = {"format": "conllu", "train": str(file), "join": [join]}
+    tasks = {"own": {"depth": 1, "head": "crf"}}
+    given = recipe(tasks=tasks, corpora={"x": {**options, "documents": {"train": "web"}}})
+    corpus = opened(given)["x"]
+    assert [s.words[0] for s in corpus.sentences("train")] == [TRAIN[1][0][0]]
+    assert corpus.gold("train", "own") == [tuple(tag for _, _, tag in TRAIN[1])]

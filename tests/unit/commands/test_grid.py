@@ -88,6 +88,8 @@ def test_what_was_trained_on_is_scored_beside_dev(tmp_path: Path) -> None:
     assert words != sum(len(s.words) for s in corpus.sentences_of("train", 30))
     grid(written(tmp_path, **small), tmp_path / "plain", quiet=True)
     assert not read_result(tmp_path / "plain" / "results" / "low-30-0-0.json").train
+    with pytest.raises(RecipeError, match="was made before the grid had gap: true"):
+        grid(written(tmp_path, gap=True, **small), tmp_path / "plain", quiet=True)
 
 
 def test_arms_are_finished_one_after_the_other(

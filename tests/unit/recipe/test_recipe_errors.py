@@ -105,6 +105,13 @@ CASES = [
     ),
     ({"balancing": "torchjd.pcd"}, "balancing.primary is missing; a value is needed"),
     (
+        {
+            "balancing": {"name": "torchjd.pcd", "primary": "ner"},
+            "tasks.ner.auxiliary": True,
+        },
+        "balancing.primary is 'ner', which is auxiliary, so that the others come first; name",
+    ),
+    (
         {"balancing": {"name": "torchjd.pcd", "primary": "dpe"}},
         "balancing.primary is 'dpe', which is not a task of this recipe; did you mean 'dep'? "
         "(tasks: upos, ner, dep)",
