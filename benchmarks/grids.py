@@ -48,8 +48,9 @@ class Experiment:
         for size in dict.fromkeys(mean.size for mean in found.means):
             means = [mean for mean in found.means if mean.size == size]
             tasks = list(dict.fromkeys(mean.task for mean in means))
+            many = f"{'All' if size is None else f'{size:,}'} {self.counted}"
             parts += [
-                f"{size:,} {self.counted}, {found.split}: mean and standard deviation over seeds.",
+                f"{many}, {found.split}: mean and standard deviation over seeds.",
                 _means(means, arms, tasks),
             ]
             for control in against:
@@ -154,5 +155,5 @@ def _costs(found: Comparison, size: int | None, arms: Iterable[str]) -> str:
 
 def _rate(found: Comparison, size: int | None, arm: str) -> str:
     """The rate that was chosen on dev, of encoder and heads alike where both are tuned."""
-    rates = dict.fromkeys(found.changes[f"{arm}, {size:,} sentences"].values())
-    return ", ".join(f"{rate:g}" for rate in rates)
+    label = arm if size is None else f"{arm}, {size:,} sentences"
+    return ", ".join(str(rate) for rate in dict.fromkeys(found.changes[label].values()))

@@ -245,8 +245,15 @@ class HierarchicalModel(PreTrainedModel):
             ModelError: There is no such task, or one of the others reads its predictions.
         """
         gone = self.hierarchy.select(tasks)
-        if not gone:
-            return self
+        return self._with_these_weights(self.config_without(gone)) if gone else self
+
+    def config_without(self, tasks: Iterable[str]) -> HierarchicalConfig:
+        """The config of such a model.
+
+        Raises:
+            ModelError: As `without`.
+        """
+        gone = self.hierarchy.select(tasks)
         for task in self.hierarchy.names:
             read = sorted(self.routes[task].tasks & set(gone))
             if task not in gone and read:
@@ -261,7 +268,7 @@ class HierarchicalModel(PreTrainedModel):
             del config.tasks[task]
             if not self.sharing.separable:
                 config.absent[task] = self.hierarchy[task].depth
-        return self._with_these_weights(config)
+        return config
 
     def _with_these_weights(self, config: HierarchicalConfig) -> "HierarchicalModel":
         """A model whose weights are some of this one's, under the same names."""

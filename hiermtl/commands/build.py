@@ -39,9 +39,6 @@ from hiermtl.training.examples import ChainedExamples
 MOST_STEPS = 100
 """How far apart the lowest and the highest number of a task may be."""
 
-OF_LABELS = {"name", "min_count", "most_inserted", "feature", "size"}
-"""Options of heads in a recipe that say what the labels are, not how a head scores them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Built:
@@ -350,7 +347,8 @@ def _head_options(
 ) -> dict[str, Any]:
     """`labels` are those of all tasks."""
     own = labels[task]
-    options = recipe.tasks[task].head.model_dump(exclude=OF_LABELS)
+    head = recipe.tasks[task].head
+    options = head.model_dump(exclude={"name", *head.of_labels})
     if "reads" in options:
         options["reads"] = {lower: len(labels[lower]) for lower in options["reads"]}
     if recipe.training.dropout is not None:

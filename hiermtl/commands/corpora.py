@@ -14,6 +14,7 @@ from hiermtl.corpus.catalogue import missing_file_error
 from hiermtl.corpus.leakage import leaks
 from hiermtl.corpus.noise import noisy_source
 from hiermtl.corpus.sources import (
+    WordCounts,
     columns_source,
     conllu_source,
     dataset_source,
@@ -91,8 +92,12 @@ def as_trained(recipe: Recipe) -> tuple[Recipe, list[str]]:
 
 def judging_tasks(recipe: Recipe, corpora: Mapping[str, Corpus]) -> list[str]:
     """Of the tasks that decide which checkpoint is best, those with something to score in dev."""
-    able = {task for name in layers_of(recipe) for task in scorable(recipe, corpora, name, "dev")}
-    return [task for task in main_tasks(recipe) if task in able]
+    return [task for task in main_tasks(recipe) if task in dev_tasks(recipe, corpora)]
+
+
+def dev_tasks(recipe: Recipe, corpora: Mapping[str, Corpus]) -> set[str]:
+    """The tasks that can be scored on dev."""
+    return {task for name in layers_of(recipe) for task in scorable(recipe, corpora, name, "dev")}
 
 
 def scorable(
@@ -147,10 +152,10 @@ def open_corpora(
         DataError: A file is missing or malformed, or a corpus lacks a layer.
     """
     corpora = {}
+    counts = _counted(recipe, data_dir=data_dir)
     for name, tasks in layers_of(recipe).items():
-        sources = _with_hints(
-            corpus_sources(recipe, name, data_dir=data_dir), recipe, tasks, data_dir=data_dir
-        )
+        sources = corpus_sources(recipe, name, data_dir=data_dir)
+        sources = _with_hints(sources, recipe, tasks, counts=counts)
         chosen = {split: source for split, source in sources.items() if split in splits}
         edits = _edits(recipe, tasks)
         layers = sorted(set(tasks.values()))
@@ -158,30 +163,37 @@ def open_corpora(
     return corpora
 
 
+def _counted(recipe: Recipe, *, data_dir: str | Path | None) -> dict[str, WordCounts]:
+    """Of each task of hints the words in the training data of all its corpora, where it asks.
+
+    Never those in dev or test.
+    """
+    found = {}
+    for task, options in recipe.tasks.items():
+        if isinstance(options.head, HintHead):
+            names = corpora_of(recipe, task) if options.head.feature in COUNTED else ()
+            own = [corpus_sources(recipe, name, data_dir=data_dir)["train"] for name in names]
+            found[task] = WordCounts(own)
+    return found
+
+
 def _with_hints(
     sources: Mapping[str, Source],
     recipe: Recipe,
     tasks: Iterable[str],
     *,
-    data_dir: str | Path | None,
+    counts: Mapping[str, WordCounts],
 ) -> dict[str, Source]:
-    """The sources of a corpus, with the layers that its tasks of hints have computed.
-
-    Words are counted in the training data of all corpora of the task, never in dev or test.
-    """
+    """The sources of a corpus, with the layers that its tasks of hints have computed."""
     found = dict(sources)
     for task in tasks:
         options = recipe.tasks[task]
         head = options.head
         if not isinstance(head, HintHead):
             continue
-        counted = [
-            corpus_sources(recipe, name, data_dir=data_dir)["train"]
-            for name in (corpora_of(recipe, task) if head.feature in COUNTED else ())
-        ]
         for split, base in found.items():
             found[split] = hinted_source(
-                base, head.feature, layer=options.column, size=head.characters, counted=counted
+                base, head.feature, layer=options.column, size=head.characters, counts=counts[task]
             )
     return found
 

@@ -41,8 +41,8 @@ def evaluate(
         data: A file with gold for some of the tasks, in a form that `annotate` writes: `.conllu`,
             `.jsonl` or `.spacy`. Default: the corpora the model was trained on, found as the recipe
             found them.
-        split: Which split of those corpora; of train, the examples that were trained on. Default:
-            dev; test is read only when it is asked for.
+        split: Which split of those corpora; of train, the examples that were trained on, or with
+            `raw` all of it. Default: dev; test is read only when it is asked for.
         tasks: Default: every task with gold.
         raw: From plain text, words and sentences found by the model's own means.
         precision: `fp32` or `bf16`. Default: the model's.

@@ -122,7 +122,9 @@ def extend(
     for task, frozen in kept.items():
         built.model.config.tasks[task]["frozen"] = frozen
     # What bf16 costs the kept tasks was measured on the encoder as it was.
-    half = base.config.precision == "bf16" and not _moving(built.model, loaded, kept)
+    still = not _moving(built.model, loaded, kept)
+    still = still and not _reading(built.model, kept, loaded.tasks)
+    half = base.config.precision == "bf16" and still
     return finish(
         built,
         loaded,
@@ -209,10 +211,10 @@ def _extended(
     dropped: Iterable[str],
 ) -> tuple[Built, dict[str, bool]]:
     """The model with its new heads, and the kept tasks with whether their heads were frozen."""
-    config = base.config
     depths = resolve_depths(recipe, base.stack.depth)
     check_frozen(recipe, base.stack.depth)
     tasks = task_configs(recipe, corpora, depths)
+    config = base.config_without(set(dropped) - set(tasks))
     for task in tasks:
         if task in config.absent:
             raise RecipeError(
@@ -221,18 +223,22 @@ def _extended(
                 f"another name, with `column: {recipe.tasks[task].column}`"
             )
     judging = check_dev(recipe, corpora)
-    gone = {*dropped, *tasks}
-    kept = {task: given for task, given in config.tasks.items() if task not in gone}
+    kept = {task: given for task, given in config.tasks.items() if task not in tasks}
     labels = {task: given["labels"] for task, given in tasks.items()}
     examples, lines = make_examples(recipe, corpora, tokenizer, labels=labels)
     frozen = {task: {**given, "frozen": True} for task, given in kept.items()}
     training = recipe.training
     encoder = _with_dropout(config.encoder, training.dropout)
     model = _with_weights(
-        base, {**frozen, **tasks}, new=set(tasks), seed=training.seed, encoder=encoder
+        base, config, {**frozen, **tasks}, new=set(tasks), seed=training.seed, encoder=encoder
     )
     for task in _moving(model, recipe, kept):
         lines.append(f"{task}: blocks below it are trained, so what it says may change")
+    for task, read in _reading(model, kept, tasks).items():
+        lines.append(
+            f"{task}: reads what {listing(read)} predict{'' if read[1:] else 's'}, which is "
+            "trained anew, so what it says may change"
+        )
     told = (*lines, *judging, *auxiliary_lines(recipe))
     built = Built(model, tokenizer, examples, int(examples.words.sum()), told)
     return built, {task: bool(given.get("frozen")) for task, given in kept.items()}
@@ -245,8 +251,17 @@ def _moving(model: HierarchicalModel, recipe: Recipe, tasks: Iterable[str]) -> l
     return [task for task in tasks if free & {depth for depth, _ in model.routes[task].raw}]
 
 
+def _reading(
+    model: HierarchicalModel, tasks: Iterable[str], new: Iterable[str]
+) -> dict[str, list[str]]:
+    """The tasks that read what new ones predict, and which."""
+    read = {task: sorted(model.routes[task].tasks & set(new)) for task in tasks}
+    return {task: names for task, names in read.items() if names}
+
+
 def _with_weights(
     base: HierarchicalModel,
+    kept: HierarchicalConfig,
     tasks: Mapping[str, Any],
     *,
     new: set[str],
@@ -255,18 +270,20 @@ def _with_weights(
 ) -> HierarchicalModel:
     """A model of these tasks with the weights of another, where it has them.
 
+    `kept` is the config of what is left of the other.
+
     Raises:
         RecipeError: The sharing needs blocks for a new task that the model does not have.
     """
     config = HierarchicalConfig(
         encoder,
         tasks,
-        base.config.sharing,
-        pooling=base.config.pooling,
-        language=base.config.language,
-        precision=base.config.precision,
-        recipe=base.config.recipe,
-        absent=base.config.absent,
+        kept.sharing,
+        pooling=kept.pooling,
+        language=kept.language,
+        precision=kept.precision,
+        recipe=kept.recipe,
+        absent=kept.absent,
     )
     model = HierarchicalModel(config, seed=seed)
     own, there = model.state_dict(), base.every_name()
@@ -369,14 +386,9 @@ def _only_drop(
         raise RecipeError(f"{folder} is occupied; name another folder with -o")
     model = base.without(gone)
     before = trained_on(base)
-    left = before.model_dump(mode="json")
-    left["tasks"] = {
-        task: {**given, "corpus": list(corpora_of(before, task))}
-        for task, given in left["tasks"].items()
-        if task in kept
-    }
-    main = [task for task in left["evaluation"]["main"] or () if task in kept]
-    left["evaluation"]["main"] = main or None
+    left = before.only(kept).model_dump(mode="json")
+    for task, given in left["tasks"].items():
+        given["corpus"] = list(corpora_of(before, task))
     loaded = load_recipe(left)
     model.config.recipe = left
     card = model_card(Annotator(model, tokenizer), loaded, Scores(()), words=None)

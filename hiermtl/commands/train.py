@@ -21,11 +21,10 @@ from hiermtl.commands.card import model_card
 from hiermtl.commands.corpora import (
     as_trained,
     auxiliary_tasks,
+    dev_tasks,
     judging_tasks,
-    layers_of,
     main_tasks,
     placed,
-    scorable,
     training_corpora,
 )
 from hiermtl.commands.evaluate import score_corpora
@@ -351,8 +350,7 @@ def finish(
     built = replace(built, model=model)
     model.config.recipe = dict(plain)
     scores = Scores(())
-    able = {task for name in layers_of(recipe) for task in scorable(recipe, corpora, name, "dev")}
-    if able & set(model.hierarchy.names):
+    if dev_tasks(recipe, corpora) & set(model.hierarchy.names):
         model.config.precision, scores = _choose_precision(built, recipe, corpora, half=half)
     if PartialState().is_main_process:
         nlp = Annotator(model, built.tokenizer)

@@ -13,7 +13,7 @@ out, so that a corpus of any size is read in constant memory.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -72,19 +72,19 @@ class _Dealer:
     """Gives labels anew, in the order in which it is asked."""
 
     labels: Sequence[str]
+    places: Mapping[str, int]
     share: float
     draw: Callable[[int], int]
     rng: np.random.Generator
     spans: bool
     changed: int = 0
     seen: int = 0
-    place: Mapping[str, int] = field(default_factory=dict)
 
     def label(self, old: str) -> str:
         self.seen += 1
         if self.share < 1 and self.rng.random() >= self.share:
             return old
-        new = self.labels[self.draw(self.place[old])]
+        new = self.labels[self.draw(self.places[old])]
         self.changed += new != old
         return new
 
@@ -123,7 +123,7 @@ def _dealer(counts: Counter[str], kind: Noise, key: str) -> _Dealer:
             "that none can become another one; take the key away"
         )
     rng = np.random.default_rng(derived_seed(0, "noise", key))
-    place = {label: number for number, label in enumerate(labels)}
+    places = {label: number for number, label in enumerate(labels)}
     if kind == "shuffled":
         ends = np.cumsum([counts[label] for label in labels])
 
@@ -131,13 +131,13 @@ def _dealer(counts: Counter[str], kind: Noise, key: str) -> _Dealer:
             del old
             return int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
 
-        return _Dealer(labels, 1.0, by_count, rng, spans, place=place)
+        return _Dealer(labels, places, 1.0, by_count, rng, spans)
 
     def another(old: int) -> int:
         drawn = int(rng.integers(len(labels) - 1))
         return drawn + (drawn >= old)
 
-    return _Dealer(labels, float(kind), another, rng, spans, place=place)
+    return _Dealer(labels, places, float(kind), another, rng, spans)
 
 
 def _counted(source: Source) -> dict[str, Counter[str]]:

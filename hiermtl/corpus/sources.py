@@ -134,27 +134,36 @@ def sentences_of(source: Source) -> Iterator[Sentence]:
         yield record
 
 
+class WordCounts:
+    """How often words occur in some sources, which are read once, when the first is asked for.
+
+    That may be while another source is being read: these must have been made for this alone.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        """Takes the sources."""
+        self.sources = tuple(sources)
+        self._counts: Counter[str] | None = None
+
+    def __call__(self, word: str) -> int:
+        """The occurrences of a word."""
+        if self._counts is None:
+            records = chain.from_iterable(source.read() for source in self.sources)
+            sentences = chain.from_iterable(map(_sentences_in, records))
+            self._counts = Counter(word for sentence in sentences for word in sentence.words)
+        return self._counts[word]
+
+
 def hinted_source(
-    base: Source, feature: str, *, layer: str, size: int, counted: Sequence[Source]
+    base: Source, feature: str, *, layer: str, size: int, counts: WordCounts
 ) -> Source:
     """`base` with a layer that is computed from the words; see `hiermtl.text.hints`.
 
-    `counted` are the sources of the training data, for features that count words there. They are
-    read when the first word is asked for, while `base` is being read: each must have been made for
-    this alone.
+    `counts` are those of the training data, for features that count words there.
     """
-    counts: Counter[str] = Counter()
-
-    def seen(word: str) -> int:
-        if not counts:
-            for source in counted:
-                for record in source.read():
-                    for sentence in _sentences_in(record):
-                        counts.update(sentence.words)
-        return counts[word]
 
     def hinted(sentence: Sentence) -> Sentence:
-        tags = hint_tags(sentence.words, feature, seen=seen, size=size)
+        tags = hint_tags(sentence.words, feature, seen=counts, size=size)
         return sentence.with_layers({layer: tags})
 
     def read() -> Iterator[Sentence | Passage]:
@@ -170,9 +179,9 @@ def hinted_source(
         "feature": feature,
         "layer": layer,
         "size": size,
-        "counted": [{"files": len(source.files), **source.options} for source in counted],
+        "counted": [{"files": len(source.files), **source.options} for source in counts.sources],
     }
-    files = (*base.files, *chain.from_iterable(source.files for source in counted))
+    files = (*base.files, *chain.from_iterable(source.files for source in counts.sources))
     return replace(base, files=files, read=read, options=options)
 
 
@@ -296,6 +305,7 @@ def selected_source(base: Source, patterns: Sequence[str], *, key: str) -> Sourc
 
 __all__ = [
     "Source",
+    "WordCounts",
     "columns_source",
     "conllu_source",
     "dataset_source",

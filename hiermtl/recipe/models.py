@@ -12,6 +12,7 @@ from pydantic import (
     ValidationError,
 )
 
+from hiermtl.recipe.aggregators import PCDBalancing
 from hiermtl.recipe.base import PROBLEM, OneOf, Options, Section, detail
 from hiermtl.recipe.corpora import CORPORA, CorpusOptions
 from hiermtl.recipe.encoder import ENCODERS, BilstmEncoder, EncoderOptions, PretrainedEncoder
@@ -119,7 +120,10 @@ class Recipe(Section):
         return copy
 
     def only(self, tasks: Iterable[str]) -> Self:
-        """The same recipe with these of its tasks."""
+        """The same recipe with these of its tasks.
+
+        Where they are balanced by one that is not among them, they have fixed weights.
+        """
         assert not isinstance(tasks, str)
         kept = set(tasks)
         main = tuple(task for task in self.evaluation.main or () if task in kept)
@@ -127,6 +131,8 @@ class Recipe(Section):
             "tasks": {name: task for name, task in self.tasks.items() if name in kept},
             "evaluation": self.evaluation.model_copy(update={"main": main or None}),
         }
+        if isinstance(self.balancing, PCDBalancing) and self.balancing.primary not in kept:
+            update["balancing"] = StaticBalancing()
         copy = self.model_copy(update=update)
         copy._source, copy._folders = self._source, self._folders
         return copy

@@ -287,6 +287,9 @@ class HeadOptions(Options):
 
     weighs_classes: ClassVar[bool] = False
 
+    of_labels: ClassVar[frozenset[str]] = frozenset()
+    """Options that say what the labels are, not how the head scores them."""
+
 
 class TaggingHead(HeadOptions):
     """One label per word, each decided alone: a linear layer and softmax."""
@@ -310,6 +313,7 @@ class CrfHead(HeadOptions):
 class EditsHead(HeadOptions):
     """One edit script per word, which makes its lemma of it."""
 
+    of_labels = frozenset({"min_count", "most_inserted"})
     name: str = row("edits")
     """Scripts seen in training, applied to any word."""
 
@@ -328,6 +332,7 @@ SUFFIX = 3
 class HintHead(HeadOptions):
     """A feature of each word, which a task predicts so that the encoder learns it."""
 
+    of_labels = frozenset({"feature", "size", "min_count"})
     name: str = row("hint")
     """Labels that are computed from the words; for auxiliary tasks alone."""
 

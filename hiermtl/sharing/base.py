@@ -7,11 +7,10 @@ stands the class is one stream of states: one branch at each depth, read by ever
 
 Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`, `sees`,
 `extra_width`), from which `Routes` knows, before any computation, which blocks a task depends on;
-`ties` says which copies are held together, for `describe`, which tells a structure as plain data;
-`owned` names what else of the scheme it depends on. Computation is `extra`,
-`mix` and `read`. Training is `check_examples`, `begin`, `penalties`, `observe`, `after_step`,
-`propose` and `rates`. What is observed is added up over passes and processes, in `pending`, before
-`after_step`.
+`owned` names what else of the scheme it depends on. `ties` says which copies are held together, for
+`describe`, which tells a structure as plain data. Computation is `extra`, `mix` and `read`.
+Training is `check_examples`, `begin`, `penalties`, `observe`, `after_step`, `propose` and `rates`.
+What is observed is added up over passes and processes, in `pending`, before `after_step`.
 
 Source: the interface of sharing schemes worked out for this project; each scheme's file names its
 paper.

@@ -185,6 +185,8 @@ class Sluice(MixedColumns):
 
     def learnt(self) -> dict[str, Any]:
         """The mixes, which blocks between tasks are 0, and the shares of depths by task."""
+        if not self.alpha and not self.beta:
+            return {}
         zeros = {}
         for depth, alpha in self.alpha.items():
             count = alpha.shape[0] // self.subspaces

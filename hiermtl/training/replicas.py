@@ -46,10 +46,10 @@ class Replicas:
     aligned = False
     factor = 1
 
-    def __init__(self, trained: "TrainingStep", *, size: int = BUCKET) -> None:
-        """Takes what is trained, and how many bytes a bucket may have."""
+    def __init__(self, trained: "TrainingStep") -> None:
+        """Takes what is trained."""
         self.alone = alone()
-        self.trained, self._size = trained, size
+        self.trained = trained
         self._hooks: list[Any] = []
         self._buckets: dict[_Served, list[_Bucket | _Rows]] = {}
         self._waiting: list[_Bucket | _Rows] = []
@@ -76,7 +76,7 @@ class Replicas:
         processes, of which some may have made no pass.
         """
         if self.alone:
-            yield _nothing
+            yield nothing
             return
         served = (frozenset(tasks), beside)
         if served not in self._buckets:
@@ -142,7 +142,7 @@ class Replicas:
                 continue
             bucket, filled = _Bucket([], []), 0
             for sure, weight in alike:
-                if filled and filled + weight.nbytes > self._size:
+                if filled and filled + weight.nbytes > BUCKET:
                     buckets.append(bucket)
                     bucket, filled = _Bucket([], []), 0
                 if not sure:
@@ -238,5 +238,5 @@ class _Rows:
         self.reached = self.work = None
 
 
-def _nothing() -> None:
-    """One process waits for no other."""
+def nothing() -> None:
+    """What is to be begun where nothing is sent."""

@@ -22,7 +22,7 @@ from hiermtl.training.gradients import BESIDE, WHOLE, Gradients
 from hiermtl.training.guard import Guard
 from hiermtl.training.leash import Leash
 from hiermtl.training.plan import shares
-from hiermtl.training.replicas import Replicas
+from hiermtl.training.replicas import Replicas, nothing
 from hiermtl.training.settings import AUTO, Settings
 from hiermtl.training.world import agreed
 
@@ -189,8 +189,9 @@ class Stepper:
         trained = self.replicas.trained
         sharing, apart = trained.model.sharing, trained.balancer.apart
         gradients = Gradients(trained.parameters())
+        # What is kept apart is sent when all of it is there.
         with (
-            contextlib.nullcontext(_nothing) if apart else self.replicas.adding_up(items)
+            contextlib.nullcontext(nothing) if apart else self.replicas.adding_up(items)
         ) as begin_last:
             while True:
                 try:
@@ -350,10 +351,6 @@ class _Pass:
     examples: np.ndarray
     counted: Mapping[str, bool] | None = None
     lent: Mapping[str, int] = field(default_factory=dict)
-
-
-def _nothing() -> None:
-    """Gradients that are kept apart are sent when all are there."""
 
 
 def out_of_memory(error: BaseException) -> bool:

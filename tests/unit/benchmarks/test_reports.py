@@ -1,14 +1,16 @@
 """What benchmarks say of what they measured, by results made by hand."""
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import facts
 from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
-from benchmarks.grids import cell
+from benchmarks.grids import Experiment, cell
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
@@ -16,6 +18,8 @@ from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
 from benchmarks.timing import Variant, interleave, ratios
 from hiermtl.evaluation.compare import Difference
+from hiermtl.evaluation.results import RunResult, Units
+from hiermtl.evaluation.scores import ScoreRow
 
 MADE: dict[str, Any] = {
     "machine": {
@@ -184,3 +188,47 @@ def test_speed_gives_shares_of_the_peak_and_ratios_with_goals() -> None:
 def test_differences_that_are_sure_are_bold(metric: str, p: float | None, shown: str) -> None:
     found = Difference(None, "arm", "single", "task", metric, -1.234, -2.0, -0.5, p, 3)
     assert cell(found) == shown
+
+
+def kept_result(folder: Path, arm: str, seed: int, *, size: int | None, train: bool) -> None:
+    def row(split: str, score: float) -> ScoreRow:
+        return ScoreRow(1, 1, "upos", "accuracy", score, 50, "d", split, "accuracy", "fp32", seed)
+
+    hits = np.tile([[40.0, 50.0]], (3, 1))
+    cost = {"steps": 10, "words": 1000, "seconds": 90.0, "parameters": 5000}
+    units = {"upos": Units("accuracy", ("hits", "items"), hits)}
+    rows, dev = (row("test", 80.0 + seed),), (row("dev", 81.0),)
+    changes = {"training.precision": "fp32", "training.lr": 0.004}
+    known = (row("train", 93.5),) if train else ()
+    found = RunResult(arm, size, seed, changes, cost, rows, units, dev=dev, train=known)
+    found.write(folder / f"{arm}-{size}-{seed}.json")
+
+
+@pytest.mark.parametrize(
+    ("size", "head"), [(1000, "1,000 texts, test: mean"), (None, "All texts, test: mean")]
+)
+def test_a_grid_is_told_with_the_arms_that_have_no_result(
+    tmp_path: Path, size: int | None, head: str
+) -> None:
+    file = tmp_path / "levels.yaml"
+    file.write_text("arms: {single: quickstart, low: quickstart, later: quickstart}\n")
+    experiment = Experiment(file, ("single", "hard"), "texts")
+    assert not experiment.markdown(), "there is no result yet"
+    results = tmp_path / "levels" / "results"
+    results.mkdir(parents=True)
+    for arm in ("single", "low"):
+        for seed in (0, 1):
+            kept_result(results, arm, seed, size=size, train=arm == "low")
+    lines = experiment.markdown().splitlines()
+    assert lines[0].startswith(head)
+    assert "| `later` | – | – |" in lines
+    assert "| `low` | 2 | 80.5 ± 0.7 |" in lines
+    assert lines[lines.index("Less `single`, with p:") + 4 :][:2] == [
+        "| `low` | +0.0 |",
+        "| `later` | – |",
+    ]
+    assert not any("Less `hard`" in line for line in lines)
+    gaps = lines[lines.index("What was trained on, scored as dev is, less dev:") + 4 :][:3]
+    assert gaps == ["| `single` | – |", "| `low` | +12.5 |", "| `later` | – |"]
+    assert "| `low` | 10 | 1,000 | 1.5 | 5,000 | fp32, 0.004 |" in lines
+    assert "| `later` | – | – | – | – | – |" in lines

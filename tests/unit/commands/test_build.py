@@ -11,7 +11,7 @@ from transformers import BertModel
 
 from hiermtl import heads
 from hiermtl.commands import check
-from hiermtl.commands.build import OF_LABELS, make_settings
+from hiermtl.commands.build import make_settings
 from hiermtl.encoders import BertEncoder, BiLstmEncoder, encoder_from_config
 from hiermtl.encoders.bilstm import DEFAULTS
 from hiermtl.errors import DataError, ModelError, RecipeError
@@ -259,7 +259,7 @@ def test_recipes_and_what_they_build_have_the_same_defaults() -> None:
     for kind, head in heads.HEADS.items():
         arguments = inspect.signature(head).parameters
         for name, value in tables.HEADS[kind].model_construct().model_dump().items():
-            if name not in OF_LABELS | {"reads"}:
+            if name not in {"name", "reads", *tables.HEADS[kind].of_labels}:
                 assert arguments[name].default == value, (kind, name)
     encoder = BilstmEncoder().model_dump()
     shared = DEFAULTS.keys() & encoder.keys()

@@ -80,6 +80,51 @@ def test_labels_that_a_new_task_reads_too_stay_as_they_are(tmp_path: Path) -> No
     assert not same(scores(old, ["dep"]), scores(free, ["dep"]))
 
 
+def test_what_a_kept_task_reads_does_not_go(tmp_path: Path) -> None:
+    """Alone or beside new tasks; one that is replaced may, and it is said."""
+    tasks = {"upos": {"depth": 1}, "xpos": {"depth": 1}, "ner": {"depth": 2}}
+    given = recipe(sharing="joint_many", tasks=tasks)
+    base = train(given, output=tmp_path / "base", quiet=True, **{"training.max_steps": 1})
+    for added in (None, CHUNKS):
+        with pytest.raises(ModelError, match="task 'ner' reads what upos predicts, so that the"):
+            extend(base.folder, added, drop=["upos"], output=tmp_path / "new", quiet=True)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_task_that_reads_one_trained_anew_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = recipe(sharing="joint_many", tasks={"upos": {"depth": 1}, "ner": {"depth": 2}})
+    base = train(given, output=tmp_path / "base", quiet=True, **{"training.max_steps": 1})
+    extend(base.folder, {**CHUNKS, "tasks": {"upos": {"depth": 1}}}, output=tmp_path / "new")
+    said = capsys.readouterr().err
+    assert (
+        "ner: reads what upos predicts, which is trained anew, so what it says may change" in said
+    )
+    capsys.readouterr()
+    extend(base.folder, {**CHUNKS, "tasks": {"ner": {"depth": 2}}}, output=tmp_path / "other")
+    assert "trained anew" not in capsys.readouterr().err
+
+
+def test_a_new_task_takes_the_depth_of_one_that_goes(run: Run, tmp_path: Path) -> None:
+    extend(run.folder, CHUNKS, drop=["dep", "ner"], output=tmp_path / "new", quiet=True)
+    old, new = load(run.folder, precision="fp32"), load(tmp_path / "new", precision="fp32")
+    assert set(new.tasks) == {"upos", "chunk"}
+    assert same(scores(old, ["upos"]), scores(new, ["upos"]))
+
+
+def test_a_task_that_others_are_balanced_by_goes_with_its_balance(tmp_path: Path) -> None:
+    balancing = {"name": "torchjd.pcd", "primary": "ner"}
+    options = {"training.max_steps": 1}
+    base = train(recipe(balancing=balancing), output=tmp_path / "base", quiet=True, **options)
+    extend(base.folder, drop=["ner"], output=tmp_path / "new")
+    kept = load_recipe(load(tmp_path / "new").model.config.recipe)
+    assert kept.balancing.name == "static"
+    extend(base.folder, drop=["dep"], output=tmp_path / "other")
+    kept = load_recipe(load(tmp_path / "other").model.config.recipe)
+    assert kept.balancing.name == "torchjd.pcd"
+
+
 def test_an_encoder_that_is_trained_moves_the_others(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

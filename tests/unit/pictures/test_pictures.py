@@ -94,6 +94,15 @@ def test_one_task_and_many_fit_too(scheme: str, tasks: tuple[str, ...]) -> None:
     check_names_and_fit(describe(made), tasks)
 
 
+def test_a_sluice_network_that_mixes_nothing_shows_its_hierarchy() -> None:
+    own = Hierarchy([Task("upos", 2)])
+    made = SHARING["sluice"](own, [8] * 3, labels={"upos": 4}, betas="off")
+    found = describe(made)
+    assert found["learnt"] == {}
+    shown = svg(hierarchy("sluice", structure=found["structure"]))
+    assert svg(draw(**found)) == shown
+
+
 def test_a_scheme_without_a_drawing_shows_its_hierarchy() -> None:
     found = told("low_supervision")
     figure = draw("newcomer", learnt={"strength": 3.0}, structure=found["structure"])
