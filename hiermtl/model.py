@@ -22,7 +22,7 @@ from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.heads import HEADS, Head
 from hiermtl.heads.base import split_by_sentence
 from hiermtl.hierarchy import Hierarchy, Task
-from hiermtl.records import MISSING, Batch, HeadOutput, Stream, Tap
+from hiermtl.records import MISSING, Batch, HeadOutput, Stream, Tap, placed
 from hiermtl.seeding import seeded
 from hiermtl.sharing import SHARING, Routes, Sharing, Stack, describe
 
@@ -376,7 +376,7 @@ class HierarchicalModel(PreTrainedModel):
             head = self.head(task)
             if output.groups is not None:
                 if task in batch.group_gold:
-                    places = torch.from_numpy(output.groups).to(batch.layout.device)
+                    places = placed(output.groups, batch.layout.device)
                     values = batch.group_gold[task].index_select(0, places)
                     name = "numbers" if head.layer == "number" else "labels"
                     losses[task] = head.loss(output, {name: values})
@@ -413,7 +413,7 @@ class HierarchicalModel(PreTrainedModel):
             if sure is None:
                 continue
             known = (gold[names[0]] != MISSING).to(sure)
-            places = torch.from_numpy(np.repeat(np.arange(len(counts)), counts)).to(sure.device)
+            places = placed(np.repeat(np.arange(len(counts)), counts), sure.device)
             blank = sure.new_zeros(len(counts))
             number = blank.index_add(0, places, known)
             margin = blank.index_add(0, places, (1 - sure) * known) / number.clamp(min=1)

@@ -21,6 +21,8 @@ from torch import Tensor
 
 Made = TypeVar("Made")
 
+PROCESSOR = torch.device("cpu")
+
 MISSING = -100
 """The label id of a word without gold: `ignore_index` of torch's losses."""
 
@@ -151,7 +153,7 @@ class Layout:
         return self.cached(name, lambda: self._move(getattr(self, name)))
 
     def _move(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
+        return placed(array, self.device)
 
     def cached(self, key: object, make: Callable[[], Made]) -> Made:
         """`make()`, computed once for this layout.
@@ -198,7 +200,7 @@ class Layout:
         stride = np.full(self.rows, self.padded) if self.padded else self.row_lengths
         unit_kept = np.repeat(row_kept, stride)
         units = int(unit_kept.sum())
-        whole = units if self.padded else recurring(units)
+        whole = units if self.padded else recurring(units, device=self.device)
         new_unit, new_word = np.cumsum(unit_kept) - 1, np.cumsum(word_kept) - 1
         piece_kept, copy_kept = word_kept[self.piece_words], word_kept[self.scatter_words]
         row_starts = new_unit[self.row_starts[row_kept]] if row_kept.any() else self.row_starts[:0]
@@ -250,14 +252,30 @@ def _of(gold: Mapping[str, Made], task: str) -> dict[str, Made]:
     return {task: gold[task]} if task in gold else {}
 
 
-def recurring(count: int, steps: int = 16, grain: int = 8) -> int:
+def recurring(
+    count: int, steps: int = 16, grain: int = 8, *, device: torch.device = PROCESSOR
+) -> int:
     """A count of rows of a matrix, rounded up: by the share 1 / `steps`, or to the next `grain`.
 
-    For a size they have not met yet, matrix libraries write code and keep it, which takes longer
-    than many a product; of rounded sizes few occur.
+    For a size they have not met yet, matrix libraries for processors write code and keep it, which
+    takes longer than many a product; of rounded sizes few occur. Those for other devices have code
+    for all sizes, so that there only the grain counts.
     """
-    grain = max(grain, (1 << max(0, (count - 1).bit_length() - 1)) // steps)
+    if device.type == "cpu":
+        grain = max(grain, (1 << max(0, (count - 1).bit_length() - 1)) // steps)
     return -(-count // grain) * grain
+
+
+def placed(array: np.ndarray, device: torch.device) -> Tensor:
+    """The array as a tensor on a device.
+
+    From memory that is pinned a graphics processor takes it when it comes to it; otherwise this
+    process would wait until all it was given before is done.
+    """
+    values = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
 
 
 def take(values: Tensor, index: slice | Tensor | None) -> Tensor:

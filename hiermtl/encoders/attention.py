@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hiermtl.dropout import dropout as dropped
-from hiermtl.records import Layout
+from hiermtl.encoders import ragged
+from hiermtl.records import Layout, placed
 
 Compute = Callable[[Sequence[Tensor], Tensor | None], Tensor]
 """From tensors (rows, length, ...) of rows of one length, and which of their units are real (rows,
@@ -73,6 +74,8 @@ def attend(
     Shapes: query, key, value (units, width); returns (units, width). `bias` gives for a row length
     what is added to the scores, (heads or 1, length, length); -inf where nothing may be read.
     """
+    if bias is None and not layout.padded and ragged.fits(query, heads):
+        return ragged.attend_end_to_end(query, key, value, layout, heads, dropout)
     attention = F.scaled_dot_product_attention
     if by_products(query, layout):
         attention = attention_by_products
@@ -135,7 +138,7 @@ def _real(layout: Layout, length: int) -> Tensor:
 def _places(layout: Layout, length: int) -> Tensor:
     """(units of rows,): where each stands when rows are padded to a length."""
     rows = np.repeat(np.arange(layout.rows) * length - layout.row_starts, layout.row_lengths)
-    return torch.from_numpy(rows + np.arange(len(rows))).to(layout.device)
+    return placed(rows + np.arange(len(rows)), layout.device)
 
 
 def _runs(layout: Layout) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from hiermtl.dropout import Dropout
 from hiermtl.encoders.base import Block, Embedding, Encoder
 from hiermtl.errors import ModelError, listing, nearest
-from hiermtl.records import Layout, recurring
+from hiermtl.records import Layout, placed, recurring
 from hiermtl.seeding import untouched
 
 DEFAULTS: dict[str, Any] = {
@@ -169,8 +169,9 @@ class TimeSteps:
     @classmethod
     def of(cls, layout: Layout) -> "TimeSteps":
         """The steps of a layout."""
-        length = recurring(int(layout.row_lengths.max(initial=0)), steps=8, grain=1)
-        rows = recurring(layout.rows, steps=4, grain=1)
+        device, longest = layout.device, int(layout.row_lengths.max(initial=0))
+        length = recurring(longest, steps=8, grain=1, device=device)
+        rows = recurring(layout.rows, steps=4, grain=1, device=device)
         lengths, starts = (
             np.pad(array, (0, rows - layout.rows))
             for array in (layout.row_lengths, layout.row_starts)
@@ -188,7 +189,7 @@ class TimeSteps:
         units = (starts + np.maximum(within, 0), starts + edges - np.maximum(within, 0))
         places = (place * rows + row, (edges[row] - place) * rows + row)
         arrays = (*(np.minimum(unit, layout.units - 1).ravel() for unit in units), *places)
-        return cls(length, rows, *(torch.from_numpy(array).to(layout.device) for array in arrays))
+        return cls(length, rows, *(placed(array, layout.device) for array in arrays))
 
 
 class BiLstmEncoder(Encoder):

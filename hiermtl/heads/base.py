@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.records import HeadOutput, Layout, Tap, recurring
+from hiermtl.records import HeadOutput, Layout, Tap, placed, recurring
 
 
 class Head(nn.Module, ABC):
@@ -94,13 +93,13 @@ def evened(values: Tensor) -> Tensor:
 
     Batches differ more in words than in units, and heads cost little: so steps are wider here.
     """
-    missing = recurring(len(values), steps=4) - len(values)
+    missing = recurring(len(values), steps=4, device=values.device) - len(values)
     return F.pad(values, (0, 0, 0, missing)) if missing else values
 
 
 def taken(probabilities: Tensor, chosen: np.ndarray) -> Tensor:
     """(words, choices) and the choice of each word (words,) to (words,), fp32."""
-    places = torch.from_numpy(chosen).to(probabilities.device)[:, None]
+    places = placed(chosen, probabilities.device)[:, None]
     return probabilities.gather(1, places).squeeze(-1).float()
 
 
@@ -124,4 +123,4 @@ def pad_words(values: Tensor, layout: Layout, *, fill: float = 0) -> tuple[Tenso
 
 def _padded_words(layout: Layout, longest: int) -> Tensor:
     within = np.arange(layout.words) - np.repeat(layout.word_starts[:-1], layout.word_counts)
-    return torch.from_numpy(layout.word_sentences * longest + within).to(layout.device)
+    return placed(layout.word_sentences * longest + within, layout.device)

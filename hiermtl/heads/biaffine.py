@@ -27,7 +27,7 @@ from hiermtl.heads.base import (
     taken,
 )
 from hiermtl.precision import full_precision
-from hiermtl.records import MISSING, HeadOutput, Layout, Tap, recurring
+from hiermtl.records import MISSING, HeadOutput, Layout, Tap, placed, recurring
 from hiermtl.structures.tree import maximum_spanning_trees
 
 
@@ -91,7 +91,7 @@ class BiaffineHead(Head):
         heads, _ = pad_words(output.scores["arc_head"], output.layout)
         root = output.scores["root_arc_head"].expand(output.layout.sentences, 1, -1)
         heads = torch.cat([root, heads], dim=1)
-        sentences, longest = recurring(len(heads), 4, 1), recurring(heads.shape[1], 4, 1)
+        sentences, longest = (recurring(n, 4, 1, device=heads.device) for n in heads.shape[:2])
         product = _filled(dependents, sentences, longest) @ _filled(
             heads, sentences, longest
         ).transpose(1, 2)
@@ -142,7 +142,7 @@ class BiaffineHead(Head):
                 "a rate; go back to an earlier model, or train with a lower one"
             ) from error
         heads = padded[np.arange(padded.shape[1]) < layout.word_counts[:, None]]
-        places = self._places(torch.from_numpy(heads).to(layout.device), layout)
+        places = self._places(placed(heads, layout.device), layout)
         relations = self.label_scores(output, places).argmax(-1).cpu().numpy()
         pair = (split_by_sentence(x, layout.word_counts) for x in (heads, relations))
         return list(zip(*pair, strict=True))
@@ -191,6 +191,4 @@ def _filled(values: Tensor, sentences: int, longest: int) -> Tensor:
 
 
 def _sentence_starts(layout: Layout) -> Tensor:
-    return torch.from_numpy(np.repeat(layout.word_starts[:-1], layout.word_counts)).to(
-        layout.device
-    )
+    return placed(np.repeat(layout.word_starts[:-1], layout.word_counts), layout.device)

@@ -8,7 +8,6 @@ for the maximum over words. Departs: one linear layer. Shapes: states (words, wi
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from hiermtl.dropout import Dropout
 from hiermtl.heads.base import Head, pad_words
 from hiermtl.precision import full_precision
-from hiermtl.records import MISSING, Groups, HeadOutput, Layout, Tap
+from hiermtl.records import MISSING, Groups, HeadOutput, Layout, Tap, placed
 
 
 class TextHead(Head):
@@ -69,10 +68,7 @@ def vectors_of(values: Tensor, layout: Layout, groups: Groups, *, size: int) -> 
     padded, _ = pad_words(values, layout, fill=float("-inf"))
     sentences = padded.amax(1)
     places = groups.members.reshape(-1, size)
-    return [
-        sentences.index_select(0, torch.from_numpy(np.ascontiguousarray(column)).to(values.device))
-        for column in places.T
-    ]
+    return [sentences.index_select(0, placed(column, values.device)) for column in places.T]
 
 
 def label_loss(output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from hiermtl.records import MISSING, Batch, Example, Group, Groups, Layout, recurring
+from hiermtl.records import MISSING, Batch, Example, Group, Groups, Layout, placed, recurring
 from hiermtl.tokens.base import Rows, Tokenizer
 
 
@@ -79,10 +79,7 @@ class Collator:
         inputs = self.tokenizer.inputs(rows, [e.features for e in examples])
         return Batch(
             layout=layout,
-            inputs={
-                name: torch.from_numpy(v).to(self.device, non_blocking=True)
-                for name, v in inputs.items()
-            },
+            inputs={name: placed(v, self.device) for name, v in inputs.items()},
             gold=self._gold(examples, word_counts),
             annotated={
                 t: np.array([t in given.tasks[i] for i in order])
@@ -91,7 +88,7 @@ class Collator:
             order=np.array(given.places)[order],
             groups=Groups(np.argsort(order)[given.members], np.array(given.sizes, dtype=np.int64)),
             group_gold={
-                t: torch.tensor(values).to(self.device, non_blocking=True)
+                t: placed(torch.tensor(values).numpy(), self.device)
                 for t, values in given.group_gold().items()
             },
         )
@@ -113,6 +110,7 @@ class Collator:
         lengths = counts + before + after
         stride = lengths if self.flat else np.full(len(lengths), lengths.max(initial=0))
         starts = np.cumsum(stride) - stride
+        units = int(stride.sum())
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         piece = np.repeat(ranges[0], counts) + within
         own = (piece >= np.repeat(ranges[2], counts)) & (piece < np.repeat(ranges[3], counts))
@@ -121,7 +119,7 @@ class Collator:
             starts=starts,
             first=ranges[0],
             last=ranges[1],
-            units=recurring(int(stride.sum())) if self.flat else int(stride.sum()),
+            units=recurring(units, device=self.device) if self.flat else units,
             pieces=np.concatenate([e.pieces for e in examples]),
             unit_of_copy=np.repeat(starts + before, counts) + within,
             piece_of_copy=piece,
@@ -140,8 +138,8 @@ class Collator:
                 e.gold[task][name] if task in e.gold else np.full(count, MISSING)
                 for e, count in zip(examples, word_counts, strict=True)
             ]
-            values = torch.from_numpy(np.concatenate(parts).astype(np.int64))
-            gold.setdefault(task, {})[name] = values.to(self.device, non_blocking=True)
+            values = np.concatenate(parts).astype(np.int64)
+            gold.setdefault(task, {})[name] = placed(values, self.device)
         return gold
 
 

@@ -1,0 +1,148 @@
+"""Attention over rows end to end, with kernels that torch has for graphics processors alone.
+
+Elsewhere plain products stand in for the kernels; they read rows off their edges.
+"""
+
+import dataclasses
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hiermtl.encoders import attention, ragged
+from hiermtl.records import placed
+from tests.unit.encoders.test_families import CONFIGS, batch_of, family_of, library, states
+
+BY_KERNELS = [name for name in CONFIGS if not name.startswith(("deberta", "mpnet"))]
+"""Encoders whose attention adds nothing to scores."""
+
+needs_cuda = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="there is no graphics processor to run the kernels"
+)
+
+
+def stand_in(
+    query: Tensor, key: Tensor, value: Tensor, edges: Tensor, longest: int, dropout: float
+) -> Tensor:
+    assert edges.dtype == torch.int32
+    assert edges[-1] == len(query)
+    assert not dropout
+    found = []
+    for start, end in pairwise(edges.tolist()):
+        assert end - start <= longest
+        q, k, v = (x[start:end].transpose(0, 1) for x in (query, key, value))
+        scores = q @ k.transpose(1, 2) / q.shape[-1] ** 0.5
+        found.append((scores.softmax(-1) @ v).transpose(0, 1))
+    return torch.cat(found)
+
+
+def taken_for(monkeypatch: pytest.MonkeyPatch, kernel: str) -> None:
+    """Rows are as on a graphics processor; the other kernel must not be called."""
+    monkeypatch.setattr(ragged, "fits", lambda values, heads: True)
+    for name in ("efficient", "flash"):
+        monkeypatch.setattr(ragged, name, stand_in if name == kernel else None)
+
+
+@pytest.mark.parametrize("name", BY_KERNELS)
+@torch.no_grad()
+def test_states_are_those_of_rows_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = family_of(name)(CONFIGS[name], library(name))
+    apart = states(encoder, batch_of(name, flat=True))
+    taken_for(monkeypatch, "efficient")
+    batch = batch_of(name, flat=True)
+    count = int(batch.layout.row_lengths.sum())
+    assert count < batch.layout.units
+    for left, right in zip(apart, states(encoder, batch), strict=True):
+        torch.testing.assert_close(left[:count], right[:count], rtol=0, atol=2e-5)
+    # Rows that are taken for others must show.
+    edges = ragged._edges
+    monkeypatch.setattr(ragged, "_edges", lambda lengths, device: edges(lengths[::-1], device))
+    wrong = states(encoder, batch_of(name, flat=True))[-1][:count]
+    assert float((wrong - apart[-1][:count]).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("name", BY_KERNELS)
+def test_gradients_are_those_of_rows_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = family_of(name)(CONFIGS[name], library(name))
+    found = []
+    for kernels in (False, True):
+        if kernels:
+            taken_for(monkeypatch, "efficient")
+        batch = batch_of(name, flat=True)
+        embedding, block = encoder.embedding().eval(), encoder.block(1).eval()
+        values = block(embedding(batch.inputs, batch.layout), batch.layout)
+        count = int(batch.layout.row_lengths.sum())
+        weights = torch.randn(count, 32, generator=torch.Generator().manual_seed(1))
+        (values[:count] * weights).sum().backward()
+        found.append({n: p.grad for n, p in block.named_parameters()})
+    for key, gradient in found[0].items():
+        assert (gradient is None) == (found[1][key] is None), key
+        if gradient is not None:
+            torch.testing.assert_close(found[1][key], gradient, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("longest", "dtype", "kernel"),
+    [
+        (ragged.LONG - 1, torch.bfloat16, "efficient"),
+        (ragged.LONG, torch.bfloat16, "flash"),
+        (ragged.LONG, torch.float32, "efficient"),
+    ],
+)
+def test_long_rows_of_halves_take_the_kernel_for_them(
+    longest: int, dtype: torch.dtype, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_for(monkeypatch, kernel)
+    lengths = np.array([longest, 3])
+    layout = dataclasses.replace(
+        batch_of("bert", flat=True).layout, row_lengths=lengths, units=longest + 3, _cache={}
+    )
+    values = torch.randn(layout.units, 16, dtype=dtype)
+    assert attention.attend(values, values, values, layout, 2, 0.0).shape == values.shape
+
+
+def test_what_no_kernel_is_for_is_padded() -> None:
+    """Doubles, sizes that are no multiple of 8, and processors."""
+    for values in (torch.zeros(1, 16), torch.zeros(1, 16, device="meta", dtype=torch.float64)):
+        assert not ragged.fits(values, 2)
+
+
+def test_values_are_placed_as_they_are() -> None:
+    array = np.arange(6).reshape(2, 3).T
+    assert torch.equal(placed(array, torch.device("cpu")), torch.from_numpy(array.copy()))
+
+
+@needs_cuda
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("longest", [20, 60, 200])
+def test_kernels_agree_with_padded_rows(
+    dtype: torch.dtype, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(1, longest, size=50)
+    device = torch.device("cuda")
+    layout = dataclasses.replace(
+        batch_of("bert", flat=True).layout,
+        row_lengths=lengths,
+        row_starts=np.cumsum(lengths) - lengths,
+        row_sentences=np.arange(50),
+        units=int(lengths.sum()) + 5,
+        device=device,
+        _cache={},
+    )
+    torch.manual_seed(0)
+    given = [torch.randn(layout.units, 256, device=device, dtype=dtype) for _ in range(4)]
+    count, found = int(lengths.sum()), []
+    for kernels in (True, False):
+        if not kernels:
+            monkeypatch.setattr(ragged, "fits", lambda values, heads: False)
+        layout = dataclasses.replace(layout, _cache={})
+        parts = [x.clone().requires_grad_() for x in given[:3]]
+        out = attention.attend(parts[0], parts[1], parts[2], layout, 4, 0.0)
+        gradients = torch.autograd.grad((out * given[3])[:count].sum(), parts)
+        found.append([x.detach()[:count] for x in (out, *gradients)])
+    for own, padded in zip(*found, strict=True):
+        apart = (own.float() - padded.float()).norm() / padded.float().norm()
+        assert float(apart) < (1e-5 if dtype == torch.float32 else 1e-2)
