@@ -5,6 +5,8 @@ called without those because wrapping each layer's tensors costs more than atten
 Rabe and Staats 2021 (Self-attention Does Not Need O(n^2) Memory), Dao 2023 (FlashAttention-2).
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +15,8 @@ from hiermtl.records import Layout, placed
 
 LONG = 96
 """The length of the longest row from which FlashAttention is the faster kernel."""
+
+KERNELS: Any = torch.ops.aten
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -50,7 +54,7 @@ def efficient(
     query: Tensor, key: Tensor, value: Tensor, edges: Tensor, longest: int, dropout: float
 ) -> Tensor:
     """The kernel that is fast on short rows. Shapes: as `flash`."""
-    found = torch.ops.aten._efficient_attention_forward(
+    found = KERNELS._efficient_attention_forward(
         query.unsqueeze(0),
         key.unsqueeze(0),
         value.unsqueeze(0),
@@ -74,7 +78,7 @@ def flash(
     Shapes: query, key, value (units, heads, size); edges (rows + 1,) int32, where rows begin and
     the last one ends; returns (units, heads, size).
     """
-    found = torch.ops.aten._flash_attention_forward(
+    found = KERNELS._flash_attention_forward(
         query,
         key,
         value,
