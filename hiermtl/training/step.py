@@ -22,6 +22,7 @@ from hiermtl.training.leash import Leash
 from hiermtl.training.plan import shares
 from hiermtl.training.replicas import Replicas
 from hiermtl.training.settings import AUTO, Settings
+from hiermtl.training.world import alone
 
 if TYPE_CHECKING:
     from hiermtl.training.shards import Shards
@@ -85,6 +86,10 @@ class TrainingStep(nn.Module):
         depend on the batch, which must happen in one piece of a step. `counted` are the tasks that
         are to run, and whether their loss counts; by default all that have gold, and it does.
         """
+        # What is computed first is derived last, and so, weight by weight, added to gradients that
+        # are there already. Of several processes each sends a gradient once all of it is there.
+        early = once and alone()
+        on_weights = self._on_weights(batch) if early else []
         asked = None if counted is None else {task: batch.annotated[task] for task in counted}
         outputs = self.model(batch, asked)
         losses = self.model.losses(batch, outputs)
@@ -95,12 +100,15 @@ class TrainingStep(nn.Module):
         shares = {task: loss / items[task] for task, loss in losses.items() if task in items}
         terms = self.balancer(shares, step=step, own=items if once else ())
         if once:
-            # Terms on weights are differences of nearly equal numbers: never in half precision.
-            with torch.autocast(batch.layout.device.type, enabled=False):
-                model = self.model
-                terms += model.sharing.penalties(model.stack, model.heads).values()
+            terms += on_weights if early else self._on_weights(batch)
         total = torch.stack(terms).sum() if terms else torch.zeros((), requires_grad=True)
         return total, {task: share.detach() for task, share in shares.items()}
+
+    def _on_weights(self, batch: Batch) -> list[Tensor]:
+        """The scheme's terms; differences of nearly equal numbers, so never in half precision."""
+        model = self.model
+        with torch.autocast(batch.layout.device.type, enabled=False):
+            return list(model.sharing.penalties(model.stack, model.heads).values())
 
 
 @dataclass(slots=True)
