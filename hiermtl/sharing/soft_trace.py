@@ -11,9 +11,9 @@ values, its penalty is
 `mode_weights` weigh the terms: those of the first axes are some fifteen times as large as the task
 axis's, and compress the layer rather than share it. Vectors are left alone, and so are heads.
 
-Departs: singular values s are sqrt(s^2 + eps^2) - eps, from the Gram matrix in fp64. Copies that
-start equal have all but one singular value 0, where the trace norm's gradient is an arbitrary one
-that drives copies apart; smoothed, it is 0 there. And for encoders that begin pretrained it is
+Departs: singular values s are sqrt(s^2 + eps^2) - eps, from Gram matrices added up in fp64. Copies
+that start equal have all but one singular value 0, where the trace norm's gradient is an arbitrary
+one that drives copies apart; smoothed, it is 0 there. And for encoders that begin pretrained it is
 deviations from that start whose norm is taken (`center: init`): the norm of the weights themselves
 would shrink them. `eps` is a share of the weights' own norm at the start (of a column: of one
 task's copy). Shapes: a stream (units, width) per task. Limits: strength 0 is independent encoders;
@@ -98,7 +98,7 @@ class SoftTrace(Columns):
         if not self.strength:
             return {}
         terms = []
-        *others, by_task = self.mode_weights
+        *others, by_task = self.mode_weights  # in the order of `unfolded`
         for name, copies in self._tied(stack):
             start, kind = self.anchors[name], full_precision(copies[0]).dtype
             origin = start if self.center == "init" else None
