@@ -19,6 +19,7 @@ from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
 from benchmarks.scale import report as scale
+from benchmarks.sharing import report as sharing
 from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
 
@@ -29,6 +30,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "pipelines": pipelines.markdown,
     "processes": processes.markdown,
     "scale": scale.markdown,
+    "sharing": sharing.markdown,
     "speed": speed.markdown,
     "start_up": start_up.markdown,
 }

@@ -319,6 +319,7 @@ class HierarchicalModel(PreTrainedModel):
         top = max((depth for depth, _ in raw), default=-1)
         last = {task: max(depth for depth, _ in self.sharing.reads(task)) for task in wanted}
         kept: dict[tuple[int, str], Stream] = {}
+        words: dict[tuple[int, str], Tensor] = {}
         outputs: dict[str, HeadOutput] = {}
         reading = {state for task in wanted for state in self.sharing.reads(task)}
         for depth in range(1, top + 1):
@@ -365,7 +366,7 @@ class HierarchicalModel(PreTrainedModel):
             for task, sentences in wanted.items():
                 if last[task] == depth:
                     outputs[task] = self._read(
-                        task, kept, batch, sentences=sentences, outputs=outputs
+                        task, kept, words, batch, sentences=sentences, outputs=outputs
                     )
         return outputs
 
@@ -470,6 +471,7 @@ class HierarchicalModel(PreTrainedModel):
         self,
         task: str,
         kept: Mapping[tuple[int, str], Stream],
+        words: dict[tuple[int, str], Tensor],
         batch: Batch,
         *,
         sentences: np.ndarray,
@@ -481,10 +483,12 @@ class HierarchicalModel(PreTrainedModel):
             stream = kept[state]
             chosen = stream.layout.select(np.searchsorted(stream.sentences, sentences))
             layout = chosen.layout
-            words = stream.layout.gather(stream.values, self.config.pooling)
+            if state not in words:  # once for all tasks that read it
+                words[state] = stream.layout.gather(stream.values, self.config.pooling)
+            own = words[state]
             if task in self.taps:
-                words = self.taps[task](words)
-            values.append(chosen.take_words(words))
+                own = self.taps[task](own)
+            values.append(chosen.take_words(own))
         assert layout is not None, f"the scheme reads nothing for task {task!r}"
         head, read = self.head(task), self.sharing.read(task, values)
         if head.unit == "word":

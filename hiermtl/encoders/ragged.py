@@ -44,9 +44,9 @@ def attend_end_to_end(
     lengths = _lengths(layout)
     longest = int(lengths.max(initial=0))
     edges = layout.cached("edges of rows", lambda: _edges(lengths, layout.device))
-    parts = [x.view(layout.units, heads, -1) for x in (query, key, value)]
+    query, key, value = (x.view(layout.units, heads, -1) for x in (query, key, value))
     long = query.dtype in HALVES and longest >= LONG and _is_recent(query)
-    out = (flash if long else efficient)(*parts, edges, longest, dropout)
+    out = (flash if long else efficient)(query, key, value, edges, longest, dropout)
     return out.reshape(layout.units, -1)
 
 

@@ -257,7 +257,8 @@ class SluiceSharing(MixedSharing):
     or its own depth alone. Default: the paper's code."""
 
     orthogonality: float = Field(default=0.1, ge=0)
-    """Factor of what the parts of a block's weights have in common. Default: the code's example."""
+    """Factor of what the parts of a block's weights have in common, where its states are mixed.
+    Default: the code's example."""
 
     sparsity: float = Field(default=0.0, ge=0)
     """Strength of a group lasso over the shares between two tasks, which makes them 0 together.

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from hiermtl.errors import RecipeError
 from hiermtl.hierarchy import Hierarchy
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
 
 STREAMS = ("all", "live")
+
+PART, BLOCK = 1 << 16, 512
+"""Numbers of a weight that are looked at while they lie in a processor's cache, and how many of
+their products are added in their own type before the sum goes on in fp64."""
 
 
 class Columns(Sharing):
@@ -190,3 +196,53 @@ def weighed(shares: Tensor, values: Tensor) -> Tensor:
     """
     flat = values.flatten(1)
     return torch.stack([row @ flat for row in shares]).view(len(shares), *values.shape[1:])
+
+
+def gram(copies: Sequence[Tensor], origin: Tensor | None = None) -> Tensor:
+    """(copies, copies) fp64: the products of one weight's copies, counted from `origin`.
+
+    All that springs and trace norms ask of copies is in it. The distances themselves are never
+    held: they are made part by part, and once more on the way back.
+    """
+    return _Gram.apply(origin, *copies)
+
+
+class _Gram(torch.autograd.Function):
+    """With D the copies less their origin, a row each: D D^T, whose gradient is (A + A^T) D."""
+
+    @staticmethod
+    def forward(ctx: Any, origin: Tensor | None, *copies: Tensor) -> Tensor:
+        ctx.origin = origin
+        ctx.save_for_backward(*copies)
+        total = torch.zeros(len(copies), len(copies), dtype=torch.float64, device=copies[0].device)
+        for away in _away(copies, origin):
+            missing = -away.shape[1] % BLOCK
+            whole = F.pad(away, (0, missing)) if missing else away
+            blocks = whole.unflatten(1, (-1, BLOCK)).movedim(1, 0)
+            total += torch.bmm(blocks, blocks.mT).sum(0, dtype=torch.float64)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator's type
+        ctx: Any, *outer: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        copies, kind = ctx.saved_tensors, full_precision(ctx.saved_tensors[0]).dtype
+        factors = (outer[0] + outer[0].T).to(kind)
+        found = factors.new_empty(len(copies), copies[0].numel())
+        done = 0
+        for away in _away(copies, ctx.origin):
+            torch.mm(factors, away, out=found[:, done : done + away.shape[1]])
+            done += away.shape[1]
+        return None, *found.to(copies[0].dtype).view(len(copies), *copies[0].shape).unbind()
+
+
+def _away(copies: Sequence[Tensor], origin: Tensor | None) -> Iterator[Tensor]:
+    """(copies, numbers) part by part, at least fp32."""
+    every = (*copies, *(() if origin is None else (origin,)))
+    flat = [full_precision(weight.detach()).flatten() for weight in every]
+    # A graphics processor has no such cache, and waits for every part.
+    size = PART if flat[0].device.type == "cpu" else len(flat[0])
+    for parts in zip(*(weight.split(size) for weight in flat), strict=True):
+        away = torch.stack(parts[: len(copies)])
+        yield away if origin is None else away.sub_(parts[-1])

@@ -12,9 +12,9 @@ and task t's head reads, over the depths k up to its own,
 
 so that a network may keep one part to itself and share another, and the depth of a task is learned.
 A penalty keeps parts apart: with G_s the rows of a block's output weights that make part s,
-`orthogonality` times |G_s G_r^T|^2 over pairs of parts. `sparsity` adds a group lasso over the
-blocks of alpha between two tasks (the shares of all parts of one in all parts of the other), by its
-proximal step, which makes whole blocks exactly 0.
+`orthogonality` times |G_s G_r^T|^2 over pairs of parts, of blocks whose states are mixed.
+`sparsity` adds a group lasso over the blocks of alpha between two tasks (the shares of all parts of
+one in all parts of the other), by its proximal step, which makes whole blocks exactly 0.
 
 Departs: the equations, not the released code, whose reshape mixes units within a task, and whose
 directions of a BiLSTM share alpha, as here, but are read in different orders. alpha starts as
@@ -148,11 +148,11 @@ class Sluice(MixedColumns):
         return [*super().owned(task), *([f"beta.{task}"] if task in self.beta else [])]
 
     def penalties(self, stack: "Stack", heads: nn.ModuleDict) -> dict[str, Tensor]:
-        """What parts of each copied block's output weights have in common."""
+        """What parts have in common of the output weights of blocks whose states are mixed."""
         if not self.orthogonality or self.subspaces < 2:
             return {}
         terms = []
-        for depth in range(max(1, self.shared_below), stack.depth + 1):
+        for depth in filter(self.mixes, range(1, stack.depth + 1)):
             for branch in stack.copies(depth):
                 for weight in stack.block(depth, branch).writes():
                     if weight.requires_grad:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from hiermtl.hierarchy import Hierarchy
 from hiermtl.precision import full_precision
 from hiermtl.sharing.base import check_choice
-from hiermtl.sharing.columns import Columns
+from hiermtl.sharing.columns import Columns, gram
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -77,10 +77,13 @@ class SoftL2(Columns):
             return {}
         terms = []
         for name, copies in self.copied(stack):
-            centre = self._centre(name, copies)
-            factor = self._factor(len(copies))
-            terms += [factor * (full_precision(copy) - centre).square().sum() for copy in copies]
-        return {"l2": torch.stack(terms).sum()} if terms else {}
+            origin = self.anchors[name] if self.anchor == "source" else copies[0]
+            products = gram(copies, origin)
+            energy = products.trace()
+            if self.anchor == "mean":
+                energy = len(copies) * energy - products.sum()
+            terms.append(energy.to(full_precision(copies[0]).dtype))
+        return {"l2": self.strength * torch.stack(terms).sum()} if terms else {}
 
     def after_step(
         self,
@@ -97,14 +100,11 @@ class SoftL2(Columns):
             for name, copies in self.copied(stack):
                 centre = self._centre(name, copies)
                 for copy in copies:
-                    kept = 1 / (1 + 2 * rates(copy) * self._factor(len(copies)))
-                    copy.copy_(centre + kept * (full_precision(copy) - centre))
+                    pull = 2 * rates(copy) * self._factor(len(copies))
+                    copy.copy_(full_precision(copy).lerp(centre, pull / (1 + pull)))
 
     def _centre(self, name: str, copies: Sequence[Tensor]) -> Tensor:
-        """What copies are tied to; the mean of equal numbers is that number, bit for bit.
-
-        Through the mean no gradient is lost: those of its parts add up to zero.
-        """
+        """What copies are tied to; the mean of equal numbers is that number, bit for bit."""
         if self.anchor == "source":
             return full_precision(self.anchors[name])
         first = full_precision(copies[0]).detach()

@@ -11,9 +11,9 @@ values, its penalty is
 `mode_weights` weigh the terms: those of the first axes are some fifteen times as large as the task
 axis's, and compress the layer rather than share it. Vectors are left alone, and so are heads.
 
-Departs: singular values s are sqrt(s^2 + eps^2) - eps, from the Gram matrix in fp64. Copies that
-start equal have all but one singular value 0, where the trace norm's gradient is an arbitrary one
-that drives copies apart; smoothed, it is 0 there. And for encoders that begin pretrained it is
+Departs: singular values s are sqrt(s^2 + eps^2) - eps, from Gram matrices added up in fp64. Copies
+that start equal have all but one singular value 0, where the trace norm's gradient is an arbitrary
+one that drives copies apart; smoothed, it is 0 there. And for encoders that begin pretrained it is
 deviations from that start whose norm is taken (`center: init`): the norm of the weights themselves
 would shrink them. `eps` is a share of the weights' own norm at the start (of a column: of one
 task's copy). Shapes: a stream (units, width) per task. Limits: strength 0 is independent encoders;
@@ -30,7 +30,7 @@ from hiermtl.errors import RecipeError
 from hiermtl.hierarchy import Hierarchy
 from hiermtl.precision import full_precision
 from hiermtl.sharing.base import check_choice
-from hiermtl.sharing.columns import Columns
+from hiermtl.sharing.columns import Columns, gram
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -102,15 +102,19 @@ class SoftTrace(Columns):
         if not self.strength:
             return {}
         terms = []
+        *others, by_task = self.mode_weights  # in the order of `unfolded`
         for name, copies in self._tied(stack):
-            start = self.anchors[name].double()
+            start, kind = self.anchors[name], full_precision(copies[0]).dtype
+            origin = start if self.center == "init" else None
+            eps = self.eps * torch.linalg.vector_norm(start, dtype=torch.float64)
+            if by_task:
+                terms.append(by_task * norm_of_gram(gram(copies, origin), eps).to(kind))
+            if not any(others):
+                continue
             whole = torch.stack([copy.double() for copy in copies], dim=-1)
-            if self.center == "init":
-                whole = whole - start.unsqueeze(-1)
-            eps, kind = self.eps * float(start.norm()), full_precision(copies[0]).dtype
-            for matrix, weight in zip(
-                unfolded(whole, self.variant), self.mode_weights, strict=True
-            ):
+            if origin is not None:
+                whole = whole - origin.double().unsqueeze(-1)
+            for matrix, weight in zip(unfolded(whole, self.variant), others, strict=False):
                 if weight:
                     terms.append(weight * smooth_trace_norm(matrix, eps).to(kind))
         return {"trace": self.strength * torch.stack(terms).sum()} if terms else {}
@@ -132,13 +136,17 @@ def unfolded(tensor: Tensor, variant: str) -> list[Tensor]:
     return [by_first, tensor.transpose(0, 1).reshape(second, first * tasks), by_task]
 
 
-def smooth_trace_norm(matrix: Tensor, eps: float) -> Tensor:
-    """The sum of sqrt(s^2 + eps^2) - eps over singular values s, (rows, columns) to one number.
-
-    Only eigenvalues of the smaller Gram matrix are used, so that its gradient divides by none of
-    their differences.
-    """
-    eps = max(eps, TINY)
+def smooth_trace_norm(matrix: Tensor, eps: Tensor | float) -> Tensor:
+    """The sum of sqrt(s^2 + eps^2) - eps over singular values s, (rows, columns) to one number."""
     small = matrix.T @ matrix if matrix.shape[0] > matrix.shape[1] else matrix @ matrix.T
+    return norm_of_gram(small, eps)
+
+
+def norm_of_gram(small: Tensor, eps: Tensor | float) -> Tensor:
+    """`smooth_trace_norm` of a matrix of which this is the smaller Gram matrix.
+
+    Only eigenvalues are used, so that its gradient divides by none of their differences.
+    """
+    eps = torch.as_tensor(eps, dtype=small.dtype, device=small.device).clamp(min=TINY)
     squares = torch.linalg.eigvalsh(small).clamp(min=0)
     return ((squares + eps**2).sqrt() - eps).sum()

@@ -24,7 +24,7 @@ from hiermtl.training.leash import Leash
 from hiermtl.training.plan import shares
 from hiermtl.training.replicas import Replicas, nothing
 from hiermtl.training.settings import AUTO, Settings
-from hiermtl.training.world import agreed
+from hiermtl.training.world import agreed, alone
 
 if TYPE_CHECKING:
     from hiermtl.training.shards import Shards
@@ -92,6 +92,10 @@ class TrainingStep(nn.Module):
         depend on the batch, which must happen in one piece of a step. `counted` are the tasks that
         are to run, and whether their loss counts; by default all that have gold, and it does.
         """
+        # What is computed first is derived last, and so, weight by weight, added to gradients that
+        # are there already. Of several processes each sends a gradient once all of it is there.
+        early = once and alone()
+        on_weights = self._on_weights(batch) if early else []
         asked = None if counted is None else {task: batch.annotated[task] for task in counted}
         outputs = self.model(batch, asked)
         losses = self.model.losses(batch, outputs)
@@ -103,15 +107,18 @@ class TrainingStep(nn.Module):
         terms = self.balancer(shares, step=step, own=items if once else ())
         beside: list[Tensor] = []
         if once:
-            # Terms on weights are differences of nearly equal numbers: never in half precision.
-            with torch.autocast(batch.layout.device.type, enabled=False):
-                model = self.model
-                beside += model.sharing.penalties(model.stack, model.heads).values()
+            beside += on_weights if early else self._on_weights(batch)
         told = {task: share.detach() for task, share in shares.items()}
         if self.balancer.apart:
             return terms | ({BESIDE: torch.stack(beside).sum()} if beside else {}), told
         both = [*terms.values(), *beside]
         return {WHOLE: torch.stack(both).sum()} if both else {}, told
+
+    def _on_weights(self, batch: Batch) -> list[Tensor]:
+        """The scheme's terms; differences of nearly equal numbers, so never in half precision."""
+        model = self.model
+        with torch.autocast(batch.layout.device.type, enabled=False):
+            return list(model.sharing.penalties(model.stack, model.heads).values())
 
 
 @dataclass(slots=True)

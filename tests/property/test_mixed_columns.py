@@ -284,6 +284,19 @@ def test_the_penalty_is_over_all_copies_and_none_without_strength(family: str) -
     per_block = {"bilstm": 16}.get(family, 2)
     assert len(terms) == 9 * per_block
     assert torch.allclose(found["orthogonality"], 0.5 * torch.stack(terms).sum())
+    # Without a mix after the last block, its parts are no parts of anything.
+    fewer = mixed(family, "sluice", orthogonality=0.5, mix_last=False)
+    found = fewer.model.sharing.penalties(fewer.model.stack, fewer.model.heads)
+    below = [
+        term
+        for depth in (1, 2)
+        for branch in fewer.model.stack.copies(depth)
+        for weight in fewer.model.stack.block(depth, branch).writes()
+        for term in overlaps(weight, 2)
+    ]
+    assert torch.allclose(found["orthogonality"], 0.5 * torch.stack(below).sum())
+    alone = mixed(family, "sluice", depths={"dep": 3})
+    assert alone.model.sharing.penalties(alone.model.stack, alone.model.heads) == {}
     for options in ({"orthogonality": 0.0}, {"subspaces": 1}):
         without = mixed(family, "sluice", **options)
         assert without.model.sharing.penalties(without.model.stack, without.model.heads) == {}

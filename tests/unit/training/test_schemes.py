@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from hiermtl.sharing import columns
 from hiermtl.sharing.columns import Columns, MixedColumns
+from hiermtl.training import step
+from hiermtl.training.gradients import WHOLE
+from hiermtl.training.step import TrainingStep
 from tests.unit.training.runs import Broken, EveryStep, fresh, train, weights
-from tests.worlds import World, assert_same, same
+from tests.worlds import World, assert_same, randomise, same
 
 KINDS: dict[str, dict[str, Any]] = {
     "springs": {"name": "soft_l2", "strength": 0.05},
@@ -91,3 +95,35 @@ def test_shares_move_at_their_own_rate_and_lassoed_ones_reach_zero(tmp_path: Pat
     assert sum(zeros.values()) > 0
     for depth, alpha in scheme.alpha.items():
         assert not torch.equal(alpha, scheme.start(int(depth)))
+
+
+@pytest.mark.parametrize("kind", ["springs", "trace norms"])
+def test_terms_on_weights_are_derived_last_unless_gradients_are_sent(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one process behind all blocks, with several before them; the gradient is one."""
+    derive, found = columns._Gram.backward, []
+    for alone in (True, False):
+        order: list[str] = []
+        world = world_of(kind)
+        world.model.sharing.begin(world.model.stack, world.model.heads)
+        randomise(world.model.named_parameters())
+        for copies in world.model.stack.blocks.values():
+            for block in copies.children():
+                block.register_full_backward_hook(lambda *_, order=order: order.append("block"))
+
+        def noted(*given: Any, order: list[str] = order) -> Any:
+            order.append("weights")
+            return derive(*given)
+
+        batch = world.batch(world.examples())
+        with monkeypatch.context() as patch:
+            patch.setattr(columns._Gram, "backward", staticmethod(noted))
+            patch.setattr(step, "alone", lambda alone=alone: alone)
+            trained = TrainingStep(world.model).train()
+            trained(batch, dict.fromkeys(batch.annotated, 5), step=0, once=True)[0][
+                WHOLE
+            ].backward()
+        assert order.index("weights") == (order.count("block") if alone else 0)
+        found.append({n: p.grad for n, p in world.parameters().items() if p.grad is not None})
+    assert_same(*found)
