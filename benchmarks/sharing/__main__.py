@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import facts
 from benchmarks.sharing.arms import ENCODERS
-from benchmarks.sharing.measure import Options, measure
+from benchmarks.sharing.measure import PIECES, Options, measure
 from benchmarks.sharing.report import text
 from hiermtl.precision import resolve_precision
 
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--pieces", type=int, nargs="+", default=PIECES, help="of columns' steps")
+    parser.add_argument("--columns", action="store_true", help="nothing but columns both ways")
     parser.add_argument("--json", type=Path, help="where to write the result")
     given = parser.parse_args(arguments)
     if given.data is None:
@@ -43,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rounds=given.rounds,
         precision=resolve_precision(given.precision, device),
         device=device,
+        pieces=given.pieces,
+        columns_only=given.columns,
     )
     loads = [facts.load()]
     found = [

@@ -124,7 +124,7 @@ class Training:
         set_rates(self.optimizer, step, total=1000, warmup=self.settings.warmup)
         self.stepper.take(self.collate, self.plan.step(step), step=step)
         self._behind(step)
-        edit = scheme.propose(self.model.stack, step, done=0.0)
+        edit = scheme.propose(self.model.stack, step)
         assert edit is None, "steps of another structure are not the same steps"
 
     def run(self, steps: int) -> None:

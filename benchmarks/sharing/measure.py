@@ -29,12 +29,15 @@ ALONE = "dep"
 COPIES = 4
 
 PIECES = (1024, 128)
-"""Sizes of a step, in pieces, at which columns are computed both ways."""
+"""Sizes of a step, in pieces, at which columns are computed both ways if none are named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a run measures: `steps` of `sentences` of the corpus in each of so many rounds."""
+    """What a run measures: `steps` of `sentences` of the corpus in each of so many rounds.
+
+    Columns are computed both ways at each number of `pieces`; with `columns_only` that is all.
+    """
 
     data: Path
     sentences: int
@@ -42,11 +45,25 @@ class Options:
     rounds: int
     precision: str
     device: torch.device
+    pieces: Sequence[int] = PIECES
+    columns_only: bool = False
 
 
 def measure(name: str, options: Options, say: Callable[[str], object]) -> dict[str, Any]:
     """One encoder: bytes and seconds of all arms, and of columns computed both ways."""
     subject = Subject(name, options.data, sentences=options.sentences, precision=options.precision)
+    found_both_ways = [
+        row
+        for pieces in options.pieces
+        for row in both_ways(subject, options, pieces=pieces, say=say)
+    ]
+    known = {
+        "encoder": name,
+        "tasks": {task: given["depth"] for task, given in subject.tasks.items()},
+        "both_ways": found_both_ways,
+    }
+    if options.columns_only:
+        return known | {"arms": {}, "columns": {}}
     arms: dict[str, dict[str, Any]] = {arm: {} for arm in ARMS}
     for arm, found in arms.items():
         model = subject.model(arm)
@@ -60,14 +77,9 @@ def measure(name: str, options: Options, say: Callable[[str], object]) -> dict[s
     alone = _times(subject, options, say, tasks=[ALONE])
     for arm, found in arms.items():
         found |= {"seconds": together[arm], "alone": alone[arm], "terms": together.get(_terms(arm))}
-    return {
-        "encoder": name,
-        "tasks": {task: given["depth"] for task, given in subject.tasks.items()},
+    return known | {
         "arms": arms,
         "columns": {task: together[task] for task in subject.tasks},
-        "both_ways": [
-            row for pieces in PIECES for row in both_ways(subject, options, pieces=pieces, say=say)
-        ],
     }
 
 

@@ -54,7 +54,7 @@ WAYS = (
 
 def times(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """A row per encoder and scheme; ratios are medians of those of each round."""
-    for encoder in result["encoders"]:
+    for encoder in (own for own in result["encoders"] if own["arms"]):
         arms = encoder["arms"]
         seconds = {name: arm["seconds"] for name, arm in arms.items()}
         alone = {name: arm["alone"] for name, arm in arms.items()}
@@ -126,7 +126,7 @@ def both_ways(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 def facts(result: Mapping[str, Any]) -> str:
     """What the figures depend on, in one paragraph."""
     first = result["encoders"][0]
-    rounds = len(first["arms"]["low_supervision"]["seconds"])
+    rounds = len(first["both_ways"][0]["seconds"])
     depths = "; ".join(
         f"{encoder['encoder']}: "
         + ", ".join(f"{task} {depth}" for task, depth in encoder["tasks"].items())
@@ -139,11 +139,12 @@ def facts(result: Mapping[str, Any]) -> str:
 
 
 def _tables(result: Mapping[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-    return [
+    found = [
         (TIMES, list(times(result))),
         (BYTES, list(memory(result))),
         (WAYS, list(both_ways(result))),
     ]
+    return [(head, rows) for head, rows in found if rows]
 
 
 def markdown(result: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""Training and annotation on one graphics processor, against what it can multiply."""
