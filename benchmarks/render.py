@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
+from benchmarks.gpu import report as gpu
 from benchmarks.grids import Experiment
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
@@ -26,6 +27,7 @@ from benchmarks.start_up import report as start_up
 TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "cluster": cluster.markdown,
     "cold_start": cold_start.markdown,
+    "gpu": gpu.markdown,
     "mechanisms": mechanisms.markdown,
     "pipelines": pipelines.markdown,
     "processes": processes.markdown,

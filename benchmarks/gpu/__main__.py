@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -50,18 +51,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         peak=given.peak,
     )
     loads = [facts.load()]
-    found = measure(options, say)
-    result = {
-        "benchmark": "gpu",
-        "commit": facts.commit(),
-        "machine": facts.machine(device),
-        "load": [*loads, facts.load()],
-        **found,
-    }
-    sys.stdout.write(text(result))
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+    def keep(found: dict[str, Any]) -> dict[str, Any]:
+        result = {
+            "benchmark": "gpu",
+            "commit": facts.commit(),
+            "machine": facts.machine(device),
+            "load": [*loads, facts.load()],
+            **found,
+        }
+        if given.json:
+            given.json.parent.mkdir(parents=True, exist_ok=True)
+            given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        return result
+
+    sys.stdout.write(text(keep(measure(options, say, keep))))
 
 
 if __name__ == "__main__":

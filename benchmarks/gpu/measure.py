@@ -6,7 +6,7 @@ the encoder's matrix products alone, so that heads, losses and all else are time
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,36 +71,68 @@ class Options:
     peak: int
 
 
-def measure(options: Options, say: Callable[[str], object]) -> dict[str, Any]:
-    """Seconds of each variant in each round, words, operations, and peaks, as plain data."""
-    bench = _Bench(options)
+def measure(
+    options: Options, say: Callable[[str], object], keep: Callable[[dict[str, Any]], object]
+) -> dict[str, Any]:
+    """Seconds of each variant in each round, words, operations, and peaks, as plain data.
+
+    `keep` is given what is known after each round, so that a run that is broken off leaves that.
+    """
+    bench = _Bench(options, say)
     variants = [*bench.training(), *bench.annotating()]
     peaks: list[float] = []
+    done: dict[str, list[float]] = {variant.name: [] for variant in variants}
+
+    def noted(variant: Variant) -> Variant:
+        def run() -> None:
+            began = time.perf_counter()
+            variant.run()
+            synchronise(options.device)
+            done[variant.name].append(time.perf_counter() - began)
+            say(f"{variant.name}: {done[variant.name][-1]:.2f} s")
+
+        return replace(variant, run=run)
+
+    def between(number: int) -> None:
+        if number:
+            keep(_result(options, bench, variants, peaks, {n: own[1:] for n, own in done.items()}))
+        peaks.append(matrix_peak(options.peak, options.device))
+
     seconds = interleave(
-        variants,
+        [noted(variant) for variant in variants],
         options.rounds,
         device=options.device,
-        between=lambda _: peaks.append(matrix_peak(options.peak, options.device)),
+        between=between,
         say=say,
     )
+    return _result(options, bench, variants, peaks, seconds)
+
+
+def _result(
+    options: Options,
+    bench: "_Bench",
+    variants: Sequence[Variant],
+    peaks: Sequence[float],
+    seconds: Mapping[str, Sequence[float]],
+) -> dict[str, Any]:
     return {
         "encoder": {
             "blocks": options.blocks,
             "width": options.width,
-            "weights": sum(p.numel() for p in bench.model().parameters()),
+            "weights": bench.weights,
         },
-        "depths": {task.name: task.depth for task in bench.model().hierarchy},
+        "depths": bench.depths,
         "sentences": options.sentences,
         "words": bench.words,
         "tokens_per_batch": options.tokens_per_batch,
-        "peaks": peaks,
+        "peaks": list(peaks),
         "variants": [
             {
                 "name": variant.name,
                 "group": variant.group,
                 "words": variant.words,
                 "operations": variant.operations,
-                "seconds": seconds[variant.name],
+                "seconds": list(seconds[variant.name]),
             }
             for variant in variants
         ],
@@ -110,7 +142,7 @@ def measure(options: Options, say: Callable[[str], object]) -> dict[str, Any]:
 class _Bench:
     """The text, encoded once, and models of the same size."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, say: Callable[[str], object]) -> None:
         self.options = options
         corpus = Corpus.read(options.data, train=options.sentences, dev=1)
         self.given = [sentence.words for sentence in corpus.train]
@@ -129,7 +161,11 @@ class _Bench:
         self.encoder = BertEncoder.from_config(config)
         self.tokenizer = load_tokenizer(folder, self.encoder.config())
         self.data = examples(self.tokenizer, corpus.train, self.labels)
-        self.first = self.model().state_dict()
+        model = self.model()
+        self.first = model.state_dict()
+        self.weights = model.num_parameters()
+        self.depths = {task.name: task.depth for task in model.hierarchy}
+        say(f"training for {options.brief} epochs, so that decoding is not of random scores")
         self.learned = self._learn()
 
     def model(self) -> HierarchicalModel:

@@ -10,6 +10,7 @@ import torch
 from benchmarks import facts
 from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
+from benchmarks.gpu import report as gpu
 from benchmarks.grids import Experiment, cell
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
@@ -124,6 +125,30 @@ def test_mechanisms_are_held_against_none_of_them() -> None:
         ("E", "labels", "1,500", "150.0", "3.00", "600", "2.00"),
     ]
     assert "bf16, 40 sentences and as many pairs, 3 rounds" in mechanisms.text(result)
+
+
+def test_a_graphics_processor_is_held_to_the_peak_of_each_round() -> None:
+    """3e12 operations in 2, 4 and 1 s, at 3, 3 and 12 TFLOP/s: a half, a quarter, a quarter."""
+    result = MADE | {
+        "encoder": {"blocks": 12, "width": 768, "weights": 110e6},
+        "depths": {"upos": 3, "dep": 12},
+        "sentences": 100,
+        "words": 2000,
+        "tokens_per_batch": 512,
+        "peaks": [3e3, 3e3, 12e3],
+        "variants": [
+            {
+                "name": "flat",
+                "group": "train",
+                "words": 4000,
+                "operations": 3e12,
+                "seconds": [2.0, 4.0, 1.0],
+            }
+        ],
+    }
+    assert gpu.rows(result) == [("train", "flat", "2,000", "25%", "25%", "50%")]
+    assert "110 million weights drawn at random, upos at 3, dep at 12" in gpu.facts(result)
+    assert gpu.markdown(result).splitlines()[-1].startswith("| train | flat | 2,000")
 
 
 @pytest.mark.parametrize(("rates", "met"), [([90.0, 80.0, 90.0], "yes"), ([80.0] * 3, "no")])
