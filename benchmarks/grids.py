@@ -8,7 +8,7 @@ from statistics import fmean
 from benchmarks.tables import piped
 from hiermtl.commands import compare
 from hiermtl.commands.compare import RESULTS
-from hiermtl.evaluation.compare import Comparison, Difference, Mean
+from hiermtl.evaluation.compare import Comparison, Difference, Mean, compare_results
 from hiermtl.evaluation.results import RunResult, read_result
 from hiermtl.evaluation.scores import ScoreRow
 from hiermtl.recipe.grid import load_grid
@@ -38,9 +38,9 @@ class Experiment:
 
     def markdown(self) -> str:
         """Tables of each size; nothing where there is no result."""
-        if not (self.folder / RESULTS).is_dir():
+        results = _kept(self.folder)
+        if not results:
             return ""
-        results = [read_result(file) for file in sorted((self.folder / RESULTS).glob("*.json"))]
         there = {result.arm for result in results}
         against = [arm for arm in self.against if arm in there]
         found, arms = compare([self.folder], controls=against), list(load_grid(self.grid).arms)
@@ -66,6 +66,74 @@ class Experiment:
                 ]
             parts += ["Cost of training a model, on average:", _costs(found, size, arms)]
         return "\n\n".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """A grid whose arms are others under some trial, named `ARM_TRIAL`, and how a page tells it.
+
+    `beside` has the arms without it; `trials` is what each does, by its name. Those that are named
+    `elsewhere` are scored on other data, so that they cannot be set against the arms without.
+    """
+
+    grid: Path
+    beside: Experiment
+    trials: Mapping[str, str]
+    elsewhere: tuple[str, ...] = ()
+    control: str = "hard"
+
+    def markdown(self) -> str:
+        """For each trial means, what it took from each arm, and differences to the control."""
+        results, without = (
+            _kept(folder) for folder in (self.grid.with_suffix(""), self.beside.folder)
+        )
+        parts = []
+        for trial, said in self.trials.items():
+            arms = [arm for arm in load_grid(self.grid).arms if arm.endswith(f"_{trial}")]
+            for size in dict.fromkeys(r.size for r in results if r.arm in arms):
+                own = [r for r in results if r.arm in arms and r.size == size]
+                others = [r for r in without if r.size == size]
+                parts += self._told(trial, said, arms, own, others)
+        return "\n\n".join(parts)
+
+    def _told(
+        self,
+        trial: str,
+        said: str,
+        arms: Sequence[str],
+        own: Sequence[RunResult],
+        others: Sequence[RunResult],
+    ) -> list[str]:
+        control = f"{self.control}_{trial}"
+        there = control in {result.arm for result in own}
+        found = compare_results(own, controls=[control] if there else [])
+        tasks = list(dict.fromkeys(mean.task for mean in found.means))
+        parts = [f"{said}:", _means(found.means, arms, tasks)]
+        taken = [
+            difference
+            for arm in arms
+            for difference in self._taken(arm, arm.removesuffix(f"_{trial}"), own, others)
+        ]
+        if trial not in self.elsewhere and taken:
+            parts += ["Less the same arm without, with p:", _differences(taken, arms, tasks)]
+        if found.differences:
+            rest = [arm for arm in arms if arm != control]
+            parts += [f"Less `{control}`, with p:", _differences(found.differences, rest, tasks)]
+        return parts
+
+    @staticmethod
+    def _taken(
+        arm: str, without: str, own: Sequence[RunResult], others: Sequence[RunResult]
+    ) -> Sequence[Difference]:
+        pair = [r for r in others if r.arm == without], [r for r in own if r.arm == arm]
+        if not all(pair):
+            return ()
+        return compare_results([*pair[0], *pair[1]], controls=[without]).differences
+
+
+def _kept(folder: Path) -> list[RunResult]:
+    """The results that a grid has left."""
+    return [read_result(file) for file in sorted((folder / RESULTS).glob("*.json"))]
 
 
 def _means(means: Sequence[Mean], arms: Iterable[str], tasks: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
 from benchmarks.gpu import report as gpu
-from benchmarks.grids import Experiment
+from benchmarks.grids import Experiment, Trials
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
@@ -44,10 +44,23 @@ JOINT_MANY = ("single", "hard", "joint_many")
 FLAT = ("single", "hard")
 PAIRS = "sentences and as many pairs"
 
-GRIDS = {
+SCHEMES = Experiment(HERE / "schemes" / "bilstm.yaml", FLAT)
+
+GRIDS: dict[str, Experiment | Trials] = {
     "joint_many_bilstm": Experiment(HERE / "joint_many" / "bilstm.yaml", JOINT_MANY, PAIRS),
     "joint_many_minilm": Experiment(HERE / "joint_many" / "minilm.yaml", JOINT_MANY, PAIRS),
-    "schemes_bilstm": Experiment(HERE / "schemes" / "bilstm.yaml", FLAT),
+    "schemes_bilstm": SCHEMES,
+    "schemes_claims": Trials(
+        HERE / "schemes" / "claims.yaml",
+        SCHEMES,
+        {
+            "intent": "With intents of customers of a bank as a fifth task, in training",
+            "shuffled": "With tags drawn without looking at words as a fifth task, in training",
+            "flipped": "With every fifth label of training another one",
+            "mail": "Mail, of which training and dev have none",
+        },
+        elsewhere=("mail",),
+    ),
     "schemes_minilm": Experiment(HERE / "schemes" / "minilm.yaml", FLAT),
 }
 """Experiments of many runs, whose results are compared, by the names that pages say."""

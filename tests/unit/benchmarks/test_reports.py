@@ -11,7 +11,7 @@ from benchmarks import facts
 from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
 from benchmarks.gpu import report as gpu
-from benchmarks.grids import Experiment, cell
+from benchmarks.grids import Experiment, Trials, cell
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
@@ -215,14 +215,16 @@ def test_differences_that_are_sure_are_bold(metric: str, p: float | None, shown:
     assert cell(found) == shown
 
 
-def kept_result(folder: Path, arm: str, seed: int, *, size: int | None, train: bool) -> None:
+def kept_result(
+    folder: Path, arm: str, seed: int, *, size: int | None, train: bool, score: float = 80.0
+) -> None:
     def row(split: str, score: float) -> ScoreRow:
         return ScoreRow(1, 1, "upos", "accuracy", score, 50, "d", split, "accuracy", "fp32", seed)
 
     hits = np.tile([[40.0, 50.0]], (3, 1))
     cost = {"steps": 10, "words": 1000, "seconds": 90.0, "parameters": 5000}
     units = {"upos": Units("accuracy", ("hits", "items"), hits)}
-    rows, dev = (row("test", 80.0 + seed),), (row("dev", 81.0),)
+    rows, dev = (row("test", score + seed),), (row("dev", 81.0),)
     changes = {"training.precision": "fp32", "training.lr": 0.004}
     known = (row("train", 93.5),) if train else ()
     found = RunResult(arm, size, seed, changes, cost, rows, units, dev=dev, train=known)
@@ -257,3 +259,39 @@ def test_a_grid_is_told_with_the_arms_that_have_no_result(
     assert gaps == ["| `single` | – |", "| `low` | +12.5 |", "| `later` | – |"]
     assert "| `low` | 10 | 1,000 | 1.5 | 5,000 | fp32, 0.004 |" in lines
     assert "| `later` | – | – | – | – | – |" in lines
+
+
+def test_a_trial_is_told_by_what_it_took_from_each_arm(tmp_path: Path) -> None:
+    """Noise takes 10 from `hard` and 4 from `low`; other data has nothing to be set against."""
+    grid, beside = tmp_path / "trials.yaml", tmp_path / "levels.yaml"
+    names = [f"{arm}_{trial}" for trial in ("noise", "mail") for arm in ("hard", "low", "later")]
+    grid.write_text("".join(["arms:\n", *(f"  {name}: quickstart\n" for name in names)]))
+    beside.write_text("arms: {hard: quickstart, low: quickstart}\n")
+    trials = Trials(
+        grid, Experiment(beside, ()), {"noise": "With noise", "mail": "Mail"}, elsewhere=("mail",)
+    )
+    assert not trials.markdown(), "there is no result yet"
+    scores = {"hard": 80.0, "low": 81.0}
+    for name, given in (
+        ("levels", scores),
+        ("trials", {"hard_noise": 70.0, "low_noise": 77.0, "hard_mail": 60.0, "low_mail": 61.0}),
+    ):
+        (tmp_path / name / "results").mkdir(parents=True)
+        for arm, score in given.items():
+            for seed in (0, 1):
+                kept_result(
+                    tmp_path / name / "results", arm, seed, size=9, train=False, score=score
+                )
+    lines = trials.markdown().splitlines()
+    noise, mail = (lines.index(said) for said in ("With noise:", "Mail:"))
+    assert "| `later_noise` | – | – |" in lines[noise:mail]
+    taken = lines.index("Less the same arm without, with p:")
+    assert noise < taken < mail
+    assert lines[taken + 4 : taken + 7] == [
+        "| `hard_noise` | -10.0 |",
+        "| `low_noise` | -4.0 |",
+        "| `later_noise` | – |",
+    ]
+    assert "| `low_noise` | +7.0 |" in lines[taken + 7 : mail]
+    assert "Less the same arm without, with p:" not in lines[mail:]
+    assert "| `low_mail` | +1.0 |" in lines[mail:]
