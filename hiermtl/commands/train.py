@@ -43,6 +43,7 @@ from hiermtl.model import HierarchicalModel
 from hiermtl.precision import has_bf16, resolve_precision
 from hiermtl.pretrained import save_model
 from hiermtl.recipe import Recipe, default_output, differences, flattened, load_recipe, resolved
+from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.training import (
     Evaluation,
     make_accelerator,
@@ -222,9 +223,14 @@ def train_built(
 ) -> Cost:
     """Trains a model on what it was built for."""
     accelerator = _accelerator(recipe, folder)
-    settings = make_settings(
-        recipe, resolve_precision(recipe.training.precision, accelerator.device)
-    )
+    precision = resolve_precision(recipe.training.precision, accelerator.device)
+    recurrent = isinstance(recipe.encoder, BilstmEncoder)
+    if precision == "fp16" and recurrent and accelerator.device.type == "cpu":
+        raise RecipeError(
+            "training.precision: is 'fp16', in which LSTMs do not compute on processors; set it to "
+            "bf16, fp32 or auto"
+        )
+    settings = make_settings(recipe, precision)
     begin(folder, recipe)
     quiet = quiet or not accelerator.is_main_process
     for line in () if quiet else built.lines:
