@@ -422,6 +422,27 @@ class HierarchicalModel(PreTrainedModel):
             found[task] = (output.sentences[there.cpu().numpy()], margin[there])
         return found
 
+    def doubts(self, batch: Batch) -> dict[str, tuple[np.ndarray, Tensor]]:
+        """How unsure each task of words is of what it says of every sentence, whether it has gold.
+
+        That is 1 - p of what is said, the mean over words. Shapes: as `margins`.
+        """
+        tasks = [task for task in self.hierarchy.names if self.head(task).unit == "word"]
+        outputs = self(batch, tasks)
+        found = {}
+        for task in tasks:
+            output = outputs[task]
+            sure = self.head(task).confidence(output, self.head(task).decode(output))
+            if sure is None:
+                continue
+            counts = output.layout.word_counts
+            places = placed(np.repeat(np.arange(len(counts)), counts), sure.device)
+            total = sure.new_zeros(len(counts)).index_add(0, places, 1 - sure)
+            there = counts > 0
+            means = total / output.layout.tensor("word_counts").clamp(min=1)
+            found[task] = (output.sentences[there], means[placed(there, sure.device)])
+        return found
+
     def decode(
         self, outputs: Mapping[str, HeadOutput], tasks: Iterable[str]
     ) -> dict[str, list[Any]]:

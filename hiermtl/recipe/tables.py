@@ -117,6 +117,10 @@ class AdaptiveSharing(SharingOptions):
     least: int = Field(default=200, ge=1)
     """Examples two tasks must have in common to be compared. Default: ours."""
 
+    margin: Literal["gold", "uncertainty"] = "gold"
+    """What says how hard a task finds an example: how improbable the gold is, or what the head
+    says, which examples without gold have too. Default: the paper."""
+
     affinity: dict[str, dict[str, float]] | None = None
     """Affinity of each pair of tasks, 0 to 1, in place of what is observed. Default: observed."""
 

@@ -21,12 +21,15 @@ Each group but the first gets a copy of the block; then the junction is one bloc
 group is best it is looked at again later.
 
 Departs: an example is a sentence, whose margin is the mean over its labelled words; an example
-without a task is not observed, where the authors' code takes it for easy. The network is not
-thinned first: the encoder is pretrained, or small. All partitions are tried, up to eight edges,
-beyond them those of average linkage. Copies keep their parent's optimizer state. The embeddings are
-never split. `tree` gives the groups of tasks by depth by hand, and then nothing is observed;
-`affinity` gives A, which tasks that share no example need. Shapes: a stream (units, width) per
-branch. Limits: before the first split, low supervision; a split changes no task's function.
+without a task is not observed, where the authors' code takes it for easy. With `margin`
+`uncertainty` m is 1 - p of what a task's head says, the mean over words, whether or not it has
+gold: how sure a task is, not how right, of every sentence of a step, so that tasks of different
+corpora can be compared. The network is not thinned first: the encoder is pretrained, or small. All
+partitions are tried, up to eight edges, beyond them those of average linkage. Copies keep their
+parent's optimizer state. The embeddings are never split. `tree` gives the groups of tasks by depth
+by hand, and then nothing is observed; `affinity` gives A, which tasks that share no example need.
+Shapes: a stream (units, width) per branch. Limits: before the first split, low supervision; a split
+changes no task's function.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,6 +69,7 @@ class Adaptive(Sharing):
         every: int = 200,
         decay: float = 0.99,
         least: int = 200,
+        margin: str = "gold",
         affinity: Mapping[str, Mapping[str, float]] | None = None,
         tree: Mapping[str, Sequence[Sequence[str]]] | None = None,
         groups: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
@@ -85,12 +89,13 @@ class Adaptive(Sharing):
             every=every,
             decay=decay,
             least=least,
+            margin=margin,
             affinity=None if affinity is None else {k: dict(v) for k, v in affinity.items()},
             tree=None if tree is None else {k: [list(g) for g in v] for k, v in tree.items()},
             **options,
         )
         self.alpha, self.cost, self.every = alpha, cost, every
-        self.decay, self.least = decay, least
+        self.decay, self.least, self.margin = decay, least, margin
         self.given = None if affinity is None else _symmetric(hierarchy, affinity)
         self.fixed = tree is not None
         self.groups: Groups = {}
@@ -125,8 +130,13 @@ class Adaptive(Sharing):
         """Whether margins are wanted: while there is a junction, and nothing is given."""
         return not self.fixed and self.given is None and self.junction > 0
 
+    @property
+    def needs_gold(self) -> bool:
+        """Whether margins are those of the gold."""
+        return self.margin == "gold"
+
     def observe(self, margins: Mapping[str, tuple[np.ndarray, Tensor]]) -> None:
-        """Takes in 1 - p(gold) of a pass: task to sentences of the batch and their mean margins."""
+        """Takes in the margins of a pass: task to sentences of the batch and a number for each."""
         names = self.hierarchy.names
         count = len(names)
         device = self.get_buffer("mean").device
@@ -209,7 +219,7 @@ class Adaptive(Sharing):
 
     def check_examples(self, items: Mapping[str, np.ndarray]) -> None:
         """Raises RecipeError where two tasks share too few examples to be compared."""
-        if self.fixed or self.given is not None:
+        if self.fixed or self.given is not None or not self.needs_gold:
             return
         names = self.hierarchy.names
         for place, one in enumerate(names):
@@ -223,7 +233,8 @@ class Adaptive(Sharing):
                     raise RecipeError(
                         f"tasks {one!r} and {other!r} share {common} training examples, and "
                         f"sharing: adaptive compares tasks on {self.least} or more "
-                        "(sharing.least); give sharing.affinity, or sharing.tree"
+                        "(sharing.least); set sharing.margin=uncertainty, which needs no example "
+                        "of both, or give sharing.affinity or sharing.tree"
                     )
 
     def learnt(self) -> dict[str, Any]:

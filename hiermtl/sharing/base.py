@@ -208,11 +208,17 @@ class Sharing(nn.Module):
         """Whether it wants to see how hard the examples of each step are."""
         return False
 
+    @property
+    def needs_gold(self) -> bool:
+        """Whether only examples that carry a task say how hard it finds them."""
+        return True
+
     def observe(self, margins: Mapping[str, tuple[np.ndarray, Tensor]]) -> None:
         """Sees a pass of a step, and adds it to `pending`; called where it `observes`.
 
-        `margins` are 1 - p(gold), the mean over labelled words: task to sentences of the batch,
-        ascending, and a number for each.
+        `margins` are 1 - p(gold), the mean over labelled words, or, where it needs no gold, 1 - p
+        of what is said, the mean over words: task to sentences of the batch, ascending, and a
+        number for each.
         """
 
     def unseen(self) -> Tensor:

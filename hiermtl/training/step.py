@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hiermtl.errors import RunError
 from hiermtl.model import HierarchicalModel
-from hiermtl.records import Batch
+from hiermtl.records import Batch, HeadOutput
 from hiermtl.seeding import derived_seed
 from hiermtl.sharing import Sharing
 from hiermtl.tokens import Collator
@@ -100,7 +100,7 @@ class TrainingStep(nn.Module):
         outputs = self.model(batch, asked)
         losses = self.model.losses(batch, outputs)
         if self.training and self.model.sharing.observes:
-            self.model.sharing.observe(self.model.margins(batch, outputs))
+            self.model.sharing.observe(self._margins(batch, outputs))
         if counted is not None:
             losses = {task: losses[task] * counts for task, counts in counted.items()}
         shares = {task: loss / items[task] for task, loss in losses.items() if task in items}
@@ -113,6 +113,21 @@ class TrainingStep(nn.Module):
             return terms | ({BESIDE: torch.stack(beside).sum()} if beside else {}), told
         both = [*terms.values(), *beside]
         return {WHOLE: torch.stack(both).sum()} if both else {}, told
+
+    def _margins(
+        self, batch: Batch, outputs: Mapping[str, HeadOutput]
+    ) -> dict[str, tuple[np.ndarray, Tensor]]:
+        """How hard the scheme is to find the examples of a pass."""
+        model = self.model
+        if model.sharing.needs_gold:
+            return model.margins(batch, outputs)
+        # Out of training, so that what training draws stays as it would be.
+        model.eval()
+        try:
+            with torch.no_grad():
+                return model.doubts(batch)
+        finally:
+            model.train()
 
     def _on_weights(self, batch: Batch) -> list[Tensor]:
         """The scheme's terms; differences of nearly equal numbers, so never in half precision."""

@@ -26,6 +26,9 @@ from tests.worlds import FAMILIES, World, assert_same, make_world, same, save_an
 
 NAMES = ("upos", "ner", "dep")
 TOP = dict.fromkeys(NAMES, 3)
+APART = tuple((name,) for name in NAMES)
+"""Sentences of three corpora, each with gold for one task."""
+
 everywhere = pytest.mark.parametrize("family", FAMILIES)
 
 
@@ -270,6 +273,34 @@ def test_margins_are_those_of_the_gold() -> None:
     assert all(bool((m >= 0).all() and (m <= 1).all()) for _, m in found.values())
 
 
+def test_doubts_are_of_what_is_said_of_every_sentence() -> None:
+    world = make_world("bert", "adaptive", depths=TOP)
+    batch = world.batch(world.examples(missing=0.3))
+    world.model.eval()
+    found = world.model.doubts(batch)
+    assert set(found) == set(NAMES)
+    output = world.model(batch, ["upos"])["upos"]
+    probable = output.scores["labels"].softmax(-1).amax(-1)
+    starts = output.layout.word_starts
+    for place, (sentence, doubt) in enumerate(zip(*found["upos"], strict=True)):
+        assert sentence == output.sentences[place]
+        own = probable[starts[place] : starts[place + 1]]
+        assert doubt.item() == pytest.approx(1 - own.mean().item())
+    assert all(len(sentences) == batch.layout.sentences for sentences, _ in found.values())
+    assert len(world.model.margins(batch, world.model(batch))["dep"][0]) < batch.layout.sentences
+
+
+def test_doubts_are_of_the_sentence_alone_not_of_its_gold() -> None:
+    world = make_world("bert", "adaptive", depths=TOP)
+    world.model.eval()
+    known, bare = (world.batch(world.examples(missing=m)) for m in (0.0, 0.9))
+    for task, (_, doubts) in world.model.doubts(known).items():
+        by_sentence = dict(zip(known.order, doubts, strict=True))
+        again = dict(zip(bare.order, world.model.doubts(bare)[task][1], strict=True))
+        for sentence, doubt in by_sentence.items():
+            torch.testing.assert_close(again[sentence], doubt, rtol=1e-4, atol=1e-5)
+
+
 def learns(**options: Any) -> World:
     given = {"name": "adaptive", "every": 3, "least": 3, "cost": 0.0, **options}
     return fresh(sharing=given, depths=TOP)
@@ -288,6 +319,34 @@ def test_a_run_splits_and_goes_on_on_either_side(tmp_path: Path) -> None:
         again = train(folder, world=learns(), resume=True, **options)[0]
         assert scheme(again).groups == scheme(world).groups
         assert_same(weights(again), whole)
+
+
+def test_looking_at_doubts_moves_nothing(tmp_path: Path) -> None:
+    """Until a block is split a run is the same to the last bit, dropout and all."""
+    found = {
+        margin: train(
+            tmp_path / margin, world=learns(margin=margin, every=1000), annotated=APART, epochs=2
+        )[0]
+        for margin in ("uncertainty", "gold")
+    }
+    left, right = (weights(world) for world in found.values())
+    buffers = set(dict(scheme(found["gold"]).named_buffers()))
+    trained = [n for n in left if n.rpartition(".")[2] not in buffers]
+    assert_same({n: left[n] for n in trained}, {n: right[n] for n in trained})
+    seen = {margin: scheme(world).get_buffer("seen") for margin, world in found.items()}
+    apart = ~torch.eye(len(NAMES), dtype=torch.bool)
+    assert bool((seen["uncertainty"][apart] > 0).all())
+    assert not bool((seen["gold"][apart] > 0).any()), "no sentence has two tasks"
+
+
+def test_tasks_that_never_meet_are_split_by_what_they_doubt(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", world=learns(margin="uncertainty"), annotated=APART, epochs=2)
+    assert len(scheme(whole[0]).groups["3"]) > 1
+    with pytest.raises(RecipeError, match=r"share 0 training examples.*margin=uncertainty"):
+        scheme_alone(least=3).check_examples(
+            {name: np.eye(3, dtype=np.int64)[place] for place, name in enumerate(NAMES)}
+        )
+    scheme_alone(least=3, margin="uncertainty").check_examples({})
 
 
 def test_copies_part_as_they_train(tmp_path: Path) -> None:
