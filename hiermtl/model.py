@@ -393,54 +393,63 @@ class HierarchicalModel(PreTrainedModel):
     def margins(
         self, batch: Batch, outputs: Mapping[str, HeadOutput]
     ) -> dict[str, tuple[np.ndarray, Tensor]]:
-        """How far each task of words is from the gold: 1 - p(gold), the mean over labelled words.
+        """How far each task is from the gold: 1 - p(gold), the mean over what a sentence has of it.
 
-        Task to the sentences of the batch that have any, ascending, and a number for each.
+        That is over its labelled words, or over the labelled texts or pairs it belongs to. Task to
+        the sentences of the batch that have any, ascending, and a number for each; tasks without
+        probabilities are left out.
         """
         found = {}
         for task, output in outputs.items():
             head = self.head(task)
-            if task not in batch.gold or head.unit != "word":
-                continue
-            chosen = batch.layout.select(output.sentences)
-            gold = {n: chosen.take_words(values) for n, values in batch.gold[task].items()}
-            names = ("heads", "relations") if head.layer == "tree" else ("labels",)
-            counts = output.layout.word_counts
-            split = [
-                split_by_sentence(gold[name].clamp(min=0).cpu().numpy(), counts) for name in names
-            ]
-            told = list(zip(*split, strict=True)) if len(split) > 1 else split[0]
-            sure = head.confidence(output, told)
-            if sure is None:
-                continue
-            known = (gold[names[0]] != MISSING).to(sure)
-            places = placed(np.repeat(np.arange(len(counts)), counts), sure.device)
-            blank = sure.new_zeros(len(counts))
-            number = blank.index_add(0, places, known)
-            margin = blank.index_add(0, places, (1 - sure) * known) / number.clamp(min=1)
-            there = number > 0
-            found[task] = (output.sentences[there.cpu().numpy()], margin[there])
+            if output.groups is not None:
+                if task not in batch.group_gold or head.layer == "number":
+                    continue
+                labels = batch.group_gold[task].index_select(
+                    0, placed(output.groups, batch.layout.device)
+                )
+                sure = head.confidence(output, labels.clamp(min=0).tolist())
+            else:
+                if task not in batch.gold:
+                    continue
+                chosen = batch.layout.select(output.sentences)
+                gold = {n: chosen.take_words(values) for n, values in batch.gold[task].items()}
+                names = ("heads", "relations") if head.layer == "tree" else ("labels",)
+                counts = output.layout.word_counts
+                split = [
+                    split_by_sentence(gold[name].clamp(min=0).cpu().numpy(), counts)
+                    for name in names
+                ]
+                told = list(zip(*split, strict=True)) if len(split) > 1 else split[0]
+                labels, sure = gold[names[0]], head.confidence(output, told)
+            if sure is not None:
+                there = (labels != MISSING).cpu().numpy()
+                found[task] = _of_sentences(batch, output, 1 - sure, there)
         return found
 
     def doubts(self, batch: Batch) -> dict[str, tuple[np.ndarray, Tensor]]:
-        """How unsure each task of words is of what it says of every sentence, whether it has gold.
+        """How unsure each task is of what it says, of every sentence, whether or not it has gold.
 
-        That is 1 - p of what is said, the mean over words. Shapes: as `margins`.
+        That is 1 - p of what is said, the mean over words, or over the texts or pairs a sentence
+        belongs to. Shapes: as `margins`.
         """
-        tasks = [task for task in self.hierarchy.names if self.head(task).unit == "word"]
-        outputs = self(batch, tasks)
+        asked = {}
+        for task in self.hierarchy.names:
+            mask = np.ones(batch.layout.sentences, dtype=bool)
+            unit = self.head(task).unit
+            if unit != "word":
+                members = batch.groups.at(np.flatnonzero(batch.groups.sizes == GROUP_SIZES[unit]))
+                mask = np.isin(np.arange(len(mask)), members.members)
+            if mask.any():
+                asked[task] = mask
+        outputs = self(batch, asked)
         found = {}
-        for task in tasks:
+        for task in asked:
             output = outputs[task]
             sure = self.head(task).confidence(output, self.head(task).decode(output))
-            if sure is None:
-                continue
-            counts = output.layout.word_counts
-            places = placed(np.repeat(np.arange(len(counts)), counts), sure.device)
-            total = sure.new_zeros(len(counts)).index_add(0, places, 1 - sure)
-            there = counts > 0
-            means = total / output.layout.tensor("word_counts").clamp(min=1)
-            found[task] = (output.sentences[there], means[placed(there, sure.device)])
+            if sure is not None:
+                there = np.ones(len(sure), dtype=bool)
+                found[task] = _of_sentences(batch, output, 1 - sure, there)
         return found
 
     def decode(
@@ -522,6 +531,27 @@ class HierarchicalModel(PreTrainedModel):
             lower[name] = kept_apart[outputs[name].rows_of(places)]
         tap = Tap(read, layout, batch.groups.at(places).within(sentences), lower)
         return HeadOutput(head(tap), layout, sentences, places)
+
+
+def _of_sentences(
+    batch: Batch, output: HeadOutput, values: Tensor, there: np.ndarray
+) -> tuple[np.ndarray, Tensor]:
+    """Sentences that have any of the values that are there, ascending, and the mean of each's own.
+
+    Shapes: values, there (words,), or (groups,) of a head that judges groups.
+    """
+    if output.groups is None:
+        owners = output.sentences[
+            np.repeat(np.arange(len(output.sentences)), output.layout.word_counts)
+        ]
+        owners, own = owners[there], values[placed(np.flatnonzero(there), values.device)]
+    else:
+        groups = batch.groups.at(output.groups[there])
+        kept = np.repeat(np.flatnonzero(there), groups.sizes)
+        owners, own = groups.members, values[placed(kept, values.device)]
+    sentences, places, counts = np.unique(owners, return_inverse=True, return_counts=True)
+    total = own.new_zeros(len(sentences)).index_add(0, placed(places, own.device), own)
+    return sentences, total / placed(counts, own.device)
 
 
 def check_reads(tasks: Mapping[str, Mapping[str, Any]]) -> None:

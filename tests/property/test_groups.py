@@ -298,3 +298,36 @@ def test_a_head_that_reads_another_trains_it_unless_labels_are_detached(detached
     reached = {name for name, gradient in world.gradients(loss).items() if gradient is not None}
     assert any(name.startswith("heads.entails.") for name in reached)
     assert any(name.startswith("heads.related.") for name in reached) != detached
+
+
+@everywhere
+def test_margins_and_doubts_of_a_sentence_are_means_over_its_texts_or_pairs(family: str) -> None:
+    """By the probabilities of each group; relatedness, which has none, is left out."""
+    world = make_world(family)
+    batch = batch_of(world, entries(world))
+    outputs = world.model(batch)
+    margins, doubts = world.model.margins(batch, outputs), world.model.doubts(batch)
+    assert set(margins) == set(doubts) == {"upos", "topic", "entails"}
+    assert len(doubts["upos"][0]) == batch.layout.sentences > len(margins["upos"][0])
+    every = world.model(batch, world.model.hierarchy.names)
+    owners = np.split(batch.groups.members, np.cumsum(batch.groups.sizes)[:-1])
+    for task in ("topic", "entails"):
+        gold = batch.group_gold[task]
+        for found, output, by_gold in (
+            (margins[task], outputs[task], True),
+            (doubts[task], every[task], False),
+        ):
+            own: dict[int, list[float]] = {}
+            assert output.groups is not None
+            for place, probable in zip(
+                output.groups, output.scores["labels"].softmax(-1), strict=True
+            ):
+                if by_gold and gold[place] == MISSING:
+                    continue
+                sure = probable[gold[place]] if by_gold else probable.max()
+                for sentence in owners[place]:
+                    own.setdefault(int(sentence), []).append(1 - float(sure))
+            sentences, values = found
+            assert sentences.tolist() == sorted(own)
+            told = [np.mean(own[sentence]) for sentence in sentences.tolist()]
+            np.testing.assert_allclose(values.detach(), told, rtol=1e-6)
