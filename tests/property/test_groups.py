@@ -331,4 +331,4 @@ def test_margins_and_doubts_of_a_sentence_are_means_over_its_texts_or_pairs(fami
             sentences, values = found
             assert sentences.tolist() == sorted(own)
             told = [np.mean(own[sentence]) for sentence in sentences.tolist()]
-            np.testing.assert_allclose(values, told, rtol=1e-6)
+            np.testing.assert_allclose(values, told, rtol=1e-6, atol=1e-6)
