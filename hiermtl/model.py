@@ -7,6 +7,7 @@ deepest block one of its tasks depends on.
 
 import copy
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.heads import HEADS, Head
 from hiermtl.heads.base import split_by_sentence
 from hiermtl.hierarchy import Hierarchy, Task
+from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, Batch, HeadOutput, Stream, Tap, placed
 from hiermtl.seeding import seeded
 from hiermtl.sharing import SHARING, Routes, Sharing, Stack, describe
@@ -400,15 +402,18 @@ class HierarchicalModel(PreTrainedModel):
         probabilities are left out.
         """
         found = {}
-        for task, output in outputs.items():
+        for task, given in outputs.items():
             head = self.head(task)
+            if not head.probable:
+                continue
+            output = _widened(given)
             if output.groups is not None:
-                if task not in batch.group_gold or head.layer == "number":
+                if task not in batch.group_gold:
                     continue
                 labels = batch.group_gold[task].index_select(
                     0, placed(output.groups, batch.layout.device)
                 )
-                sure = head.confidence(output, labels.clamp(min=0).tolist())
+                told: list[Any] = labels.clamp(min=0).tolist()
             else:
                 if task not in batch.gold:
                     continue
@@ -421,20 +426,25 @@ class HierarchicalModel(PreTrainedModel):
                     for name in names
                 ]
                 told = list(zip(*split, strict=True)) if len(split) > 1 else split[0]
-                labels, sure = gold[names[0]], head.confidence(output, told)
+                labels = gold[names[0]]
+            with torch.autocast(batch.layout.device.type, enabled=False):
+                sure = head.confidence(output, told)
             if sure is not None:
                 there = (labels != MISSING).cpu().numpy()
                 found[task] = _of_sentences(batch, output, 1 - sure, there)
         return found
 
+    @torch.no_grad()
     def doubts(self, batch: Batch) -> dict[str, tuple[np.ndarray, Tensor]]:
         """How unsure each task is of what it says, of every sentence, whether or not it has gold.
 
-        That is 1 - p of what is said, the mean over words, or over the texts or pairs a sentence
-        belongs to. Shapes: as `margins`.
+        That is 1 - p of what is most probable, the mean over words (of a tree their heads), or over
+        the texts or pairs a sentence belongs to. Shapes: as `margins`.
         """
         asked = {}
         for task in self.hierarchy.names:
+            if not self.head(task).probable:
+                continue
             mask = np.ones(batch.layout.sentences, dtype=bool)
             unit = self.head(task).unit
             if unit != "word":
@@ -445,11 +455,10 @@ class HierarchicalModel(PreTrainedModel):
         outputs = self(batch, asked)
         found = {}
         for task in asked:
-            output = outputs[task]
-            sure = self.head(task).confidence(output, self.head(task).decode(output))
-            if sure is not None:
-                there = np.ones(len(sure), dtype=bool)
-                found[task] = _of_sentences(batch, output, 1 - sure, there)
+            output = _widened(outputs[task])
+            with torch.autocast(batch.layout.device.type, enabled=False):
+                doubt = 1 - self.head(task).surest(output)
+            found[task] = _of_sentences(batch, output, doubt, np.ones(len(doubt), dtype=bool))
         return found
 
     def decode(
@@ -531,6 +540,12 @@ class HierarchicalModel(PreTrainedModel):
             lower[name] = kept_apart[outputs[name].rows_of(places)]
         tap = Tap(read, layout, batch.groups.at(places).within(sentences), lower)
         return HeadOutput(head(tap), layout, sentences, places)
+
+
+def _widened(output: HeadOutput) -> HeadOutput:
+    """With scores in which small differences of large probabilities are not rounded away."""
+    scores = {name: full_precision(values) for name, values in output.scores.items()}
+    return replace(output, scores=scores)
 
 
 def _of_sentences(

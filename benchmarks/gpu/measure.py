@@ -48,9 +48,7 @@ from hiermtl.pretrained.loading import load_tokenizer
 from hiermtl.records import Batch
 from hiermtl.training import Settings
 from hiermtl.training.compiling import compiled
-
-TRAIN_GOAL, ANNOTATE_GOAL = 0.5, 0.4
-"""The least share of the matrix peak, in training and in annotating on the device."""
+from hiermtl.training.optimizer import PEAK
 
 _PEAK_REPEATS = 20
 
@@ -296,8 +294,12 @@ def _label(model: HierarchicalModel, batches: Sequence[Batch]) -> None:
                     heads = head.arc_scores(output).argmax(-1)
                     words = torch.arange(heads.shape[1], device=heads.device)
                     heads = heads[words < output.layout.tensor("word_counts")[:, None]]
-                    chosen.append(head.label_scores(output, heads).argmax(-1))
-            model.decode(outputs, [task for task in asked if task != "dep"])
+                    starts = output.layout.tensor("word_sentences")
+                    first = output.layout.tensor("word_starts").index_select(0, starts)
+                    places = torch.where(heads > 0, heads + first, 0)
+                    chosen.append(head.label_scores(output, places).argmax(-1))
+            trees = [task for task in asked if isinstance(model.head(task), BiaffineHead)]
+            model.decode(outputs, [task for task in asked if task not in trees])
 
 
 def _bare(training: Training, rows: Sequence[Rows], *, wanted: bool) -> None:
@@ -317,7 +319,9 @@ def _optimizer_as_it_comes() -> Iterator[None]:
     fused = loop.make_optimizer
 
     def made(*given: Any) -> torch.optim.AdamW:
-        return torch.optim.AdamW(fused(*given).param_groups)
+        kept = ("params", "lr", "weight_decay", PEAK)
+        groups = [{name: group[name] for name in kept} for group in fused(*given).param_groups]
+        return torch.optim.AdamW(groups)
 
     loop.make_optimizer = made
     try:

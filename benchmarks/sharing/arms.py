@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 
 from hiermtl.commands.build import build, make_encoder, make_settings
 from hiermtl.commands.corpora import open_corpora
@@ -17,7 +18,7 @@ from hiermtl.tokens import Collator, Tokenizer
 from hiermtl.training import Settings
 from hiermtl.training.examples import Examples
 from hiermtl.training.guard import Guard
-from hiermtl.training.loop import make_accelerator, make_plan
+from hiermtl.training.loop import make_plan
 from hiermtl.training.optimizer import make_optimizer, rates_of, set_rates
 from hiermtl.training.replicas import Replicas
 from hiermtl.training.step import Stepper, TrainingStep
@@ -103,7 +104,7 @@ class Training:
     def __init__(self, subject: Subject, model: HierarchicalModel, *, device: torch.device) -> None:
         """Begins a training."""
         self.model, self.settings = model.to(device), subject.settings
-        accelerator = make_accelerator()
+        accelerator = Accelerator(cpu=device.type == "cpu")
         trained = TrainingStep(model)
         self.optimizer = make_optimizer(model, subject.settings)
         model.sharing.begin(model.stack, model.heads)

@@ -13,7 +13,6 @@ from benchmarks.timing import ratios
 ONE_STREAM_GOAL = 1.1
 COLUMNS_GOAL = 1.15
 TERMS_GOAL = 0.05
-KEPT_GOAL = 0.05
 
 SPLIT = ("hmtl",)
 """Neither of one stream nor with a column for each task: no goal is set for its steps."""

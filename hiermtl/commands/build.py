@@ -77,7 +77,9 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
         language=recipe.language,
     )
     model = HierarchicalModel(config, encoder, seed=recipe.training.seed)
-    model.sharing.check_examples(examples.items)
+    heads = {name: model.head(name) for name in model.hierarchy.names}
+    units = {name: head.unit if head.probable else None for name, head in heads.items()}
+    model.sharing.check_examples(examples.items, units=units)
     told = (*lines, *judging, *auxiliary_lines(recipe))
     return Built(model, tokenizer, examples, int(examples.words.sum()), told)
 

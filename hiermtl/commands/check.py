@@ -7,7 +7,7 @@ from typing import Any
 
 from hiermtl.commands.build import build, make_settings
 from hiermtl.commands.corpora import as_trained, check_leakage, open_corpora
-from hiermtl.commands.train import check_packages
+from hiermtl.commands.train import check_packages, check_precision
 from hiermtl.model import HierarchicalModel
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.training import Settings, make_plan
@@ -32,6 +32,7 @@ def check(
     settings = make_settings(loaded, "fp32")
     plan = make_plan(built.model, built.tokenizer, built.examples, settings)
     check_packages(loaded)
+    check_precision(loaded)
     lines = [*idle, *built.lines, *check_leakage(loaded, corpora)]
     for task in built.model.hierarchy:
         head = built.model.head(task.name)

@@ -30,6 +30,7 @@ from hiermtl.commands.train import (
     begin,
     check_folder,
     check_packages,
+    check_precision,
     finish,
     finished,
     shown,
@@ -106,6 +107,7 @@ def extend(
         if (folder / CONFIG).exists():
             return finished(folder, loaded)
     check_packages(loaded)
+    check_precision(loaded)
     asked = loaded.training.processes
     if asked > 1 and not launched():
         given = {"output": folder, "drop": dropped, "resume": resume, "data_dir": data_dir}

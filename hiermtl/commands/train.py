@@ -40,7 +40,7 @@ from hiermtl.errors import ModelError, RecipeError, RunError, listing
 from hiermtl.evaluation import ScoreRow, Scores, main_score
 from hiermtl.evaluation.best import points
 from hiermtl.model import HierarchicalModel
-from hiermtl.precision import has_bf16, resolve_precision
+from hiermtl.precision import has_bf16, resolve_device, resolve_precision
 from hiermtl.pretrained import save_model
 from hiermtl.recipe import Recipe, default_output, differences, flattened, load_recipe, resolved
 from hiermtl.recipe.encoder import BilstmEncoder
@@ -138,6 +138,7 @@ def train(
     if resume and (folder / CONFIG).exists():
         return finished(folder, loaded)
     check_packages(loaded)
+    check_precision(loaded)
     for line in () if quiet or os.environ.get("RANK", "0") != "0" else idle:
         print(line, file=sys.stderr)  # noqa: T201 - what is left out must be told
     asked = loaded.training.processes
@@ -224,12 +225,6 @@ def train_built(
     """Trains a model on what it was built for."""
     accelerator = _accelerator(recipe, folder)
     precision = resolve_precision(recipe.training.precision, accelerator.device)
-    recurrent = isinstance(recipe.encoder, BilstmEncoder)
-    if precision == "fp16" and recurrent and accelerator.device.type == "cpu":
-        raise RecipeError(
-            "training.precision: is 'fp16', in which LSTMs do not compute on processors; set it to "
-            "bf16, fp32 or auto"
-        )
     settings = make_settings(recipe, precision)
     begin(folder, recipe)
     quiet = quiet or not accelerator.is_main_process
@@ -438,6 +433,16 @@ def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
         told = {key: str(value) for key, value in flattened(resolved(recipe)).items()}
         accelerator.init_trackers((recipe.name or "hiermtl").replace("/", "-"), config=told)
     return accelerator
+
+
+def check_precision(recipe: Recipe) -> None:
+    """Raises RecipeError for a number type that the encoder does not compute in here."""
+    recurrent = isinstance(recipe.encoder, BilstmEncoder)
+    if recipe.training.precision == "fp16" and recurrent and resolve_device(None) == "cpu":
+        raise RecipeError(
+            "training.precision: is 'fp16', in which LSTMs do not compute on processors; set it to "
+            "bf16, fp32 or auto"
+        )
 
 
 def check_packages(recipe: Recipe) -> None:

@@ -23,14 +23,17 @@ HALVES = (torch.float16, torch.bfloat16)
 
 def fits(values: Tensor, heads: int) -> bool:
     """Whether there are kernels for values (units, width) on their device."""
-    size = values.shape[-1] // heads
     return (
         values.is_cuda
         and torch.version.hip is None
-        and values.dtype in (*HALVES, torch.float32)
-        and size % 8 == 0
-        and size <= 256
+        and known(values.dtype, values.shape[-1] // heads, recent=_is_recent(values))
     )
+
+
+def known(dtype: torch.dtype, size: int, *, recent: bool) -> bool:
+    """Whether there are kernels for heads of so many numbers, on `recent` devices or older ones."""
+    kinds = {torch.float16, torch.float32, *((torch.bfloat16,) if recent else ())}
+    return dtype in kinds and size % 8 == 0 and size <= 256
 
 
 def attend_end_to_end(

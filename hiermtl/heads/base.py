@@ -17,12 +17,14 @@ class Head(nn.Module, ABC):
     `kind` is the row in the table of heads; `layer` the kind of annotation it is trained on
     (`tags`: a label per word, `edits`: a script per word that makes its label, `tree`: a head and a
     relation per word, `label` and `number`: one of the whole text or pair); `unit` what it judges;
-    `labels` its inventory, in the order of its scores; `bio` says whether decoding keeps to IOB2.
+    `labels` its inventory, in the order of its scores; `bio` says whether decoding keeps to IOB2,
+    `probable` whether what it says has a probability.
     """
 
     kind: ClassVar[str]
     layer: ClassVar[str]
     unit: ClassVar[Literal["word", "text", "pair"]] = "word"
+    probable: ClassVar[bool] = True
     labels: tuple[str, ...]
     bio: bool = False
 
@@ -66,6 +68,10 @@ class Head(nn.Module, ABC):
         except NotImplementedError:
             return None
         return taken(probabilities, np.concatenate(decoded))
+
+    def surest(self, output: HeadOutput) -> Tensor:
+        """(words,) or (groups,): the largest of the probabilities of each, for heads with any."""
+        return self.probabilities(output).amax(-1)
 
     def start_even(self) -> None:
         """Makes every choice as probable as any other, before training.

@@ -149,11 +149,18 @@ class BiaffineHead(Head):
 
     def confidence(self, output: HeadOutput, decoded: Sequence[Any]) -> Tensor:
         """(words,): softmax over candidate heads, without the demand that arcs form a tree."""
+        heads = np.concatenate([heads for heads, _ in decoded])
+        return taken(self._probable_heads(output), heads)
+
+    def surest(self, output: HeadOutput) -> Tensor:
+        """(words,): how probable the most probable head of each is."""
+        return self._probable_heads(output).amax(-1)
+
+    def _probable_heads(self, output: HeadOutput) -> Tensor:
+        """(words, candidates)."""
         scores = self._candidates(output)
         places = torch.arange(scores.shape[1], device=scores.device)
-        words = places < output.layout.tensor("word_counts")[:, None]
-        probabilities = scores[words].softmax(-1)
-        return taken(probabilities, np.concatenate([heads for heads, _ in decoded]))
+        return scores[places < output.layout.tensor("word_counts")[:, None]].softmax(-1)
 
     def _candidates(self, output: HeadOutput) -> Tensor:
         """The arc scores; minus infinity beyond the sentence and for the word itself."""

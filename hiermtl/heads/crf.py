@@ -121,6 +121,10 @@ class CrfHead(Head):
         """(words,): posterior of each label under the chain, without the rules of decoding."""
         return taken(self.marginals(output), np.concatenate(decoded))
 
+    def surest(self, output: HeadOutput) -> Tensor:
+        """(words,): the largest posterior of each."""
+        return self.marginals(output).amax(-1)
+
     def options(self) -> dict[str, Any]:
         """Dropout and whether decoding keeps to IOB2."""
         return self._options

@@ -65,5 +65,7 @@ class PairRegressionHead(PairHead):
         probabilities = full_precision(output.scores["labels"]).softmax(-1)
         return (probabilities @ self.numbers.to(probabilities.dtype)).tolist()
 
+    probable = False
+
     def confidence(self, output: HeadOutput, decoded: Sequence[Any]) -> None:
         """None: a mean has no probability."""

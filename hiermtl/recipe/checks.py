@@ -33,9 +33,6 @@ from hiermtl.recipe.tables import (
 )
 from hiermtl.recipe.tasks import TaskOptions
 
-WITHOUT_PROBABILITIES = ("pair_regression",)
-"""Heads that say numbers."""
-
 
 def cross_checks(recipe: Recipe) -> list[Problem]:
     """All problems that need no file and no encoder, in the order of the recipe."""
@@ -106,14 +103,6 @@ def _nothing_observed(recipe: Recipe) -> Iterator[Problem]:
             "compares tasks on the examples of a step; leave it out, or give sharing.affinity or "
             "sharing.tree",
         )
-    for task, options in recipe.tasks.items():
-        if compares and options.head.name in WITHOUT_PROBABILITIES:
-            yield Problem(
-                ("tasks", task, "head"),
-                f"is {options.head.name!r}, which gives a number and no probability, but sharing: "
-                "adaptive compares tasks by how probable labels are; give sharing.affinity or "
-                "sharing.tree",
-            )
 
 
 def _gradients_of_tasks(recipe: Recipe) -> Iterator[Problem]:

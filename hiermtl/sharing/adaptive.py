@@ -20,11 +20,12 @@ Of all ways to part the b edges into c groups it takes the one with the least
 Each group but the first gets a copy of the block; then the junction is one block lower. Where one
 group is best it is looked at again later.
 
-Departs: an example is a sentence, whose margin is the mean over its labelled words; an example
-without a task is not observed, where the authors' code takes it for easy. With `margin`
-`uncertainty` m is 1 - p of what a task's head says, the mean over words, whether or not it has
-gold: how sure a task is, not how right, of every sentence of a step, so that tasks of different
-corpora can be compared. The network is not thinned first: the encoder is pretrained, or small. All
+Departs: an example is a sentence, whose margin is the mean over its labelled words, or over the
+texts or pairs it belongs to; an example without a task is not observed, where the authors' code
+takes it for easy. With `margin` `uncertainty` m is 1 - p of what a task's head finds most probable,
+whether or not there is gold: how sure a task is, not how right, of every sentence of a step (tasks
+of texts or pairs: of those in texts or pairs), so that tasks of different corpora can be compared.
+The network is not thinned first: the encoder is pretrained, or small. All
 partitions are tried, up to eight edges, beyond them those of average linkage. Copies keep their
 parent's optimizer state. The embeddings are never split. `tree` gives the groups of tasks by depth
 by hand, and then nothing is observed; `affinity` gives A, which tasks that share no example need.
@@ -33,6 +34,7 @@ changes no task's function.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -217,11 +219,30 @@ class Adaptive(Sharing):
         groups = best_partition(between, alpha=self.alpha, cost=self.cost)
         return None if len(groups) == 1 else self._split(stack, edges, groups)
 
-    def check_examples(self, items: Mapping[str, np.ndarray]) -> None:
-        """Raises RecipeError where two tasks share too few examples to be compared."""
-        if self.fixed or self.given is not None or not self.needs_gold:
+    def check_examples(
+        self, items: Mapping[str, np.ndarray], *, units: Mapping[str, str | None]
+    ) -> None:
+        """Raises RecipeError where two tasks can never be compared, or on too few examples."""
+        if self.fixed or self.given is not None:
             return
         names = self.hierarchy.names
+        for name in names:
+            if units[name] is None:
+                raise RecipeError(
+                    f"the head of task {name!r} gives a number and no probability, but sharing: "
+                    "adaptive compares tasks by how probable labels are; give sharing.affinity, or "
+                    "sharing.tree"
+                )
+        if not self.needs_gold:
+            wholes = [name for name in names if units[name] != "word"]
+            for one, other in combinations(wholes, 2):
+                if units[one] != units[other]:
+                    raise RecipeError(
+                        f"task {one!r} judges {units[one]}s and {other!r} {units[other]}s, so that "
+                        "neither says anything of the other's examples; give sharing.affinity, or "
+                        "sharing.tree"
+                    )
+            return
         for place, one in enumerate(names):
             for other in names[place + 1 :]:
                 left, right = items[one], items[other]

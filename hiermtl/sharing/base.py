@@ -216,19 +216,21 @@ class Sharing(nn.Module):
     def observe(self, margins: Mapping[str, tuple[np.ndarray, Tensor]]) -> None:
         """Sees a pass of a step, and adds it to `pending`; called where it `observes`.
 
-        `margins` are 1 - p(gold), the mean over labelled words, or, where it needs no gold, 1 - p
-        of what is said, the mean over words: task to sentences of the batch, ascending, and a
-        number for each.
+        `margins` are those of `HierarchicalModel.margins`, or, where it needs no gold, of `doubts`:
+        task to sentences of the batch, ascending, and a number for each.
         """
 
     def unseen(self) -> Tensor:
         """What is `pending` of a process that had no pass."""
         raise NotImplementedError
 
-    def check_examples(self, items: Mapping[str, np.ndarray]) -> None:
+    def check_examples(
+        self, items: Mapping[str, np.ndarray], *, units: Mapping[str, str | None]
+    ) -> None:
         """Raises RecipeError when the scheme cannot train on these examples.
 
-        `items` are the labelled items of each, by task.
+        `items` are the labelled items of each, by task; `units` what a task judges, `word`, `text`
+        or `pair`, or `None` where what it says has no probability.
         """
 
     def begin(self, stack: "Stack", heads: nn.ModuleDict) -> None:

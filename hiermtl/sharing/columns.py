@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STREAMS = ("all", "live")
 
-PART, BLOCK = 1 << 16, 512
+PART, BLOCK = 1 << 16, 128
 """Numbers of a weight that are looked at while they lie in a processor's cache, and how many of
 their products are added in their own type before the sum goes on in fp64."""
 
@@ -208,18 +208,25 @@ def gram(copies: Sequence[Tensor], origin: Tensor | None = None) -> Tensor:
 
 
 class _Gram(torch.autograd.Function):
-    """With D the copies less their origin, a row each: D D^T, whose gradient is (A + A^T) D."""
+    """With D the copies less their origin, a row each: D D^T, whose gradient is (A + A^T) D.
+
+    Without an origin they are counted from the first all the same, and the first is added in fp64:
+    products of nearly equal copies in fp32 leave of what sets them apart nothing but rounding.
+    """
 
     @staticmethod
     def forward(ctx: Any, origin: Tensor | None, *copies: Tensor) -> Tensor:
         ctx.origin = origin
         ctx.save_for_backward(*copies)
-        total = torch.zeros(len(copies), len(copies), dtype=torch.float64, device=copies[0].device)
+        rows = len(copies) + (origin is None)
+        total = torch.zeros(rows, rows, dtype=torch.float64, device=copies[0].device)
         for away in _away(copies, origin):
             missing = -away.shape[1] % BLOCK
             whole = F.pad(away, (0, missing)) if missing else away
             blocks = whole.unflatten(1, (-1, BLOCK)).movedim(1, 0)
             total += torch.bmm(blocks, blocks.mT).sum(0, dtype=torch.float64)
+        if origin is None:
+            return total[0, 0] + total[0, 1:] + total[1:, :1] + total[1:, 1:]
         return total
 
     @staticmethod
@@ -228,7 +235,10 @@ class _Gram(torch.autograd.Function):
         ctx: Any, *outer: Tensor
     ) -> tuple[Tensor | None, ...]:
         copies, kind = ctx.saved_tensors, full_precision(ctx.saved_tensors[0]).dtype
-        factors = (outer[0] + outer[0].T).to(kind)
+        factors = outer[0] + outer[0].T
+        if ctx.origin is None:
+            factors = torch.cat([factors.sum(1, keepdim=True), factors], dim=1)
+        factors = factors.to(kind)
         found = factors.new_empty(len(copies), copies[0].numel())
         done = 0
         for away in _away(copies, ctx.origin):
@@ -238,11 +248,14 @@ class _Gram(torch.autograd.Function):
 
 
 def _away(copies: Sequence[Tensor], origin: Tensor | None) -> Iterator[Tensor]:
-    """(copies, numbers) part by part, at least fp32."""
-    every = (*copies, *(() if origin is None else (origin,)))
+    """(copies, numbers) part by part, at least fp32.
+
+    Without an origin the first copy, and then all counted from it: (1 + copies, numbers).
+    """
+    every = (*copies, copies[0] if origin is None else origin)
     flat = [full_precision(weight.detach()).flatten() for weight in every]
     # A graphics processor has no such cache, and waits for every part.
     size = PART if flat[0].device.type == "cpu" else len(flat[0])
     for parts in zip(*(weight.split(size) for weight in flat), strict=True):
-        away = torch.stack(parts[: len(copies)])
-        yield away if origin is None else away.sub_(parts[-1])
+        away = torch.stack(parts[:-1]).sub_(parts[-1])
+        yield torch.cat([parts[-1][None], away]) if origin is None else away

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hiermtl.dropout import Dropout
 from hiermtl.errors import RecipeError
 from hiermtl.hierarchy import Hierarchy, Task
 from hiermtl.sharing import SHARED
@@ -26,6 +27,7 @@ from tests.worlds import FAMILIES, World, assert_same, make_world, same, save_an
 
 NAMES = ("upos", "ner", "dep")
 TOP = dict.fromkeys(NAMES, 3)
+WORDS: dict[str, str | None] = dict.fromkeys(NAMES, "word")
 APART = tuple((name,) for name in NAMES)
 """Sentences of three corpora, each with gold for one task."""
 
@@ -323,12 +325,13 @@ def test_a_run_splits_and_goes_on_on_either_side(tmp_path: Path) -> None:
 
 def test_looking_at_doubts_moves_nothing(tmp_path: Path) -> None:
     """Until a block is split a run is the same to the last bit, dropout and all."""
-    found = {
-        margin: train(
-            tmp_path / margin, world=learns(margin=margin, every=1000), annotated=APART, epochs=2
-        )[0]
-        for margin in ("uncertainty", "gold")
-    }
+    found = {}
+    for margin in ("uncertainty", "gold"):
+        world = learns(margin=margin, every=1000)
+        for module in world.model.modules():
+            if isinstance(module, Dropout):
+                module.p = 0.3
+        found[margin] = train(tmp_path / margin, world=world, annotated=APART, epochs=2)[0]
     left, right = (weights(world) for world in found.values())
     buffers = set(dict(scheme(found["gold"]).named_buffers()))
     trained = [n for n in left if n.rpartition(".")[2] not in buffers]
@@ -344,9 +347,40 @@ def test_tasks_that_never_meet_are_split_by_what_they_doubt(tmp_path: Path) -> N
     assert len(scheme(whole[0]).groups["3"]) > 1
     with pytest.raises(RecipeError, match=r"share 0 training examples.*margin=uncertainty"):
         scheme_alone(least=3).check_examples(
-            {name: np.eye(3, dtype=np.int64)[place] for place, name in enumerate(NAMES)}
+            {name: np.eye(3, dtype=np.int64)[place] for place, name in enumerate(NAMES)},
+            units=WORDS,
         )
-    scheme_alone(least=3, margin="uncertainty").check_examples({})
+    unsure = scheme_alone(least=3, margin="uncertainty")
+    unsure.check_examples({}, units=WORDS | {"ner": "text"})
+    with pytest.raises(RecipeError, match=r"'dep' judges pairs and 'ner' texts, so that neither"):
+        unsure.check_examples({}, units=WORDS | {"ner": "text", "dep": "pair"})
+
+
+@pytest.mark.parametrize("margin", ["gold", "uncertainty"])
+def test_heads_without_probabilities_are_refused(margin: str) -> None:
+    items = {name: np.ones(9, dtype=np.int64) for name in NAMES}
+    with pytest.raises(RecipeError, match=r"head of task 'dep' gives a number and no probability"):
+        scheme_alone(margin=margin).check_examples(items, units=WORDS | {"dep": None})
+    scheme_alone(affinity=GIVEN).check_examples(items, units=WORDS | {"dep": None})
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_scores_that_are_no_numbers_are_not_observed(half: bool) -> None:
+    """As a step whose gradient is none is left out; and no bf16 rounds small doubts away."""
+    world = make_world("bert", {"name": "adaptive", "margin": "uncertainty"}, depths=TOP)
+    batch = world.batch(world.examples())
+    world.model.eval().float()
+    with torch.no_grad():
+        world.model.head("upos").get_parameter("output.bias")[0] = 10.5
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            _, doubts = world.model.doubts(batch)["upos"]
+        assert 0 < float(doubts.min()) <= float(doubts.max()) < 2e-3
+        world.model.head("dep").get_parameter("arc").fill_(torch.nan)
+        found = world.model.doubts(batch)
+    assert bool(found["dep"][1].isnan().all())
+    scheme(world).observe(found)
+    scheme(world).after_step(None, None, 0, rates=lambda _: 0.0)  # type: ignore[arg-type]
+    assert scheme(world).get_buffer("mean").isfinite().all()
 
 
 def test_copies_part_as_they_train(tmp_path: Path) -> None:
@@ -373,11 +407,11 @@ def test_a_tree_by_hand_is_kept_and_nothing_is_observed(tmp_path: Path) -> None:
 def test_tasks_that_meet_too_rarely_are_refused_before_training() -> None:
     scheme_ = scheme_alone(least=3)
     items = {name: np.array([1, 1, 1, 0]) for name in NAMES}
-    scheme_.check_examples(items)
+    scheme_.check_examples(items, units=WORDS)
     items["ner"] = np.array([0, 1, 1, 9])
     with pytest.raises(RecipeError, match=r"share 2 training examples, and .* on 3 or more"):
-        scheme_.check_examples(items)
-    scheme_alone(least=3, affinity=GIVEN).check_examples(items)
+        scheme_.check_examples(items, units=WORDS)
+    scheme_alone(least=3, affinity=GIVEN).check_examples(items, units=WORDS)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from benchmarks import facts
 from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
 from benchmarks.gpu import report as gpu
+from benchmarks.gpu.measure import _optimizer_as_it_comes
 from benchmarks.grids import Experiment, Trials, cell
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
@@ -21,6 +22,9 @@ from benchmarks.timing import Variant, interleave, ratios
 from hiermtl.evaluation.compare import Difference
 from hiermtl.evaluation.results import RunResult, Units
 from hiermtl.evaluation.scores import ScoreRow
+from hiermtl.training import Settings, loop
+from hiermtl.training.optimizer import PEAK
+from tests.worlds import make_world
 
 MADE: dict[str, Any] = {
     "machine": {
@@ -295,3 +299,17 @@ def test_a_trial_is_told_by_what_it_took_from_each_arm(tmp_path: Path) -> None:
     assert "| `low_noise` | +7.0 |" in lines[taken + 7 : mail]
     assert "Less the same arm without, with p:" not in lines[mail:]
     assert "| `low_mail` | +1.0 |" in lines[mail:]
+
+
+def test_an_optimizer_as_it_comes_is_not_the_fused_one() -> None:
+    """Groups that were made for the fused one would make the next one fused too."""
+    world = make_world("bert", depths={"upos": 1})
+    fused = loop.make_optimizer(world.model, Settings())
+    assert all(group["fused"] for group in fused.param_groups)
+    with _optimizer_as_it_comes():
+        plain = loop.make_optimizer(world.model, Settings())
+    assert not any(group["fused"] for group in plain.param_groups)
+    for own, other in zip(plain.param_groups, fused.param_groups, strict=True):
+        assert [own[n] for n in ("lr", "weight_decay", PEAK)] == [
+            other[n] for n in ("lr", "weight_decay", PEAK)
+        ]

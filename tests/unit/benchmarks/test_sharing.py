@@ -1,4 +1,4 @@
-"""The formulas and variants of the page on speed, against the models they stand for."""
+"""The formulas and variants of the page on sharing schemes, against the models they stand for."""
 
 import copy
 from collections.abc import Mapping

@@ -142,6 +142,8 @@ def test_lstms_in_fp16_are_refused_where_they_cannot_compute(tmp_path: Path) -> 
     with pytest.raises(RecipeError, match=r"precision: is 'fp16', .* set it to bf16, fp32 or auto"):
         train(recipe(), overrides={"training.precision": "fp16"}, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    with pytest.raises(RecipeError, match="precision: is 'fp16'"):
+        check(recipe(), overrides={"training.precision": "fp16"})
 
 
 def test_a_run_without_dev_keeps_its_last_weights_and_has_no_scores(

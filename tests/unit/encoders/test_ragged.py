@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hiermtl.encoders import attention, ragged
-from hiermtl.records import placed
+from hiermtl.records import placed, recurring
 from tests.unit.encoders.test_families import CONFIGS, batch_of, family_of, library, states
 
 BY_KERNELS = [name for name in CONFIGS if not name.startswith(("deberta", "mpnet"))]
@@ -103,10 +103,35 @@ def test_long_rows_of_halves_take_the_kernel_for_them(
     assert attention.attend(values, values, values, layout, 2, 0.0).shape == values.shape
 
 
-def test_what_no_kernel_is_for_is_padded() -> None:
-    """Doubles, sizes that are no multiple of 8, and processors."""
-    for values in (torch.zeros(1, 16), torch.zeros(1, 16, device="meta", dtype=torch.float64)):
-        assert not ragged.fits(values, 2)
+@pytest.mark.parametrize(
+    ("dtype", "size", "recent", "there"),
+    [
+        (torch.float32, 64, False, True),
+        (torch.float16, 64, False, True),
+        (torch.bfloat16, 64, True, True),
+        (torch.bfloat16, 64, False, False),
+        (torch.float64, 64, True, False),
+        (torch.float32, 12, True, False),
+        (torch.float32, 256, True, True),
+        (torch.float32, 264, True, False),
+    ],
+)
+def test_what_no_kernel_is_for_is_padded(
+    dtype: torch.dtype, size: int, recent: bool, there: bool
+) -> None:
+    assert ragged.known(dtype, size, recent=recent) == there
+
+
+def test_processors_have_no_such_kernels() -> None:
+    assert not ragged.fits(torch.zeros(1, 16), 2)
+
+
+def test_batches_for_other_devices_are_not_rounded_up_by_shares() -> None:
+    cuda = torch.device("cuda")
+    for count in (9, 1000, 12_345):
+        assert count <= recurring(count, device=cuda) < count + 8 <= recurring(count) + 8
+        assert recurring(count, 4, 1, device=cuda) == count
+    assert recurring(12_345) > recurring(12_345, device=cuda)
 
 
 def test_values_are_placed_as_they_are() -> None:

@@ -48,10 +48,6 @@ CASES = [
         "sampling.name is 'round_robin', whose steps serve one task each, but sharing: adaptive",
     ),
     (
-        {"sharing": "adaptive", "tasks.relatedness": {}},
-        "tasks.relatedness.head is 'pair_regression', which gives a number and no probability, but",
-    ),
-    (
         {"training.compile": True, "encoder": {"name": "bilstm"}},
         "training.compile is true, but the library's LSTMs",
     ),

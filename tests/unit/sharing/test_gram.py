@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hiermtl.sharing import columns
 from hiermtl.sharing.columns import gram
+from hiermtl.sharing.soft_trace import norm_of_gram
 
 
 def copies(*shape: int, count: int = 3, dtype: torch.dtype = torch.float64) -> list[Tensor]:
@@ -59,6 +60,28 @@ def test_half_a_million_products_in_fp32_lose_nothing_to_speak_of() -> None:
     found = gram(own)
     assert found.dtype == torch.float64
     assert float((found - exact).abs().max()) < 1e-8 * float(exact.max())
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-5, 1e-4, 1e-3])
+def test_gradients_of_nearly_equal_copies_are_those_in_doubles(apart: float) -> None:
+    """Of a smoothed trace norm, whose factors are large and nearly cancel each other."""
+    base, *others = copies(64, 64, count=5, dtype=torch.float32)
+    own = [base + apart * other for other in others]
+    eps = 1e-4 * torch.linalg.vector_norm(base).double()
+    exact = [copy.double().requires_grad_() for copy in own]
+    values = torch.linalg.svdvals(torch.stack(exact, -1).view(-1, len(own)))
+    expected = torch.stack(torch.autograd.grad(((values**2 + eps**2).sqrt() - eps).sum(), exact))
+
+    def error(products: Tensor, given: list[Tensor]) -> float:
+        found = torch.autograd.grad(norm_of_gram(products, eps), given)
+        return float((torch.stack(found) - expected).norm() / expected.norm())
+
+    given = [copy.clone().requires_grad_() for copy in own]
+    assert error(gram(given), given) < 1e-4
+    if apart == 1e-4:
+        # The control: products as they stand.
+        rows = torch.stack(given).flatten(1)
+        assert error((rows @ rows.T).double(), given) > 1e-2
 
 
 def test_nothing_is_kept_but_the_weights() -> None:
