@@ -121,7 +121,7 @@ class TrainingStep(nn.Module):
         model = self.model
         if model.sharing.needs_gold:
             return model.margins(batch, outputs)
-        # Out of training, so that what training draws stays as it would be.
+        # Out of training: dropout is no doubt.
         model.eval()
         try:
             with torch.no_grad():

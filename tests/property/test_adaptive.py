@@ -22,6 +22,7 @@ from hiermtl.sharing.adaptive import (
     loss,
     partitions,
 )
+from hiermtl.training.step import TrainingStep
 from tests.unit.training.runs import Broken, EveryStep, fresh, train, weights
 from tests.worlds import FAMILIES, World, assert_same, make_world, same, save_and_load
 
@@ -323,14 +324,32 @@ def test_a_run_splits_and_goes_on_on_either_side(tmp_path: Path) -> None:
         assert_same(weights(again), whole)
 
 
+def drop(world: World) -> None:
+    """Dropout where worlds have none."""
+    for module in world.model.modules():
+        if isinstance(module, Dropout):
+            module.p = 0.3
+
+
+def test_a_step_sees_doubts_without_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world("bert", {"name": "adaptive", "margin": "uncertainty"}, depths=TOP)
+    drop(world)
+    batch, seen = world.batch(world.examples()), []
+    monkeypatch.setattr(world.model.sharing, "observe", seen.append)
+    TrainingStep(world.model).train()(batch, dict.fromkeys(NAMES, 9), step=0, once=True)
+    assert world.model.training
+    noisy = world.model.doubts(batch)["upos"][1]
+    plain = world.model.eval().doubts(batch)["upos"][1]
+    torch.testing.assert_close(seen[0]["upos"][1], plain)
+    assert not torch.allclose(noisy, plain)
+
+
 def test_looking_at_doubts_moves_nothing(tmp_path: Path) -> None:
     """Until a block is split a run is the same to the last bit, dropout and all."""
     found = {}
     for margin in ("uncertainty", "gold"):
         world = learns(margin=margin, every=1000)
-        for module in world.model.modules():
-            if isinstance(module, Dropout):
-                module.p = 0.3
+        drop(world)
         found[margin] = train(tmp_path / margin, world=world, annotated=APART, epochs=2)[0]
     left, right = (weights(world) for world in found.values())
     buffers = set(dict(scheme(found["gold"]).named_buffers()))
