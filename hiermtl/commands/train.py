@@ -440,7 +440,7 @@ def check_precision(recipe: Recipe) -> None:
     recurrent = isinstance(recipe.encoder, BilstmEncoder)
     if recipe.training.precision == "fp16" and recurrent and resolve_device(None) == "cpu":
         raise RecipeError(
-            "training.precision: is 'fp16', in which LSTMs do not compute on processors; set it to "
+            "training.precision is 'fp16', in which LSTMs do not compute on processors; set it to "
             "bf16, fp32 or auto"
         )
 

@@ -139,10 +139,10 @@ def test_without_output_the_folder_is_named_like_the_recipe(
 def test_lstms_in_fp16_are_refused_where_they_cannot_compute(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("a graphics processor has LSTMs in fp16")
-    with pytest.raises(RecipeError, match=r"precision: is 'fp16', .* set it to bf16, fp32 or auto"):
+    with pytest.raises(RecipeError, match=r"precision is 'fp16', .* set it to bf16, fp32 or auto"):
         train(recipe(), overrides={"training.precision": "fp16"}, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(RecipeError, match="precision: is 'fp16'"):
+    with pytest.raises(RecipeError, match="precision is 'fp16'"):
         check(recipe(), overrides={"training.precision": "fp16"})
 
 

@@ -106,6 +106,24 @@ def states(encoder: PretrainedEncoder, batch: Batch) -> list[Tensor]:
     return found
 
 
+def gradients(encoder: PretrainedEncoder, name: str) -> dict[str, Tensor | None]:
+    """Those of the weights of the first block, for rows that lie end to end."""
+    batch = batch_of(name, flat=True)
+    embedding, block = encoder.embedding().eval(), encoder.block(1).eval()
+    values = block(embedding(batch.inputs, batch.layout), batch.layout)
+    count = int(batch.layout.row_lengths.sum())
+    weights = torch.randn(count, 32, generator=torch.Generator().manual_seed(1))
+    (values[:count] * weights).sum().backward()
+    return {n: p.grad for n, p in block.named_parameters()}
+
+
+def assert_alike(one: Mapping[str, Tensor | None], other: Mapping[str, Tensor | None]) -> None:
+    for key, gradient in one.items():
+        assert (gradient is None) == (other[key] is None), key
+        if gradient is not None:
+            torch.testing.assert_close(other[key], gradient, rtol=1e-4, atol=1e-4)
+
+
 def librarys(model: Any, batch: Batch, name: str) -> list[list[Tensor]]:
     """The library's states of each row, by depth; each row alone, and so without any padding."""
     found: list[list[Tensor]] = []
@@ -182,17 +200,8 @@ def test_flat_rows_that_are_padded_for_attention_have_the_same_gradients(
     found = []
     for apart in (True, False):
         monkeypatch.setattr(attention, "run_by_run", lambda values, apart=apart: apart)
-        batch = batch_of(name, flat=True)
-        embedding, block = encoder.embedding().eval(), encoder.block(1).eval()
-        values = block(embedding(batch.inputs, batch.layout), batch.layout)
-        count = int(batch.layout.row_lengths.sum())
-        weights = torch.randn(count, 32, generator=torch.Generator().manual_seed(1))
-        (values[:count] * weights).sum().backward()
-        found.append({n: p.grad for n, p in block.named_parameters()})
-    for key, gradient in found[0].items():
-        assert (gradient is None) == (found[1][key] is None), key
-        if gradient is not None:
-            torch.testing.assert_close(found[1][key], gradient, rtol=1e-4, atol=1e-4)
+        found.append(gradients(encoder, name))
+    assert_alike(*found)
 
 
 @every

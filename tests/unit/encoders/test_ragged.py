@@ -13,7 +13,15 @@ from torch import Tensor
 
 from hiermtl.encoders import attention, ragged
 from hiermtl.records import placed, recurring
-from tests.unit.encoders.test_families import CONFIGS, batch_of, family_of, library, states
+from tests.unit.encoders.test_families import (
+    CONFIGS,
+    assert_alike,
+    batch_of,
+    family_of,
+    gradients,
+    library,
+    states,
+)
 
 BY_KERNELS = [name for name in CONFIGS if not name.startswith(("deberta", "mpnet"))]
 """Encoders whose attention adds nothing to scores."""
@@ -70,17 +78,8 @@ def test_gradients_are_those_of_rows_one_by_one(name: str, monkeypatch: pytest.M
     for kernels in (False, True):
         if kernels:
             taken_for(monkeypatch, "efficient")
-        batch = batch_of(name, flat=True)
-        embedding, block = encoder.embedding().eval(), encoder.block(1).eval()
-        values = block(embedding(batch.inputs, batch.layout), batch.layout)
-        count = int(batch.layout.row_lengths.sum())
-        weights = torch.randn(count, 32, generator=torch.Generator().manual_seed(1))
-        (values[:count] * weights).sum().backward()
-        found.append({n: p.grad for n, p in block.named_parameters()})
-    for key, gradient in found[0].items():
-        assert (gradient is None) == (found[1][key] is None), key
-        if gradient is not None:
-            torch.testing.assert_close(found[1][key], gradient, rtol=1e-4, atol=1e-4)
+        found.append(gradients(encoder, name))
+    assert_alike(*found)
 
 
 @pytest.mark.parametrize(
