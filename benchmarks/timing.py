@@ -42,18 +42,18 @@ def interleave(
     rounds: int,
     *,
     device: torch.device,
-    between: Callable[[int], object] = lambda _: None,
+    between: Callable[[int, Mapping[str, Sequence[float]]], object] = lambda *_: None,
     say: Callable[[str], object] = lambda _: None,
 ) -> dict[str, list[float]]:
     """Seconds of each variant in each round, after one untimed round.
 
-    Every round runs every variant once and begins with another one. `between` is called with the
-    number of the round before each timed one.
+    Every round runs every variant once and begins with another one. `between` is called before
+    each timed one, with its number and what the rounds before it took.
     """
     seconds: dict[str, list[float]] = {variant.name: [] for variant in variants}
     for number in range(-1, rounds):
         if number >= 0:
-            between(number)
+            between(number, seconds)
         first = max(number, 0) % len(variants)
         for variant in (*variants[first:], *variants[:first]):
             if variant.prepare is not None:

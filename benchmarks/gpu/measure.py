@@ -79,30 +79,13 @@ def measure(
     bench = _Bench(options, say)
     variants = [*bench.training(), *bench.annotating()]
     peaks: list[float] = []
-    done: dict[str, list[float]] = {variant.name: [] for variant in variants}
 
-    def noted(variant: Variant) -> Variant:
-        def run() -> None:
-            began = time.perf_counter()
-            variant.run()
-            synchronise(options.device)
-            done[variant.name].append(time.perf_counter() - began)
-            say(f"{variant.name}: {done[variant.name][-1]:.2f} s")
-
-        return replace(variant, run=run)
-
-    def between(number: int) -> None:
+    def between(number: int, seconds: Mapping[str, Sequence[float]]) -> None:
         if number:
-            keep(_result(options, bench, variants, peaks, {n: own[1:] for n, own in done.items()}))
+            keep(_result(options, bench, variants, peaks, seconds))
         peaks.append(matrix_peak(options.peak, options.device))
 
-    seconds = interleave(
-        [noted(variant) for variant in variants],
-        options.rounds,
-        device=options.device,
-        between=between,
-        say=say,
-    )
+    seconds = interleave(variants, options.rounds, device=options.device, between=between, say=say)
     return _result(options, bench, variants, peaks, seconds)
 
 

@@ -80,7 +80,7 @@ def measure(options: Options, say: Callable[[str], object]) -> dict[str, Any]:
     bench = Bench(options, corpus, device, say)
     peaks: dict[str, list[float]] = {dtype: [] for dtype in options.dtypes}
 
-    def between(_: int) -> None:
+    def between(*_: object) -> None:
         for dtype in options.dtypes:
             peaks[dtype].append(matrix_peak(_DTYPES[dtype], device))
 
