@@ -1,0 +1,56 @@
+"""Choosing among scored spans those that can stand together."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_PER_WORD = 4
+"""Candidates per word of a sentence that are looked at, the best; spans that do not cross are fewer
+than two per word."""
+
+
+def nested(
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    scores: NDArray[np.floating],
+    *,
+    owners: NDArray[np.int64],
+    words: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Places of the spans that are kept when, best first, each that crosses a kept one is dropped.
+
+    Two spans cross when they overlap and neither holds the other. Of equal scores the one that
+    begins first is better, then the longer one.
+
+    All sentences are chosen for together, in rounds: what crosses no better one that is left is
+    kept, and what crosses it is dropped. That gives what taking one span after the other does.
+
+    Args:
+        starts: First word of each span, ``(spans,)``, in its sentence.
+        ends: The word behind its last, ``(spans,)``.
+        scores: Larger is better, ``(spans,)``.
+        owners: The sentence of each span, ``(spans,)``.
+        words: Words of each sentence, ``(sentences,)``.
+
+    Returns:
+        ``(kept,)`` places, by sentence, start, and longest first.
+    """
+    order = np.lexsort((-ends, starts, -scores, owners))
+    counts = np.bincount(owners, minlength=len(words))
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    order = order[rank < MOST_PER_WORD * words[owners[order]]]
+    counts = np.bincount(owners[order], minlength=len(words))
+    there = np.arange(counts.max(initial=0)) < counts[:, None]
+    first, last = (np.zeros(there.shape, dtype=np.int64) for _ in range(2))
+    first[there], last[there] = starts[order], ends[order]
+    begins_inside = (first[:, :, None] < first[:, None, :]) & (first[:, None, :] < last[:, :, None])
+    crossing = begins_inside & (last[:, :, None] < last[:, None, :])
+    crossing |= crossing.transpose(0, 2, 1)
+    # Candidates stand best first, so that what is better is to the left.
+    worse = np.tril(crossing, -1)
+    left, kept = there.copy(), np.zeros_like(there)
+    while left.any():
+        taken = left & ~(worse & left[:, None, :]).any(2)
+        kept |= taken
+        left &= ~taken & ~(crossing & taken[:, None, :]).any(2)
+    found = order[kept[there]]
+    return found[np.lexsort((-ends[found], starts[found], owners[found]))]

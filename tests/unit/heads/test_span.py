@@ -1,0 +1,142 @@
+"""Against a loop over the spans, as the equation is written."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hiermtl.heads.span import SpanHead
+from hiermtl.records import MISSING, HeadOutput, Tap
+from tests.unit.heads.test_tagging import layout_of
+
+LABELS = ("person", "place")
+COUNTS = (4, 2, 1, 0)
+GOLD = [(0, 0, 3, 1), (0, 1, 2, 0), (1, 0, 2, 0)]
+"""Sentence, first word, word behind the last, label."""
+
+
+def head_of(spread: float = 0.5) -> SpanHead:
+    torch.manual_seed(0)
+    head = SpanHead(5, LABELS, size=3).double().eval()
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.normal_(std=spread)
+    return head
+
+
+def scored(head: SpanHead) -> tuple[HeadOutput, Tensor]:
+    layout = layout_of(COUNTS)
+    states = torch.randn(layout.words, 5, dtype=torch.float64)
+    return HeadOutput(head(Tap(states, layout)), layout, np.arange(layout.sentences)), states
+
+
+def by_hand(head: SpanHead, states: Tensor) -> dict[tuple[int, int, int], Tensor]:
+    """Sentence, first word and word behind the last to the scores of the labels."""
+    found, begin = {}, 0
+    for sentence, count in enumerate(COUNTS):
+        own = states[begin : begin + count]
+        begin += count
+        projected = [
+            F.leaky_relu(head.projection.weight @ state + head.projection.bias, 0.1)
+            for state in own
+        ]
+        one = torch.ones(1, dtype=states.dtype)
+        for start, end in combinations(range(count + 1), 2):
+            left, right = (
+                torch.cat([projected[start][:3], one]),
+                torch.cat([projected[end - 1][3:], one]),
+            )
+            found[sentence, start, end] = torch.stack(
+                [left @ head.label[:, number] @ right for number in range(len(LABELS))]
+            )
+    return found
+
+
+def gold_of(*items: tuple[int, int, int, int]) -> dict[str, Tensor]:
+    return {"items": torch.tensor(items, dtype=torch.int64).view(-1, 4)}
+
+
+def test_scores_are_those_of_the_equation() -> None:
+    head = head_of()
+    output, states = scored(head)
+    scores = head.span_scores(output)
+    assert scores.shape == (4, 4, 4, 2)
+    for (sentence, start, end), own in by_hand(head, states).items():
+        torch.testing.assert_close(scores[sentence, start, end - 1], own)
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_the_loss_is_the_cross_entropy_of_every_span(unknown: bool) -> None:
+    head = head_of()
+    output, states = scored(head)
+    items = [*GOLD, (2, 0, 1, MISSING)] if unknown else GOLD
+    label = {item[:3]: item[3] for item in items}
+    expected = torch.zeros((), dtype=torch.float64)
+    for span, own in by_hand(head, states).items():
+        number = label.get(span, len(LABELS))
+        if number != MISSING:
+            every = torch.cat([own, own.new_zeros(1)])
+            expected = expected - every.log_softmax(0)[number]
+    torch.testing.assert_close(head.loss(output, gold_of(*items)), expected)
+    everywhere = gold_of(*((s, a, b, 1 - n) for s, a, b, n in GOLD))
+    assert not torch.isclose(head.loss(output, everywhere), expected)
+
+
+def test_without_gold_spans_all_are_none() -> None:
+    head = head_of(0.0)
+    output, _ = scored(head)
+    spans = sum(count * (count + 1) // 2 for count in COUNTS)
+    expected = torch.tensor(spans * np.log(1 + len(LABELS)))
+    torch.testing.assert_close(head.loss(output, gold_of()), expected)
+
+
+def test_what_is_decoded_is_better_than_none_and_nests() -> None:
+    head = head_of(2.0)
+    with torch.no_grad():
+        head.label.abs_()
+        head.projection.bias += 5
+    output, states = scored(head)
+    found = head.decode(output)
+    scores = by_hand(head, states)
+    assert not len(found[3])
+    assert sum(map(len, found)) > 3
+    for sentence, own in enumerate(found):
+        taken = {(sentence, a, b): n for a, b, n in own.tolist()}
+        for span, number in taken.items():
+            assert scores[span][number] == scores[span].max() > 0
+        for (_, a, b), (_, c, d) in combinations(taken, 2):
+            assert not a < c < b < d
+            assert not c < a < d < b
+    positive = [span for span, own in scores.items() if own.max() > 0]
+    assert len(positive) > sum(map(len, found)), "some cross"
+
+
+def test_training_finds_its_gold() -> None:
+    torch.manual_seed(0)
+    head = SpanHead(5, LABELS, size=8, dropout=0.0)
+    layout = layout_of(COUNTS)
+    states = torch.randn(layout.words, 5)
+    optimizer = torch.optim.Adam(head.parameters(), 0.05)
+    for _ in range(150):
+        output = HeadOutput(head(Tap(states, layout)), layout, np.arange(layout.sentences))
+        optimizer.zero_grad()
+        head.loss(output, gold_of(*GOLD)).backward()
+        optimizer.step()
+    with torch.no_grad():
+        output = HeadOutput(head(Tap(states, layout)), layout, np.arange(layout.sentences))
+        found = head.decode(output)
+    told = [(s, *span) for s, own in enumerate(found) for span in map(tuple, own.tolist())]
+    assert told == GOLD
+
+
+def test_a_layout_without_words_has_no_spans() -> None:
+    head = head_of()
+    layout = layout_of((0, 0))
+    output = HeadOutput(
+        head(Tap(torch.zeros(0, 5, dtype=torch.float64), layout)), layout, np.arange(2)
+    )
+    assert [own.shape for own in head.decode(output)] == [(0, 3), (0, 3)]
+    assert head.loss(output, gold_of()).item() == 0
