@@ -384,10 +384,13 @@ class HierarchicalModel(PreTrainedModel):
                     name = "numbers" if head.layer == "number" else "labels"
                     losses[task] = head.loss(output, {name: values})
                 continue
-            if task not in batch.gold:
+            if task in batch.items:
+                gold = {"items": batch.items_of(task, output.sentences)}
+            elif task in batch.gold:
+                chosen = batch.layout.select(output.sentences)
+                gold = {n: chosen.take_words(values) for n, values in batch.gold[task].items()}
+            else:
                 continue
-            chosen = batch.layout.select(output.sentences)
-            gold = {name: chosen.take_words(values) for name, values in batch.gold[task].items()}
             losses[task] = head.loss(output, gold)
         return losses
 

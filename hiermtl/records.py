@@ -34,7 +34,9 @@ class Example:
     Shapes: pieces (pieces,) ids without special tokens; piece_counts (words,) pieces of each word,
     at least 1; features: further arrays of the encoder's tokenizer; gold: task -> name -> (words,)
     int64 with `MISSING` where a word is not annotated. A task without any gold here is absent from
-    `gold`.
+    `gold`. Tasks that find items among the words have them in `items`, (items, numbers) as their
+    head's layer says (`spans`: first word, word behind the last, label), and nothing in `gold` but
+    their name.
     """
 
     pieces: np.ndarray
@@ -42,10 +44,11 @@ class Example:
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     gold: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     index: int = 0
+    items: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def only(self, task: str) -> "Example":
         """The same sentence with the gold of one task."""
-        return replace(self, gold=_of(self.gold, task))
+        return replace(self, gold=_of(self.gold, task), items=_of(self.items, task))
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +298,8 @@ class Batch:
     gives for each sentence its place in the list the batch was made from, counted over the
     sentences of all its entries. `groups` are the entries that are groups, in their order, and
     `group_gold` maps tasks that judge groups to (groups,) ids with `MISSING`, or numbers with NaN.
+    `items`, on the host, are those of tasks that find items: (items, 1 + numbers), the sentence
+    first.
     """
 
     layout: Layout
@@ -304,6 +309,14 @@ class Batch:
     order: np.ndarray
     groups: Groups
     group_gold: Mapping[str, Tensor]
+    items: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def items_of(self, task: str, sentences: np.ndarray) -> Tensor:
+        """The task's items in these sentences (ascending), counted among them, on the device."""
+        found = self.items[task]
+        found = found[np.isin(found[:, 0], sentences)]
+        found = np.column_stack([np.searchsorted(sentences, found[:, 0]), found[:, 1:]])
+        return placed(found, self.layout.device)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -91,6 +91,7 @@ class Collator:
                 t: placed(torch.tensor(values).numpy(), self.device)
                 for t, values in given.group_gold().items()
             },
+            items=_items(examples),
         )
 
     def _rows(
@@ -141,6 +142,17 @@ class Collator:
             values = np.concatenate(parts).astype(np.int64)
             gold.setdefault(task, {})[name] = placed(values, self.device)
         return gold
+
+
+def _items(examples: Sequence[Example]) -> dict[str, np.ndarray]:
+    """Task -> (items, 1 + numbers) of all sentences, the sentence first."""
+    tasks = sorted({task for example in examples for task in example.items})
+    found = {}
+    for task in tasks:
+        own = [(place, e.items[task]) for place, e in enumerate(examples) if task in e.items]
+        owners = np.repeat([place for place, _ in own], [len(items) for _, items in own])
+        found[task] = np.column_stack([owners, np.concatenate([items for _, items in own])])
+    return found
 
 
 @dataclass(slots=True)
