@@ -121,13 +121,12 @@ def _sentence(
         if f"{key}=" in notes and (tags := _keyed(misc, f"{key}=")):
             layers[layer] = tags
     origin = Origin(name, first)
-    structures: dict[str, Structure] | None = None
     # A mention on an empty node is no span of words.
     hidden = any("." in row[0] and "Entity=" in row[9] for row in rows)
     if mentions is not None and not hidden:
         cells = _keyed(misc, "Entity=") or ()
         cells = [cell or "" for cell in cells] or [""] * count
-        structures = entity_structures(cells, mentions, origin=origin)
+        layers |= entity_structures(cells, mentions, origin=origin) or {}
     return Sentence(
         words=words,
         layers=MappingProxyType(layers),
@@ -137,7 +136,6 @@ def _sentence(
         space_after=spaces,
         origin=origin,
         lines=tuple(block),
-        structures=MappingProxyType(structures or {}),
     )
 
 

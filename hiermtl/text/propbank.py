@@ -86,10 +86,13 @@ def _sentence(rows: list[list[str]], origin: Origin, sent_id: str | None) -> Sen
         frames.append(Frame(at, columns[5][at], arguments))
     return Sentence(
         tuple(columns[1]),
-        {"xpos": tuple(columns[2]), "parse": tuple(columns[3])},
+        {
+            "xpos": tuple(columns[2]),
+            "parse": tuple(columns[3]),
+            "srl": Frames(tuple(frames)),
+        },
         sent_id=sent_id,
         origin=origin,
-        structures={"srl": Frames(tuple(frames))},
     )
 
 

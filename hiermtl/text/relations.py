@@ -20,7 +20,7 @@ UNRELATED = "Other"
 
 
 def read_crossre(path: str | Path) -> Iterator[Sentence]:
-    """Sentences of CrossRE with the structures `entity` and `relation`, one at a time.
+    """Sentences of CrossRE with the layers `entity` and `relation`, one at a time.
 
     Source: Bassignana and Plank 2022 (CrossRE), section 3. Ends are inclusive in the file and half
     open here. A pair with several relations has them all.
@@ -70,12 +70,12 @@ def _crossre(text: str, origin: Origin) -> Sentence:
         ) from None
     return Sentence(
         words,
-        sent_id=None if data.get("doc_key") is None else str(data["doc_key"]),
-        origin=origin,
-        structures={
+        {
             "entity": Spans(tuple(sorted(spans.values()))),
             "relation": Relations(relations),
         },
+        sent_id=None if data.get("doc_key") is None else str(data["doc_key"]),
+        origin=origin,
     )
 
 
@@ -86,7 +86,7 @@ def _words(given: object) -> tuple[str, ...]:
 
 
 def read_semeval(path: str | Path, *, language: str = "en") -> Iterator[Sentence]:
-    """Sentences of SemEval-2010 task 8 with the structures `entity` and `relation`.
+    """Sentences of SemEval-2010 task 8 with the layers `entity` and `relation`.
 
     Source: Hendrickx et al. 2010 (SemEval-2010 Task 8). Blocks of a numbered, quoted sentence with
     `<e1>` and `<e2>`, the relation with its direction, and a comment. The text is split by the
@@ -155,12 +155,12 @@ def _semeval(number: str, marked: str, label: str, *, language: str, origin: Ori
         relations = ((spans[directed[2]], spans[directed[3]], directed[1]),)
     return Sentence(
         tuple(words),
+        {
+            "entity": Spans(tuple(sorted(spans.values()))),
+            "relation": Relations(relations),
+        },
         sent_id=number,
         text=_MARK.sub("", marked),
         space_after=tuple(spaces),
         origin=origin,
-        structures={
-            "entity": Spans(tuple(sorted(spans.values()))),
-            "relation": Relations(relations),
-        },
     )

@@ -1,9 +1,9 @@
 """The record every reader makes: one sentence, its words, and whatever gold annotation it carries.
 
-A *layer* is one kind of annotation of words under the name a recipe uses for it (`upos`, `ner`,
-`dep`); a *structure* is annotation of spans or of pairs of them. A sentence carries any subset of
-either; what is absent is unknown, not empty. What is said of whole texts and of pairs of them
-belongs to a *passage*.
+A *layer* is one kind of annotation under the name a recipe uses for it (`upos`, `ner`, `dep`): a
+value per word, a tree over the words, or spans of words and what holds between them. A sentence
+carries any subset; what is absent is unknown, not empty. What is said of whole texts and of pairs of
+them belongs to a *passage*.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,9 +28,6 @@ class Tree:
 
 Tags: TypeAlias = tuple[str | None, ...]
 """One label per word; `None` where a word is not annotated."""
-
-Layer: TypeAlias = Tags | Tree
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
@@ -82,7 +79,9 @@ class Mentions:
 
 
 Structure: TypeAlias = Spans | Relations | Frames | Mentions
-"""Annotation of a sentence that is not one value per word: of spans and of pairs of them."""
+"""Annotation that is not one value per word: of spans and of pairs of them."""
+
+Layer: TypeAlias = Tags | Tree | Structure
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class Origin:
 class Sentence:
     """One sentence.
 
-    `structures` hold what is no layer, by name. `space_after[i]` says whether white space follows
+    `space_after[i]` says whether white space follows
     word i in the text (`None`: unknown). `lines` are the sentence's verbatim lines in its file,
     kept by readers whose files are written back (CoNLL-U), without line ends.
     """
@@ -110,33 +109,14 @@ class Sentence:
     space_after: tuple[bool, ...] | None = None
     origin: Origin | None = None
     lines: tuple[str, ...] | None = None
-    structures: Mapping[str, Structure] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        """Raises DataError when a layer lacks or a structure leaves the sentence's words."""
+        """Raises DataError when a layer lacks words of the sentence, or leaves them."""
         for name, layer in self.layers.items():
-            count = len(layer.heads) if isinstance(layer, Tree) else len(layer)
-            if count != len(self.words):
+            problem = _misfit(layer, len(self.words))
+            if problem:
                 path, line = (self.origin.path, self.origin.line) if self.origin else (None, None)
-                raise DataError(
-                    f"layer {name!r} has {count} values for {len(self.words)} words; give one "
-                    "value per word",
-                    path,
-                    line=line,
-                )
-
-        for name, structure in self.structures.items():
-            for span in spans_of(structure):
-                if not 0 <= span.start < span.end <= len(self.words):
-                    path, line = (
-                        (self.origin.path, self.origin.line) if self.origin else (None, None)
-                    )
-                    raise DataError(
-                        f"{name!r} has the span {span.start} to {span.end} ({span.label!r}) in a "
-                        f"sentence of {len(self.words)} words; spans are half open and not empty",
-                        path,
-                        line=line,
-                    )
+                raise DataError(f"layer {name!r} has {problem}", path, line=line)
 
     def with_layers(self, layers: Mapping[str, Layer]) -> "Sentence":
         """The same sentence with these layers added or replaced."""
@@ -180,3 +160,17 @@ def spans_of(structure: Structure) -> Iterator[Span]:
                 yield from frame.arguments
         case _:
             return
+
+
+def _misfit(layer: Layer, words: int) -> str | None:
+    """What a layer has that a sentence of so many words cannot have."""
+    if isinstance(layer, Structure):
+        for span in spans_of(layer):
+            if not 0 <= span.start < span.end <= words:
+                return (
+                    f"the span {span.start} to {span.end} ({span.label!r}) in a sentence of "
+                    f"{words} words; spans are half open and not empty"
+                )
+        return None
+    count = len(layer.heads) if isinstance(layer, Tree) else len(layer)
+    return None if count == words else f"{count} values for {words} words; give one value per word"

@@ -80,9 +80,9 @@ def test_conllu_has_structures_after_the_comment(tmp_path: Path) -> None:
     )
     (tmp_path / "a.conllu").write_text(text + row.format("_"))
     before, there, empty = read_conllu(tmp_path / "a.conllu")
-    assert dict(before.structures) == {}
-    assert there.structures["entity"] == Spans((Span(0, 1, "person"),))
-    assert empty.structures == {"entity": Spans(()), "coref": Mentions(())}
+    assert dict(before.layers) == {}
+    assert there.layers["entity"] == Spans((Span(0, 1, "person"),))
+    assert empty.layers == {"entity": Spans(()), "coref": Mentions(())}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_gum_has_its_known_numbers(
 ) -> None:
     found: Counter[tuple[str | None, str]] = Counter()
     for sentence in read_conllu(data_folder / "ud_english_gum" / f"en_gum-ud-{split}.conllu"):
-        coref = sentence.structures["coref"]
+        coref = sentence.layers["coref"]
         assert isinstance(coref, Mentions)
         found.update((sentence.doc_id, span.label) for span in coref.mentions)
     assert (found.total(), len(found)) == (mentions, groups)
@@ -108,6 +108,6 @@ def test_mentions_that_are_no_spans_leave_the_rest_of_the_sentence(tmp_path: Pat
     text += "# global.Entity = eid-head-other\n" + rows.format("Entity=(e1-1-", "", "_")
     (tmp_path / "a.conllu").write_text(text)
     hidden, plain, untyped = read_conllu(tmp_path / "a.conllu")
-    assert dict(hidden.structures) == dict(untyped.structures) == {}
-    assert plain.structures["entity"] == Spans((Span(0, 1, "x"),))
+    assert dict(hidden.layers) == dict(untyped.layers) == {}
+    assert plain.layers["entity"] == Spans((Span(0, 1, "x"),))
     assert hidden.layers["upos"] == ("PROPN", "VERB")

@@ -31,7 +31,7 @@ def test_predicates_have_senses_and_arguments(tmp_path: Path) -> None:
     (found,) = read_propbank(write(tmp_path / "a.tsv", ROWS))
     assert found.words == ("Ada", "'s", "not", "gone", "up", ".")
     assert found.sent_id == "s-1"
-    assert found.structures["srl"] == Frames(
+    assert found.layers["srl"] == Frames(
         (
             Frame(1, "be.03", (Span(0, 1, "ARG0"), Span(2, 3, "ARGM-NEG"))),
             Frame(3, "go.02", (Span(0, 1, "ARG1"), Span(4, 5, "C-V"))),
@@ -43,7 +43,7 @@ def test_predicates_have_senses_and_arguments(tmp_path: Path) -> None:
 def test_a_sentence_without_predicates_has_six_columns(tmp_path: Path) -> None:
     rows = [("1", "Yes", "UH", "(TOP*)", "-", "-")]
     (found,) = read_propbank(write(tmp_path / "a.tsv", rows))
-    assert found.structures["srl"] == Frames(())
+    assert found.layers["srl"] == Frames(())
 
 
 def test_brackets_nest_and_repeat() -> None:
@@ -154,7 +154,7 @@ def test_real_files_have_their_known_sizes_and_chunks(
     """Of the words, 99.8 % have the chunk of the derived corpus."""
     path = data_folder / "propbank_english_ewt" / f"en_ewt-pb-{split}.tsv"
     found = list(read_propbank(path))
-    frames = [sentence.structures["srl"] for sentence in found]
+    frames = [sentence.layers["srl"] for sentence in found]
     assert all(isinstance(of, Frames) for of in frames)
     counts = [len(of.frames) for of in frames if isinstance(of, Frames)]
     assert (len(found), sum(len(s.words) for s in found)) == (sentences, words)

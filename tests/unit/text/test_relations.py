@@ -30,8 +30,8 @@ def crossre(path: Path, *lines: Any) -> Path:
 
 def test_ends_become_half_open_and_a_pair_keeps_all_its_relations(tmp_path: Path) -> None:
     (found,) = read_crossre(crossre(tmp_path / "a.json", LINE))
-    assert found.structures["entity"] == Spans((ADA, BABBAGE))
-    assert found.structures["relation"] == Relations(
+    assert found.layers["entity"] == Spans((ADA, BABBAGE))
+    assert found.layers["relation"] == Relations(
         ((ADA, BABBAGE, "social"), (ADA, BABBAGE, "role"))
     )
     assert found.sent_id == "ai-1"
@@ -76,7 +76,7 @@ def test_marks_become_spans_and_directions_pairs(tmp_path: Path) -> None:
     assert found.words[-2:] == ("pressure", ".")
     assert found.text == "The burst was caused by water-hammer pressure."
     one, two = Span(1, 2, "e1"), Span(len(found.words) - 2, len(found.words) - 1, "e2")
-    assert found.structures["relation"] == Relations(((two, one, "Cause-Effect"),))
+    assert found.layers["relation"] == Relations(((two, one, "Cause-Effect"),))
     assert found.sent_id == "7"
     assert found.space_after is not None
     spaced = (w + " " * s for w, s in zip(found.words, found.space_after, strict=True))
@@ -86,9 +86,9 @@ def test_marks_become_spans_and_directions_pairs(tmp_path: Path) -> None:
 def test_other_is_no_relation_and_marks_may_cut_words(tmp_path: Path) -> None:
     path = semeval(tmp_path / "a.txt", "<e2>Steam</e2>-driven <e1>two men</e1>.", "Other")
     (found,) = read_semeval(path)
-    assert found.structures["relation"] == Relations(())
+    assert found.layers["relation"] == Relations(())
     assert found.words[0] == "Steam"
-    assert found.structures["entity"] == Spans(
+    assert found.layers["entity"] == Spans(
         (Span(0, 1, "e2"), Span(len(found.words) - 3, len(found.words) - 1, "e1"))
     )
 
@@ -121,7 +121,7 @@ def test_real_files_have_their_known_sizes(data_folder: Path) -> None:
     sizes = Counter()
     for path in (data_folder / "crossre" / "crossre_data").glob("*-dev.json"):
         for sentence in read_crossre(path):
-            entity, relation = (sentence.structures[n] for n in ("entity", "relation"))
+            entity, relation = (sentence.layers[n] for n in ("entity", "relation"))
             assert isinstance(entity, Spans)
             assert isinstance(relation, Relations)
             sizes["sentences"] += 1
