@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from hiermtl.errors import DataError
-from hiermtl.text.sentence import Sentence, Tags, Tree
+from hiermtl.text.sentence import Sentence, Tags
 
 Bio: TypeAlias = Literal["strict", "repair", "off"]
 BIO_MODES: tuple[Bio, ...] = ("strict", "repair", "off")
@@ -100,7 +100,7 @@ def with_legal_spans(
     for sentence in sentences:
         fixed: dict[str, Tags] = {}
         for name, tags in sentence.layers.items() if bio != "off" else ():
-            if isinstance(tags, Tree) or (layers is not None and name not in layers):
+            if not isinstance(tags, tuple) or (layers is not None and name not in layers):
                 continue
             if layers is None and not any(tag and (tag == "O" or tag[:2] == "B-") for tag in tags):
                 continue

@@ -87,7 +87,7 @@ def _sentence(
     layers = {
         name: layer
         for name, layer in layers.items()
-        if isinstance(layer, Tree) or any(value is not None for value in layer)
+        if not isinstance(layer, tuple) or any(value is not None for value in layer)
     }
     return Sentence(
         tuple(token.text for token in tokens),

@@ -13,7 +13,7 @@ from typing import Literal
 
 from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.text.bio import bio_spans, span_tags
-from hiermtl.text.sentence import Layer, Origin, Sentence, Tags, Tree
+from hiermtl.text.sentence import Layer, Origin, Sentence, Tags
 
 EXAMPLES = 5
 COUNTED = ("joined", "projected", "different_forms", "missing_in_other", "missing_in_base")
@@ -190,7 +190,7 @@ def _project(
     out: dict[str, Layer] = {}
     for name, layer in layers.items():
         tags = (
-            None if isinstance(layer, Tree) else _projected(layer, starts, boundaries, len(words))
+            _projected(layer, starts, boundaries, len(words)) if isinstance(layer, tuple) else None
         )
         if tags is not None:
             out[name] = tags

@@ -13,7 +13,7 @@ from hiermtl.errors import DataError
 from hiermtl.text.brackets import brackets, unopened
 from hiermtl.text.chunks import chunk_tags, read_tree
 from hiermtl.text.lines import read_blocks, read_lines
-from hiermtl.text.sentence import Frame, Frames, Origin, Sentence, Span, Tree
+from hiermtl.text.sentence import Frame, Frames, Origin, Sentence, Span
 
 FIXED = 6
 """Columns before those of the predicates."""
@@ -136,8 +136,8 @@ def chunks_from_propbank(source: str | Path, target: str | Path) -> int:
     with written_whole(target) as file:
         for sentence in read_propbank(source):
             cells, tags = (sentence.layers[name] for name in ("parse", "xpos"))
-            assert not isinstance(cells, Tree)
-            assert not isinstance(tags, Tree)
+            assert isinstance(cells, tuple)
+            assert isinstance(tags, tuple)
             assert sentence.origin is not None
             brackets, parts = (tuple(str(v) for v in values) for values in (cells, tags))
             chunks = chunk_tags(brackets, parts, sentence.words, sentence.origin)

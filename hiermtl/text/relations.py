@@ -9,7 +9,7 @@ from typing import Any
 from hiermtl.errors import DataError
 from hiermtl.text.lines import decoded_lines, read_blocks, read_lines
 from hiermtl.text.plain import split_text
-from hiermtl.text.sentence import Origin, Relations, Sentence, Span, Spans
+from hiermtl.text.sentence import Origin, Relation, Relations, Sentence, Span, Spans, Words
 
 _NUMBERED = re.compile(r'(\d+)\s+"(.*)"')
 _MARK = re.compile(r"</?e[12]>")
@@ -46,7 +46,7 @@ def _crossre(text: str, origin: Origin) -> Sentence:
                 raise ValueError(f"two entities stand on the words {start} to {end}")
             spans[start, end] = Span(start, end + 1, str(kind))
         relations = tuple(
-            (spans[tuple(row[:2])], spans[tuple(row[2:4])], str(row[4]))
+            Relation(_range(spans[tuple(row[:2])]), _range(spans[tuple(row[2:4])]), str(row[4]))
             for row in data["relations"]
         )
     except (ValueError, TypeError, IndexError, RecursionError) as error:
@@ -77,6 +77,10 @@ def _crossre(text: str, origin: Origin) -> Sentence:
         sent_id=None if data.get("doc_key") is None else str(data["doc_key"]),
         origin=origin,
     )
+
+
+def _range(span: Span) -> Words:
+    return span.start, span.end
 
 
 def _words(given: object) -> tuple[str, ...]:
@@ -142,7 +146,7 @@ def _semeval(number: str, marked: str, label: str, *, language: str, origin: Ori
                 spaces += sentence.space_after or (True,) * len(sentence.words)
             if spaces:
                 spaces[-1] = part[-1:].isspace() or (not part and spaces[-1])
-    relations: tuple[tuple[Span, Span, str], ...] = ()
+    relations: tuple[Relation, ...] = ()
     if label != UNRELATED:
         directed = _DIRECTED.fullmatch(label)
         if directed is None or directed[2] == directed[3]:
@@ -152,7 +156,8 @@ def _semeval(number: str, marked: str, label: str, *, language: str, origin: Ori
                 origin.path,
                 line=origin.line + 1,
             )
-        relations = ((spans[directed[2]], spans[directed[3]], directed[1]),)
+        ends = (_range(spans[directed[2]]), _range(spans[directed[3]]))
+        relations = (Relation(*ends, directed[1]),)
     return Sentence(
         tuple(words),
         {

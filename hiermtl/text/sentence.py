@@ -9,7 +9,7 @@ them belongs to a *passage*.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from hiermtl.errors import DataError
 
@@ -29,6 +29,7 @@ class Tree:
 Tags: TypeAlias = tuple[str | None, ...]
 """One label per word; `None` where a word is not annotated."""
 
+
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
     """Words `start` to `end`, half open, counted from 0 in the sentence, and what they are."""
@@ -45,6 +46,19 @@ class Spans:
     spans: tuple[Span, ...]
 
 
+Words: TypeAlias = tuple[int, int]
+"""The first word, and the one behind the last, counted from 0 in the sentence."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Relation:
+    """A directed relation from the words `head` to the words `tail`."""
+
+    head: Words
+    tail: Words
+    label: str
+
+
 @dataclass(frozen=True, slots=True)
 class Relations:
     """Directed, labelled pairs of spans.
@@ -52,7 +66,7 @@ class Relations:
     A pair may have several labels: it then occurs several times.
     """
 
-    relations: tuple[tuple[Span, Span, str], ...]
+    relations: tuple[Relation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,11 @@ Structure: TypeAlias = Spans | Relations | Frames | Mentions
 """Annotation that is not one value per word: of spans and of pairs of them."""
 
 Layer: TypeAlias = Tags | Tree | Structure
+
+LayerKind: TypeAlias = Literal["tags", "tree", "spans", "relations", "frames", "mentions"]
+
+STRUCTURES: tuple[LayerKind, ...] = ("spans", "relations", "frames", "mentions")
+"""Kinds of layers that are structures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +132,7 @@ class Sentence:
     def __post_init__(self) -> None:
         """Raises DataError when a layer lacks words of the sentence, or leaves them."""
         for name, layer in self.layers.items():
-            problem = _misfit(layer, len(self.words))
+            problem = misfit(layer, len(self.words))
             if problem:
                 path, line = (self.origin.path, self.origin.line) if self.origin else (None, None)
                 raise DataError(f"layer {name!r} has {problem}", path, line=line)
@@ -146,30 +165,62 @@ class Passage:
             raise DataError(f"a passage of {count} sentences; {needed}", path, line=line)
 
 
-def spans_of(structure: Structure) -> Iterator[Span]:
-    """Every span a structure names; a predicate as a span of one word."""
+def kind_of(layer: Layer) -> LayerKind:
+    """What a layer is, in a word."""
+    match layer:
+        case Tree():
+            return "tree"
+        case Spans():
+            return "spans"
+        case Relations():
+            return "relations"
+        case Frames():
+            return "frames"
+        case Mentions():
+            return "mentions"
+        case _:
+            return "tags"
+
+
+def labels_of(layer: Layer) -> Iterator[str | None]:
+    """Every label of a layer: of words, arcs, spans, pairs or arguments; mentions have none."""
+    match layer:
+        case Tree(relations=relations):
+            yield from relations
+        case Spans(spans):
+            yield from (span.label for span in spans)
+        case Relations(relations):
+            yield from (relation.label for relation in relations)
+        case Frames(frames):
+            yield from (span.label for frame in frames for span in frame.arguments)
+        case Mentions():
+            return
+        case tags:
+            yield from tags
+
+
+def _places(structure: Structure) -> Iterator[tuple[int, int, str]]:
+    """Every span a structure names, and its label; a predicate as a span of one word."""
     match structure:
         case Spans(spans) | Mentions(spans):
-            yield from spans
+            yield from ((span.start, span.end, span.label) for span in spans)
         case Relations(relations):
-            for head, tail, _ in relations:
-                yield from (head, tail)
+            for relation in relations:
+                yield from ((*words, relation.label) for words in (relation.head, relation.tail))
         case Frames(frames):
             for frame in frames:
-                yield Span(frame.predicate, frame.predicate + 1, frame.sense or "")
-                yield from frame.arguments
-        case _:
-            return
+                yield frame.predicate, frame.predicate + 1, frame.sense or ""
+                yield from ((span.start, span.end, span.label) for span in frame.arguments)
 
 
-def _misfit(layer: Layer, words: int) -> str | None:
-    """What a layer has that a sentence of so many words cannot have."""
+def misfit(layer: Layer, words: int) -> str | None:
+    """What a layer has that a sentence of so many words cannot have; `None` where it fits."""
     if isinstance(layer, Structure):
-        for span in spans_of(layer):
-            if not 0 <= span.start < span.end <= words:
+        for start, end, label in _places(layer):
+            if not 0 <= start < end <= words:
                 return (
-                    f"the span {span.start} to {span.end} ({span.label!r}) in a sentence of "
-                    f"{words} words; spans are half open and not empty"
+                    f"the span {start} to {end} ({label!r}) in a sentence of {words} words; spans "
+                    "are half open and not empty"
                 )
         return None
     count = len(layer.heads) if isinstance(layer, Tree) else len(layer)

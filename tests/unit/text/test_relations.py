@@ -9,7 +9,7 @@ import pytest
 
 from hiermtl.errors import DataError
 from hiermtl.text.relations import read_crossre, read_semeval
-from hiermtl.text.sentence import Relations, Span, Spans
+from hiermtl.text.sentence import Relation, Relations, Span, Spans
 
 LINE: dict[str, Any] = {
     "doc_key": "ai-1",
@@ -31,8 +31,9 @@ def crossre(path: Path, *lines: Any) -> Path:
 def test_ends_become_half_open_and_a_pair_keeps_all_its_relations(tmp_path: Path) -> None:
     (found,) = read_crossre(crossre(tmp_path / "a.json", LINE))
     assert found.layers["entity"] == Spans((ADA, BABBAGE))
+    pair = (0, 1), (2, 4)
     assert found.layers["relation"] == Relations(
-        ((ADA, BABBAGE, "social"), (ADA, BABBAGE, "role"))
+        (Relation(*pair, "social"), Relation(*pair, "role"))
     )
     assert found.sent_id == "ai-1"
 
@@ -40,7 +41,10 @@ def test_ends_become_half_open_and_a_pair_keeps_all_its_relations(tmp_path: Path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ner": [[0, 9, "person"]], "relations": []}, r"a\.json:1: 'entity' has the span 0 to 10"),
+        (
+            {"ner": [[0, 9, "person"]], "relations": []},
+            r"a\.json:1: layer 'entity' has the span 0 to 10",
+        ),
         ({"relations": [[0, 0, 1, 1, "x"]]}, r"a relation names the words \(1, 1\), which are no"),
         ({"ner": None}, "no object of CrossRE"),
         ({"relations": [[0, 0]]}, "a relation names the words|no object of CrossRE"),
@@ -76,7 +80,9 @@ def test_marks_become_spans_and_directions_pairs(tmp_path: Path) -> None:
     assert found.words[-2:] == ("pressure", ".")
     assert found.text == "The burst was caused by water-hammer pressure."
     one, two = Span(1, 2, "e1"), Span(len(found.words) - 2, len(found.words) - 1, "e2")
-    assert found.layers["relation"] == Relations(((two, one, "Cause-Effect"),))
+    assert found.layers["relation"] == Relations(
+        (Relation((two.start, two.end), (one.start, one.end), "Cause-Effect"),)
+    )
     assert found.sent_id == "7"
     assert found.space_after is not None
     spaced = (w + " " * s for w, s in zip(found.words, found.space_after, strict=True))
