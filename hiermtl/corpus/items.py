@@ -10,7 +10,6 @@ whose label is the script that makes the sense of the word (`hiermtl.text.edits`
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from hiermtl.corpus.names import Kind
 from hiermtl.text.edits import apply_edits, edit_script
 from hiermtl.text.sentence import (
     Frame,
@@ -57,7 +56,7 @@ def to_items(layer: Structure, words: Sequence[str], *, entities: dict[str, int]
 
 
 def from_items(
-    kind: Kind, places: Sequence[Sequence[int]], labels: Sequence[str | None], words: Sequence[str]
+    kind: str, places: Sequence[Sequence[int]], labels: Sequence[str | None], words: Sequence[str]
 ) -> Structure:
     """The layer that `to_items` gives these items of; entities are called by their numbers."""
     match kind:

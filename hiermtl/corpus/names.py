@@ -12,7 +12,7 @@ passage, one label or a number."""
 OF_PASSAGES: frozenset[Kind] = frozenset({"label", "number"})
 """Kinds of layers that passages have, not sentences."""
 
-PLACES: dict[Kind, int] = {"spans": 2, "relations": 4, "frames": 3, "mentions": 3}
+PLACES: dict[str, int] = {"spans": 2, "relations": 4, "frames": 3, "mentions": 3}
 """Kinds of layers that are lists of items, and how many numbers say where an item is: the first
 word of a span and the one behind its last; those of a relation's head and of its tail; a predicate
 and the two of an argument; the two of a mention and the number of its entity."""

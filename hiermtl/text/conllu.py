@@ -22,7 +22,7 @@ from hiermtl.text.conllu_checks import check_rows, check_tree, find_cycle
 from hiermtl.text.conllu_write import MISC_KEYS, render_conllu, unescape
 from hiermtl.text.entities import entity_structures, names_entities
 from hiermtl.text.lines import read_blocks, read_lines
-from hiermtl.text.sentence import Layer, Origin, Sentence, Structure, Tags, Tree
+from hiermtl.text.sentence import Layer, Origin, Sentence, Tags, Tree
 
 __all__ = ["parse_conllu", "read_conllu", "render_conllu"]
 
