@@ -183,3 +183,19 @@ def test_types_and_sentences_that_do_not_fit_are_refused():
         RelationF1(["Use", "Cause", "Use"])
     with pytest.raises(ValueError, match="2 gold sentences, but 1 predicted"):
         RelationF1(TYPES).count([([], [])] * 2, [([], [])])
+
+
+@given(st.lists(st.tuples(SIDE, SIDE, SIDE), max_size=4))
+def test_with_given_entities_a_second_prediction_is_counted_beside_the_first(triples):
+    gold = [right for right, _, _ in triples]
+    first, second = [a for _, a, _ in triples], [b for _, _, b in triples]
+    metric = RelationF1(TYPES, given=True)
+    assert RelationF1.from_columns(metric.columns).columns == metric.columns
+    rows = metric.count(gold, list(zip(first, second, strict=True)))
+    free, told = (RelationF1(TYPES).count(gold, side) for side in (first, second))
+    assert rows[:, :4].tolist() == free[:, :4].tolist()
+    assert rows[:, 4:6].tolist() == told[:, 1:3].tolist()
+    assert rows[:, 6:].tolist() == told[:, 4:].tolist()
+    own, other = metric.score(rows.sum(0)), RelationF1(TYPES).score(told.sum(0))
+    assert (own["f1_given"], own["macro_f1"]) == (other["f1"], other["macro_f1"])
+    assert own["f1"] == RelationF1(TYPES).score(free.sum(0))["f1"]
