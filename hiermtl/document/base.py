@@ -13,7 +13,7 @@ from hiermtl.document.table import counted, table
 from hiermtl.errors import DataError, ModelError, listing, nearest
 from hiermtl.text.bio import bio_spans, repair_bio
 from hiermtl.text.conllu import render_conllu
-from hiermtl.text.conllu_write import WRITABLE
+from hiermtl.text.conllu_write import WRITABLE, Written
 from hiermtl.text.plain import word_offsets
 from hiermtl.text.sentence import Layer, Sentence, Tags, Tree
 
@@ -283,14 +283,17 @@ class Document:
 
         Levels without a place in that format are left out; `levels` names all.
         """
+        written = Written()
         return "".join(
-            render_conllu(sentence, layers)
+            render_conllu(sentence, layers, written=written)
             for sentence, layers in zip(self.source, self.conllu_layers(), strict=True)
         )
 
     def conllu_layers(self) -> Iterator[dict[str, Layer]]:
         """For each sentence what CoNLL-U has a place for, under that place's name."""
-        columns = conllu_columns({task: self._columns.get(task, task) for task in self.kinds})
+        columns = conllu_columns(
+            {task: self._columns.get(task, task) for task in self.kinds}, self.kinds
+        )
         for layers in self.layers:
             yield {column: layers[task] for task, column in columns.items()}
 
@@ -354,15 +357,19 @@ class Document:
         return "\n".join([head, *whole, *table(self)])
 
 
-def conllu_columns(tasks: Mapping[str, str]) -> dict[str, str]:
-    """The tasks CoNLL-U has a place for, of tasks and their layers.
+def conllu_columns(tasks: Mapping[str, str], kinds: Mapping[str, str]) -> dict[str, str]:
+    """The tasks CoNLL-U has a place for, of tasks and their layers, and what kind each is of.
 
-    Of several tasks with one layer, the one that has its name is written, or else the first.
+    Of several tasks with one layer, the one that has its name is written, or else the first;
+    `entity` and `mention` share a place, which is that of `entity` if there are both.
     """
     owners: dict[str, str] = {}
     for task, layer in tasks.items():
-        if layer in WRITABLE and (layer not in owners or task == layer):
+        fits = WRITABLE.get(layer) == kinds[task]
+        if fits and (layer not in owners or task == layer):
             owners[layer] = task
+    if "entity" in owners:
+        owners.pop("mention", None)
     return {task: layer for layer, task in owners.items()}
 
 

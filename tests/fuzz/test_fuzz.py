@@ -31,6 +31,8 @@ Target = Callable[[bytes], object]
 NASTY = (Path(__file__).parents[1] / "data" / "nasty.conllu").read_bytes()
 ROW = b"1\tAda\tAda\tPROPN\tNNP\tNumber=Sing\t0\troot\t_\tNER=B-PER|Entity=(1-person)\n\n"
 ENTITIES = b"# global.Entity = eid-etype-head-other\n" + ROW
+MENTIONS = b"# global.Entity = eid-etype-head-other\n# global.EntityLayers = mention coref\n" + ROW
+ROLES = b"# global.SRL = sense-arguments\n" + ROW.replace(b"NER=B-PER", b"SRL=go.01;ARG0:1-1")
 COLUMNS = b"# sent_id = 1\nAda\tB-PER\nslept\tO\n\n-DOCSTART-\tO\n\nx\tI-X\n"
 PROPBANK = b"# sent_id = a\n1\tHe\tPRP\t(TOP(S(NP*)\t-\t-\t(ARG0*)\n"
 PROPBANK += b"2\tran\tVBD\t(VP*)))\trun\trun.02\t(V*)\n\n"
@@ -56,10 +58,15 @@ def lines(data: bytes) -> list[bytes]:
 
 def conllu(data: bytes) -> None:
     """What is read can be written, and reads the same."""
-    for sentence in parse_conllu(lines(data), "x"):
-        written = render_conllu(sentence, {})
-        (again,) = parse_conllu(lines(written.encode()), "x")
+    sentences = list(parse_conllu(lines(data), "x"))
+    written = "".join(map(render_conllu, sentences))
+    for sentence, again in zip(sentences, parse_conllu(lines(written.encode()), "x"), strict=True):
         assert (again.words, dict(again.layers)) == (sentence.words, dict(sentence.layers))
+        own = {
+            k: v for k, v in sentence.layers.items() if k in ("entity", "mention", "coref", "srl")
+        }
+        (again,) = parse_conllu(lines(render_conllu(sentence, own).encode()), "x")
+        assert own.items() <= again.layers.items()
 
 
 def columns(data: bytes) -> None:
@@ -135,7 +142,7 @@ READERS: dict[str, tuple[Callable[[Path], object], str, tuple[bytes, ...]]] = {
     "packed": (lambda p: every(read_columns(p, {"ner": 1})), "a.gz", (b"\x1f\x8b\x08\x00abc",)),
 }
 PARSERS: dict[str, tuple[Target, tuple[bytes, ...]]] = {
-    "conllu": (conllu, (NASTY, ROW, ENTITIES)),
+    "conllu": (conllu, (NASTY, ROW, ENTITIES, MENTIONS, ROLES)),
     "lines of columns": (columns, (COLUMNS,)),
     "jsonl": (lambda data: every(parse_jsonl(lines(data), "x")), (JSONL,)),
     "text": (text, (TEXT,)),
