@@ -47,6 +47,12 @@ ANNOTATED = (
     b'{"words": ["a", "b"], "sentences": [[0, 1], [1, 2]], "tags": {"ner": ["O", null]}, '
     b'"trees": {"dep": {"heads": [-1, -1], "relations": ["r", "r"]}}, "text": "a b"}\n'
 )
+STRUCTURED = (
+    b'{"words": ["a", "b"], "sentences": [[0, 1], [1, 2]], "spans": {"e": [[0, 1, "x"]]}, '
+    b'"roles": {"srl": [{"predicate": 1, "sense": null, "arguments": [[1, 2, "A"]]}]}, '
+    b'"doc_id": 1, "relations": {"r": [[0, 1, 0, 1, "x"]]}, '
+    b'"clusters": {"c": [[[0, 1], [1, 2]]]}}\n'
+)
 TEXT = "One two. Dr. Who?\n\n你好 😀 שלום\u200b\n".encode()
 RECIPE = show_recipe("quickstart").encode()
 EXTENDING = b"extends: low_supervision/sample\ntasks:\n  ner: {depth: 50%}\ntraining: {lr: 4e-4}\n"
@@ -135,7 +141,7 @@ READERS: dict[str, tuple[Callable[[Path], object], str, tuple[bytes, ...]]] = {
     "annotated": (
         lambda p: every(read_annotated(p)),
         "a.jsonl",
-        (ANNOTATED, JSONL),
+        (ANNOTATED, JSONL, STRUCTURED),
     ),
     "recipe": (recipe, "a.yaml", (RECIPE, EXTENDING)),
     "counts": (load_counts, "a.npz", (b"PK\x03\x04", b"")),
