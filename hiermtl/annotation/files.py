@@ -161,8 +161,10 @@ def writable(
         RecipeError: A format has no place for a task that is asked for, or for any.
     """
     names = nlp.model.hierarchy.select(tasks)
+    layers = {name: nlp.model.head(name).layer for name in names}
+    kinds = {name: "tags" if layer == "edits" else layer for name, layer in layers.items()}
     placed = {
-        "conllu": set(conllu_columns({name: nlp.columns[name] for name in names})),
+        "conllu": set(conllu_columns({name: nlp.columns[name] for name in names}, kinds)),
         "docbin": {name for name in names if _in_docbin(nlp, name)},
     }
     holds = {

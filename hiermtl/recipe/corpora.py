@@ -227,7 +227,8 @@ class JsonlCorpus(FileCorpus):
 
     columns: Features
     """Layer -> key that holds its labels, with dots into inner objects (`tags.ner`); for trees
-    {heads: key, relations: key}."""
+    {heads: key, relations: key}. Below `spans`, `roles`, `relations` and `clusters` lie structures
+    (`spans.entity`)."""
 
     heads_from: Literal[0, 1] = 0
     """What the first word is counted as in heads; the root is one less. Default: as `annotate`

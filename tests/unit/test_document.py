@@ -7,7 +7,7 @@ import sys
 import pytest
 import spacy
 
-from hiermtl.document import Arcs, Document, Span
+from hiermtl.document import Arcs, Document, Span, conllu_columns
 from hiermtl.errors import DataError, ModelError
 from hiermtl.text.plain import from_words, split_text
 from hiermtl.text.sentence import Sentence, Tree
@@ -227,3 +227,12 @@ def test_a_document_needs_neither_torch_nor_spacy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_tasks_have_places_in_conllu_by_layer_and_kind() -> None:
+    layers = {"roles": "srl", "mention": "mention", "ents": "entity", "flat": "ner", "old": "coref"}
+    kinds = {"roles": "frames", "mention": "spans", "ents": "spans", "flat": "tags", "old": "tags"}
+    expected = {"roles": "srl", "ents": "entity", "flat": "ner"}
+    assert conllu_columns(layers, kinds) == expected
+    del layers["ents"]
+    assert conllu_columns(layers, kinds) == {"roles": "srl", "mention": "mention", "flat": "ner"}
