@@ -184,7 +184,8 @@ class Annotator:
         with_scores: bool,
     ) -> Iterator[Document]:
         words = [task for task in names if self.model.head(task).unit == "word"]
-        levels = {task: _kind(self.model.head(task).layer) for task in words}
+        kinds = {task: self.model.head(task).layer for task in words}
+        levels = {task: "tags" if kind == "edits" else kind for task, kind in kinds.items()}
         for first in found:
             source = waiting.popleft()
             rest = [next(found) for _ in source.sentences[1:]]
@@ -347,8 +348,3 @@ def choose_precision(model: HierarchicalModel, precision: str | None) -> Precisi
     if precision is None and asked == "bf16" and not has_bf16(model.device):
         return "fp32"
     return cast("Precision", asked)
-
-
-def _kind(layer: str) -> str:
-    """What a document holds of a layer: a tree, or a tag per word."""
-    return "tree" if layer == "tree" else "tags"

@@ -19,7 +19,7 @@ from hiermtl.text.conllu_write import Written
 SUFFIXES = {"conllu": ".conllu", "jsonl": ".jsonl", PARQUET: ".parquet", "docbin": ".spacy"}
 FORMAT_OF = {**{suffix: name for name, suffix in SUFFIXES.items()}, ".docbin": "docbin"}
 
-BY_LEVEL = ("tags", "trees", "labels", "scores")
+BY_LEVEL = ("tags", "trees", "spans", "roles", "relations", "clusters", "labels", "scores")
 """Keys of `Document.to_dict` that hold something for each level."""
 
 
