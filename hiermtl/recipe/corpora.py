@@ -312,7 +312,8 @@ class SampleCorpus(CorpusOptions):
     """Sentences generated from the package's grammar: no file, no download."""
 
     format: str = row("sample", required=True)
-    """Layers upos, xpos, feats, lemma, chunk, ner and dep; relatedness and entailment of pairs."""
+    """Layers upos, xpos, feats, lemma, chunk, ner, dep, entity, coref and srl; relatedness and
+    entailment of pairs."""
 
     seed: int = Field(default=0, ge=0)
     """Which sentences are drawn. Default: ours."""
