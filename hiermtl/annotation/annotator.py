@@ -13,6 +13,7 @@ from hiermtl.annotation.predict import (
     TOKENS_PER_BATCH,
     WINDOW,
     Entry,
+    Known,
     Prediction,
     Together,
     check_sizes,
@@ -21,12 +22,12 @@ from hiermtl.annotation.predict import (
 from hiermtl.annotation.workers import predict_in_workers
 from hiermtl.document import Document
 from hiermtl.errors import DataError, ModelError, listing
-from hiermtl.evaluation.predictor import HeadInfo
+from hiermtl.evaluation.predictor import INFORMED, HeadInfo
 from hiermtl.hierarchy import Hierarchy
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import has_bf16
 from hiermtl.pretrained import find_model, load_model, read_card, save_model
-from hiermtl.text.sentence import Layer, Passage, Sentence
+from hiermtl.text.sentence import Layer, Passage, Sentence, Structure
 from hiermtl.tokens import Tokenizer
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
@@ -90,7 +91,9 @@ class Annotator:
         """What has to be known of each task's head to score it."""
         tasks = self.model.config.tasks
         return {
-            task: HeadInfo.of(self.model.head(task), tasks[task].get("column"))
+            task: HeadInfo.of(
+                self.model.head(task), tasks[task].get("column"), reads=self.model.lower[task]
+            )
             for task in self.tasks
         }
 
@@ -207,6 +210,34 @@ class Annotator:
     ) -> Iterator[Mapping[str, Layer]]:
         """The bare layers of sentences given as words, in their order; faster than documents."""
         return (prediction.layers for prediction in self.predictions(sentences, tasks))
+
+    def predict_sentences(
+        self, sentences: Iterable[Sentence], tasks: Iterable[str] | None = None
+    ) -> Iterator[Mapping[str, Layer]]:
+        """Like `predict_layers`, of gold sentences in the order of their documents.
+
+        What informed heads say where they are told gold is there too, under the task's name and
+        `INFORMED`. Neighbouring sentences with the same document id are one document.
+        """
+        names = self.model.hierarchy.select(tasks)
+        heads, columns = self.heads, self.columns
+        told = {
+            lower
+            for task in names
+            if heads[task].informed
+            for lower in heads[task].reads or (task,)
+        }
+
+        def entry(sentence: Sentence) -> Known:
+            layers = ((task, sentence.layers.get(columns[task])) for task in told)
+            return Known(
+                sentence.words,
+                {task: layer for task, layer in layers if isinstance(layer, Structure)},
+            )
+
+        for prediction in self.predictions(map(entry, sentences), names):
+            given = {task + INFORMED: layer for task, layer in prediction.informed.items()}
+            yield {**prediction.layers, **given}
 
     def predict_labels(
         self, passages: Iterable[Passage], tasks: Iterable[str] | None = None
