@@ -121,8 +121,8 @@ class Layout:
 
     Shapes: word_counts (sentences,); row_sentences, row_lengths, row_starts (rows,); word_units
     (words,) unit of each word's first piece; piece_units, piece_words (pieces,) each piece's unit
-    and word; scatter_units, scatter_words: the same for every copy of a word, copies in overlapping
-    windows included. Rows of a sentence are neighbours and in the order of its text. `padded` is
+    and word, pieces their ids; scatter_units, scatter_words: units and words for every copy of a
+    piece, copies in overlapping windows included. Rows of a sentence are neighbours and in the order of its text. `padded` is
     the common row length, or 0 when rows lie end to end; then `units` is `recurring` and those
     behind the last row belong to none.
     """
@@ -136,6 +136,7 @@ class Layout:
     word_units: np.ndarray
     piece_units: np.ndarray
     piece_words: np.ndarray
+    pieces: np.ndarray
     scatter_units: np.ndarray
     scatter_words: np.ndarray
     device: torch.device
@@ -165,6 +166,19 @@ class Layout:
     def word_sentences(self) -> np.ndarray:
         """(words,): the sentence of each word."""
         return np.repeat(np.arange(self.sentences), self.word_counts)
+
+    @cached_property
+    def word_keys(self) -> np.ndarray:
+        """(words,) int64: numbers that are the same for words of the same pieces."""
+        if not self.words:
+            return np.zeros(0, dtype=np.int64)
+        first = np.searchsorted(self.piece_words, np.arange(self.words))
+        within = np.arange(len(self.pieces)) - first[self.piece_words]
+        # Multiplied by odd numbers and mixed, so that sums of several words rarely meet.
+        mixed = (self.pieces.astype(np.uint64) + 1) * np.uint64(0x9E3779B97F4A7C15)
+        mixed *= (2 * within.astype(np.uint64) + 1) * np.uint64(0xD1342543DE82EF95) | np.uint64(1)
+        mixed ^= mixed >> np.uint64(29)
+        return np.add.reduceat(mixed, first).view(np.int64)
 
     def tensor(self, name: str) -> Tensor:
         """The array of that name as a tensor on the device."""
@@ -232,6 +246,7 @@ class Layout:
             word_units=new_unit[self.word_units[word_kept]],
             piece_units=new_unit[self.piece_units[piece_kept]],
             piece_words=new_word[self.piece_words[piece_kept]],
+            pieces=self.pieces[piece_kept],
             scatter_units=new_unit[self.scatter_units[copy_kept]],
             scatter_words=new_word[self.scatter_words[copy_kept]],
             device=self.device,

@@ -82,6 +82,7 @@ class Collator:
             word_units=unit_of_piece[first_pieces],
             piece_units=unit_of_piece,
             piece_words=word_of_piece,
+            pieces=rows.pieces,
             scatter_units=rows.unit_of_copy,
             scatter_words=word_of_piece[rows.piece_of_copy],
             device=self.device,
