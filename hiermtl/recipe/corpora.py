@@ -155,8 +155,9 @@ class Documents(Section):
 
 
 class ConlluCorpus(FileCorpus):
-    """CoNLL-U files: upos, xpos, feats, lemma and dep; ner, chunk, entity, coref and srl from
-    MISC.
+    """CoNLL-U files: upos, xpos, feats, lemma, dep, and what MISC holds.
+
+    That is ner, chunk, entity, mention, coref and srl.
     """
 
     format: str = row("conllu", required=True)
