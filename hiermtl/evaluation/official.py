@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiermtl.evaluation.aligned import AlignedF1
-from hiermtl.evaluation.documents import conllu_rows
+from hiermtl.text.documents import conllu_rows
 from hiermtl.evaluation.measures import known_words
 from hiermtl.evaluation.predictor import HeadInfo
 from hiermtl.metrics.conll18 import RawText

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hiermtl.errors import DataError, RunError
 from hiermtl.evaluation.aligned import AlignedF1, ProjectedSpanF1
-from hiermtl.evaluation.documents import by_document, conllu_rows, raw_text
+from hiermtl.text.documents import by_document, conllu_rows, raw_text
 from hiermtl.evaluation.measures import (
     check_iob2,
     gold_layer,

@@ -7,7 +7,7 @@ import pytest
 
 from hiermtl.errors import DataError, RunError
 from hiermtl.evaluation import HeadInfo, evaluate_raw
-from hiermtl.evaluation.documents import by_document, conllu_rows, raw_text
+from hiermtl.text.documents import by_document, conllu_rows, raw_text
 from hiermtl.evaluation.measures import counted_by
 from hiermtl.text.conllu import parse_conllu
 from hiermtl.text.sentence import Layer, Sentence, Tree
