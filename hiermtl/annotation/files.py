@@ -160,7 +160,7 @@ def writable(
         ModelError: The model has no such task.
         RecipeError: A format has no place for a task that is asked for, or for any.
     """
-    names = nlp.model.hierarchy.select(tasks)
+    names = nlp.levels(tasks)
     placed = {
         "conllu": set(conllu_columns({name: nlp.columns[name] for name in names})),
         "docbin": {name for name in names if _in_docbin(nlp, name)},

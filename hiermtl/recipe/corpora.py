@@ -141,7 +141,7 @@ class Documents(Section):
 
 
 class ConlluCorpus(FileCorpus):
-    """CoNLL-U files: upos, xpos, feats, lemma and dep; ner and chunk from MISC."""
+    """CoNLL-U files: upos, xpos, feats, lemma and dep; ner and chunk from MISC; segment of text."""
 
     format: str = row("conllu", required=True)
     """Universal Dependencies' format."""
@@ -311,7 +311,8 @@ class SampleCorpus(CorpusOptions):
     """Sentences generated from the package's grammar: no file, no download."""
 
     format: str = row("sample", required=True)
-    """Layers upos, xpos, feats, lemma, chunk, ner and dep; relatedness and entailment of pairs."""
+    """Layers upos, xpos, feats, lemma, chunk, ner and dep; segment of their text; relatedness and
+    entailment of pairs."""
 
     seed: int = Field(default=0, ge=0)
     """Which sentences are drawn. Default: ours."""
@@ -341,17 +342,20 @@ CORPORA: Table = MappingProxyType(
 )
 """Format -> the options of a corpus in it."""
 
+SEGMENT = "segment"
+"""The layer of plain text: where its words and sentences begin."""
+
 CONLLU_LAYERS = frozenset({"upos", "xpos", "feats", "lemma", "dep", "ner", "chunk"})
 DOCBIN_LAYERS = CONLLU_LAYERS - {"chunk"}
 PAIR_LAYERS = frozenset({"relatedness", "entailment"})
-SAMPLE_LAYERS = CONLLU_LAYERS | PAIR_LAYERS
+SAMPLE_LAYERS = CONLLU_LAYERS | PAIR_LAYERS | {SEGMENT}
 
 
 def layers(corpus: CorpusOptions) -> frozenset[str]:
     """The layers a corpus can have by what its options say, before any file is read."""
     match corpus:
         case ConlluCorpus(join=joins):
-            return CONLLU_LAYERS.union(*(join.columns for join in joins))
+            return CONLLU_LAYERS.union({SEGMENT}, *(join.columns for join in joins))
         case (
             ColumnsCorpus(columns=columns)
             | DatasetCorpus(columns=columns)

@@ -606,6 +606,7 @@ SAMPLING: Table = MappingProxyType(
 
 DEFAULT_HEADS = MappingProxyType(
     {
+        "segment": "tagging",
         "upos": "tagging",
         "xpos": "tagging",
         "feats": "tagging",

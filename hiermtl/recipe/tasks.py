@@ -91,8 +91,8 @@ class TaskOptions(Section):
     `single`."""
 
     head: Annotated[HeadOptions, OneOf(HEADS)]
-    """What turns states into labels. Default: by the task's name (upos, xpos, feats: tagging;
-    lemma: edits; chunk, ner: crf; dep: biaffine; relatedness: pair_regression; entailment:
+    """What turns states into labels. Default: by the task's name (segment, upos, xpos, feats:
+    tagging; lemma: edits; chunk, ner: crf; dep: biaffine; relatedness: pair_regression; entailment:
     pair_classification)."""
 
     corpus: Names | None = None

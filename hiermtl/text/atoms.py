@@ -2,7 +2,8 @@
 
 An atom is a run of letters, a run of digits, or any other character by itself; of scripts that are
 written without spaces each letter is an atom. Combining marks and invisible format characters go
-with what stands before them. White space is no part of an atom, everything else is part of one.
+with what stands before them, what follows a zero width joiner too, and flags are runs of their
+letters. White space is no part of an atom, everything else is part of one.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ Flags: TypeAlias = NDArray[np.bool_]
 MARK = "_"
 """What a tokenizer is given behind an atom whose spacing is not what one expects; see `marked`."""
 
-_SPACE, _LETTER, _DIGIT, _ALONE, _SOLID, _JOINED = range(6)
+_SPACE, _LETTER, _DIGIT, _FLAG, _ALONE, _SOLID, _JOINED = range(7)
 
 # Blocks of scripts without spaces between words, first and last code point.
 _SOLID_BLOCKS = (
@@ -50,7 +51,9 @@ _KINDS = {
     "Nd": _DIGIT,
 }
 _ZERO_WIDTH_SPACE = 0x200B
-_SKIN_TONES = range(0x1F3FB, 0x1F400)
+_JOINER = 0x200D
+_FLAGS = slice(0x1F1E6, 0x1F200)
+_SKIN_TONES = slice(0x1F3FB, 0x1F400)
 
 # Planes whose characters differ in kind; the others hold Han, or nothing that is assigned.
 _VARIED = (range(0x20000), range(0xE0000, 0xE1000))
@@ -118,7 +121,8 @@ class Atoms:
 
 def find_atoms(text: str) -> Atoms:
     """The atoms of a text, in time linear in its length."""
-    kinds = _kinds()[_codes(text)]
+    codes = _codes(text)
+    kinds = _kinds()[codes]
     count = len(kinds)
     there = kinds != _SPACE
     before = np.full(count, _SPACE, dtype=np.uint8)
@@ -131,6 +135,7 @@ def find_atoms(text: str) -> Atoms:
     follows = np.zeros(count, dtype=np.bool_)
     follows[1:] = there[:-1]
     begins = there & (~follows | (apart & (kinds != _JOINED)))
+    begins[1:] &= codes[:-1] != _JOINER
     starts = np.flatnonzero(begins)
     # An atom ends where the next one begins, or where white space does.
     stops = np.flatnonzero(begins[1:] | (there[:-1] & ~there[1:])) + 1 if count else starts
@@ -153,7 +158,7 @@ def _kinds() -> NDArray[np.uint8]:
     for first, last in _SOLID_BLOCKS:
         block = found[first : last + 1]
         block[(block == _LETTER) | (first >= 0x20000)] = _SOLID
-    found[_SKIN_TONES] = _JOINED
+    found[_FLAGS], found[_SKIN_TONES] = _FLAG, _JOINED
     found[_ZERO_WIDTH_SPACE] = _ALONE
     found[[code for code in range(0x3001) if chr(code).isspace()]] = _SPACE
     return found

@@ -42,6 +42,10 @@ def walked(text: str) -> list[str]:
             else:
                 found[-1] += letter
             continue
+        if found and last != "space" and found[-1].endswith("\u200d"):
+            found[-1] += letter
+            last = "letter" if kind[0] == "L" else "digit" if kind == "Nd" else "alone"
+            continue
         solid = kind[0] == "L" and unicodedata.name(letter, "").split(" ")[0] in SOLID
         kind = "alone" if solid or kind[0] != "L" else "letter"
         kind = "digit" if unicodedata.category(letter) == "Nd" else kind
@@ -71,7 +75,8 @@ SOLID = {"THAI", "LAO", "KHMER", "MYANMAR", "CJK", "HIRAGANA", "KATAKANA", "IDEO
         ("\u0e01\u0e33\u0e48\u0e07", ["\u0e01", "\u0e33\u0e48", "\u0e07"]),
         ("می\u200cشود", ["می\u200cشود"]),
         ("x\u200by", ["x", "\u200b", "y"]),
-        ("👩\u200d👧 👍🏽!", ["👩\u200d", "👧", "👍🏽", "!"]),
+        ("👩\u200d👧 👍🏽!", ["👩\u200d👧", "👍🏽", "!"]),
+        ("🇸🇪🇳🇴x 1\ufe0f\u20e3", ["🇸🇪🇳🇴", "x", "1\ufe0f\u20e3"]),
         ("\u0301 \u0301a", ["\u0301", "\u0301", "a"]),
         ("a\x00b\x1cc", ["a", "\x00", "b", "c"]),
         ("1\u0301٣2", ["1\u0301٣2"]),
