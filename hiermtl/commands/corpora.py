@@ -297,7 +297,7 @@ def _with_noise(
 ) -> dict[str, Source]:
     """The sources, of which train has the wrong labels in these layers that are asked for."""
     given: Mapping[str, Noise] = options.noise or {}
-    noise = {layer: kind for layer, kind in given.items() if layer in layers}
+    noise: dict[str, Noise] = {name: given[name] for name in given if name in layers}
     found = dict(sources)
     if noise and "train" in found:
         found["train"] = noisy_source(found["train"], noise, key=f"corpora.{name}.noise")

@@ -150,9 +150,7 @@ def test_segmentation_is_no_level_of_a_document(nlp: Annotator) -> None:
     assert document.levels == ("upos",)
     assert nlp("a", ["segment"]).levels == ()
     assert set(next(iter(nlp.predict_layers([["a"]])))) == {"upos", "ner", "dep"}
-    with pytest.raises(
-        ModelError, match=r"'segment'; it has upos; the model has ner, "
-    ):
+    with pytest.raises(ModelError, match=r"'segment'; it has upos; the model has ner, "):
         document.tags("segment")
 
 
