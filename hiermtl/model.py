@@ -27,6 +27,7 @@ from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, Batch, HeadOutput, Stream, Tap, placed
 from hiermtl.seeding import seeded
 from hiermtl.sharing import SHARING, Routes, Sharing, Stack, describe
+from hiermtl.text.segment import SEGMENT
 
 FORMAT_VERSION = 1
 """Of model folders; a folder with a higher one is refused."""
@@ -155,8 +156,11 @@ class HierarchicalModel(PreTrainedModel):
         labels = {
             name: len(task["labels"])
             for name, task in config.tasks.items()
-            # The model is to be saved without an auxiliary task, so that nothing may read it.
-            if _row(HEADS, task["head"], "head").layer == "tags" and not task.get("auxiliary")
+            # The model is to be saved without an auxiliary task, so that nothing may read it; and
+            # what is said of atoms of text says nothing of words.
+            if _row(HEADS, task["head"], "head").layer == "tags"
+            and not task.get("auxiliary")
+            and name != SEGMENT
         }
         absent = [Task(name, depth) for name, depth in config.absent.items()]
         with seeded(seed, "sharing"):

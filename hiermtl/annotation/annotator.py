@@ -19,6 +19,7 @@ from hiermtl.annotation.predict import (
     check_sizes,
     predict_scored,
 )
+from hiermtl.annotation.segmenting import Splitter, segment_texts
 from hiermtl.annotation.workers import predict_in_workers
 from hiermtl.document import Document
 from hiermtl.errors import DataError, ModelError, listing
@@ -27,6 +28,9 @@ from hiermtl.hierarchy import Hierarchy
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import has_bf16
 from hiermtl.pretrained import find_model, load_model, read_card, save_model
+from hiermtl.text.documents import by_document
+from hiermtl.text.plain import split_text
+from hiermtl.text.segment import SEGMENT
 from hiermtl.text.sentence import Layer, Passage, Sentence, Structure
 from hiermtl.tokens import Tokenizer
 
@@ -104,8 +108,21 @@ class Annotator:
         return {task: tasks[task].get("column") or task for task in self.tasks}
 
     @property
+    def segments(self) -> bool:
+        """Whether the model finds words and sentences of raw text by itself, by task `segment`."""
+        return SEGMENT in self.model.hierarchy
+
+    def levels(self, tasks: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Of these tasks, or of all, those that annotate words or texts: all but `segment`.
+
+        Raises:
+            ModelError: The model has no such task.
+        """
+        return tuple(task for task in self.model.hierarchy.select(tasks) if task != SEGMENT)
+
+    @property
     def language(self) -> str:
-        """The language whose rules split raw text, a code of spaCy's."""
+        """The language whose rules split raw text if the model does not, a code of spaCy's."""
         return self.model.config.language
 
     def __call__(
@@ -127,19 +144,21 @@ class Annotator:
         """Annotates many texts, batched together, in their order and at constant memory.
 
         Args:
-            texts: Each a string, which is split into sentences and words; a list of words, which
+            texts: Each a string, which is split into sentences and words, by the model if it has
+                the task `segment`, else by the rules of its language; a list of words, which
                 is one sentence; or a list of `Sentence`. An empty one gives an empty document.
                 Half surrogates, which no encoding can write, are read as U+FFFD. Or a `Pair`, whose
                 two texts are also asked the tasks of words.
-            tasks: Default: all. Only the blocks of the encoder that these need are run.
+            tasks: Default: all. Only the blocks of the encoder that these need are run, and, over
+                raw text, those of `segment`.
             with_scores: Whether documents also get `scores`.
             tokens_per_batch: Pieces in a batch. Default: the annotator's.
             window: Sentences that are read ahead; 1 gives each document as soon as it is read.
                 Workers read two windows each ahead, of at most 512 sentences.
             workers: Processes that predict, each with a copy of the model; they take some
                 seconds to start, so they pay for big inputs, most with small models. 0 is this
-                process. A program that uses them must be importable (`if __name__ ==
-                "__main__":`).
+                process, which segments raw text in any case. A program that uses them must be
+                importable (`if __name__ == "__main__":`).
 
         Raises:
             ModelError: At once, for a task the model does not have, a number below 1, or workers
@@ -148,7 +167,7 @@ class Annotator:
                 blank.
             RunError: A worker died, or there is no room for its copy of the model.
         """
-        names = self.model.hierarchy.select(tasks)
+        names = self.levels(tasks)
         if isinstance(texts, str | bytes):
             raise DataError(
                 f"one text, {texts[:40]!r}, where several are expected; pass a list of texts, or "
@@ -156,10 +175,11 @@ class Annotator:
             )
         waiting: deque[Source] = deque()
         units = {task: self.model.head(task).unit for task in names}
-        words = entries_of(texts, waiting, self.language, units=units)
         size = self.tokens_per_batch if tokens_per_batch is None else tokens_per_batch
+        check_sizes(tokens_per_batch=size, window=window)
+        split, ahead = self._splitter(tokens_per_batch=size, window=window)
+        words = entries_of(texts, waiting, split, units=units, ahead=ahead)
         if workers:
-            check_sizes(tokens_per_batch=size, window=window)
             found = predict_in_workers(
                 self,
                 words,
@@ -175,6 +195,12 @@ class Annotator:
             )
         return self._documents(found, waiting, names, with_scores=with_scores)
 
+    def _splitter(self, **sizes: int) -> tuple[Splitter, int]:
+        """What makes sentences of texts, and how many it is to be given at once."""
+        if self.segments:
+            return lambda texts: segment_texts(self, texts, **sizes), sizes["window"]
+        return lambda texts: [split_text(text, self.language) for text in texts], 1
+
     def _documents(
         self,
         found: Iterator[Prediction],
@@ -183,7 +209,7 @@ class Annotator:
         *,
         with_scores: bool,
     ) -> Iterator[Document]:
-        words = [task for task in names if self.model.head(task).unit == "word"]
+        words = [task for task in names if self.model.head(task).unit in ("word", "document")]
         kinds = {task: self.model.head(task).layer for task in words}
         levels = {task: "tags" if kind == "edits" else kind for task, kind in kinds.items()}
         for first in found:
@@ -198,7 +224,7 @@ class Annotator:
                 source.sentences,
                 [prediction.layers for prediction in predictions],
                 levels=levels,
-                known=self.tasks,
+                known=self.levels(),
                 scores=scores if with_scores else None,
                 text=source.text,
                 language=self.language,
@@ -229,14 +255,20 @@ class Annotator:
             for lower in heads[task].reads or (task,)
         }
 
-        def entry(sentence: Sentence) -> Known:
+        def known(sentence: Sentence) -> dict[str, Structure]:
             layers = ((task, sentence.layers.get(columns[task])) for task in told)
-            return Known(
-                sentence.words,
-                {task: layer for task, layer in layers if isinstance(layer, Structure)},
-            )
+            return {task: layer for task, layer in layers if isinstance(layer, Structure)}
 
-        for prediction in self.predictions(map(entry, sentences), names):
+        def entries() -> Iterator[Entry]:
+            if any(heads[task].unit == "document" for task in names):
+                for document in by_document(sentences):
+                    words = tuple(sentence.words for sentence in document)
+                    yield Together(words, document=True, known=tuple(map(known, document)))
+            else:
+                for sentence in sentences:
+                    yield Known(sentence.words, known(sentence))
+
+        for prediction in self.predictions(entries(), names):
             given = {task + INFORMED: layer for task, layer in prediction.informed.items()}
             yield {**prediction.layers, **given}
 
@@ -266,12 +298,15 @@ class Annotator:
         tokens_per_batch: int | None = None,
         window: int = WINDOW,
     ) -> Iterator[Prediction]:
-        """Like `predict_layers`, with scores if they are asked for."""
+        """Like `predict_layers`, with scores if they are asked for.
+
+        By default all tasks but `segment`, whose sentences are stretches of text.
+        """
         return predict_scored(
             self._computing,
             self.tokenizer,
             sentences,
-            tasks=tasks,
+            tasks=self.levels() if tasks is None else tasks,
             tokens_per_batch=self.tokens_per_batch
             if tokens_per_batch is None
             else tokens_per_batch,
@@ -280,11 +315,13 @@ class Annotator:
             with_scores=with_scores,
         )
 
-    def annotate_text(self, text: str, tasks: Iterable[str] | None = None) -> list[Sentence]:
-        """The sentences of a text, each with its predicted layers."""
-        document = self(text, tasks)
-        pairs = zip(document.source, document.layers, strict=True)
-        return [sentence.with_layers(layers) for sentence, layers in pairs]
+    def annotate_texts(
+        self, texts: Iterable[str], tasks: Iterable[str] | None = None
+    ) -> Iterator[list[Sentence]]:
+        """The sentences of each text, each with its predicted layers."""
+        for document in self.pipe(texts, tasks):
+            pairs = zip(document.source, document.layers, strict=True)
+            yield [sentence.with_layers(layers) for sentence, layers in pairs]
 
     def save_pretrained(self, folder: str | Path, *, weights: str | None = None) -> None:
         """Writes a model folder that `load` reads; see `hiermtl.pretrained.save_model`.

@@ -169,7 +169,7 @@ def writable(
         ModelError: The model has no such task.
         RecipeError: A format has no place for a task that is asked for, or for any.
     """
-    names = nlp.model.hierarchy.select(tasks)
+    names = nlp.levels(tasks)
     layers = {name: nlp.model.head(name).layer for name in names}
     kinds = {name: "tags" if layer == "edits" else layer for name, layer in layers.items()}
     placed = {

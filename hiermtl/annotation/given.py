@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from hiermtl.annotation.predict import Entry, Together
+from hiermtl.annotation.segmenting import CHARACTERS, Splitter
 from hiermtl.errors import DataError, listing
-from hiermtl.text.plain import from_words, split_text
+from hiermtl.text.plain import from_words
 from hiermtl.text.sentence import Sentence
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -41,33 +42,69 @@ class Source:
 
 
 def entries_of(
-    texts: Iterable[Given], waiting: deque[Source], language: str, *, units: Mapping[str, str]
+    texts: Iterable[Given],
+    waiting: deque[Source],
+    split: Splitter,
+    *,
+    units: Mapping[str, str],
+    ahead: int = 1,
 ) -> Iterator[Entry]:
     """What is to be predicted, one text after the other; documents are put in line in `waiting`.
 
-    `units` say what each task asked for judges: `word`, `text`, `pair`. A text of several sentences
-    that is to be judged as a whole follows its sentences.
+    `split` makes sentences of raw texts, of which so many are read `ahead` for it. `units` say what
+    each task asked for judges: `word`, `text`, `pair`, `document`. Sentences of a text come
+    together where documents are judged. A text of several sentences, or one whose sentences come
+    so, that is to be judged as a whole follows them.
 
     Raises:
         DataError: What is given is no text, or none of the tasks judges it.
     """
     judged = set(units.values())
-    for given in texts:
-        source = _source(given, language)
-        if source.sentences and judged and not judged & {"word", "pair" if source.pair else "text"}:
+    for source in _sources(texts, split, ahead):
+        able = {"word", "pair"} if source.pair else {"word", "text", "document"}
+        if source.sentences and judged and not judged & able:
             raise DataError(_not_judged(source, units))
-        several = "text" in judged and len(source.sentences) > 1 and not source.pair
+        document = "document" in judged and not source.pair
+        several = "text" in judged and not source.pair and (len(source.sentences) > 1 or document)
         waiting.append(Source(source.sentences, source.text, source.pair, several))
         if not source.sentences:
             yield ()  # keeps the document's place in the line
-        elif source.pair or ("text" in judged and not several):
-            yield Together(tuple(sentence.words for sentence in source.sentences))
+        elif document or source.pair or ("text" in judged and not several):
+            yield Together(tuple(s.words for s in source.sentences), document=document)
         else:
             for sentence in source.sentences:
                 yield sentence.words
         if several:
             words = tuple(word for sentence in source.sentences for word in sentence.words)
             yield Together((words,), words=False)
+
+
+def _sources(texts: Iterable[Given], split: Splitter, ahead: int) -> Iterator[Source]:
+    """Documents of what is given, in its order, raw texts split so many at a time."""
+    given: list[Given] = []
+    raw: list[str] = []
+    characters = 0
+    for one in texts:
+        given.append(one)
+        own = [_SURROGATE.sub("\ufffd", text) for text in _raw(one)]
+        raw += own
+        characters += sum(map(len, own))
+        if len(given) >= ahead or characters >= CHARACTERS:
+            yield from _split(given, raw, split)
+            given, raw, characters = [], [], 0
+    yield from _split(given, raw, split)
+
+
+def _raw(given: Given) -> list[str]:
+    """The texts that have to be split."""
+    parts = (given.first, given.second) if isinstance(given, Pair) else (given,)
+    return [part for part in parts if isinstance(part, str)]
+
+
+def _split(given: Sequence[Given], raw: Sequence[str], split: Splitter) -> Iterator[Source]:
+    found = zip(raw, split(raw) if raw else (), strict=True)
+    for one in given:
+        yield _source(one, found)
 
 
 def _not_judged(source: Source, units: Mapping[str, str]) -> str:
@@ -83,12 +120,13 @@ def _not_judged(source: Source, units: Mapping[str, str]) -> str:
     )
 
 
-def _source(given: Given, language: str) -> Source:
+def _source(given: Given, split: Iterator[tuple[str, list[Sentence]]]) -> Source:
+    """A document of what is given; of each raw text, `split` has the text and its sentences."""
     if isinstance(given, Pair):
-        return Source([_one(given, side, language) for side in ("first", "second")], None, True)
+        return Source([_one(given, side, split) for side in ("first", "second")], None, True)
     if isinstance(given, str):
-        text = _SURROGATE.sub("\ufffd", given)
-        return Source(split_text(text, language), text)
+        text, sentences = next(split)
+        return Source(sentences, text)
     if not isinstance(given, Sequence) or isinstance(given, bytes):
         raise DataError(
             f"{given!r:.60} ({type(given).__name__}) is no text; pass a string, a list of words, "
@@ -100,9 +138,9 @@ def _source(given: Given, language: str) -> Source:
     return Source([_clean(from_words(words))] if words else [], None)
 
 
-def _one(pair: Pair, side: str, language: str) -> Sentence:
+def _one(pair: Pair, side: str, split: Iterator[tuple[str, list[Sentence]]]) -> Sentence:
     """A side of a pair as one sentence, whatever it says."""
-    found = _source(getattr(pair, side), language)
+    found = _source(getattr(pair, side), split)
     words = tuple(word for sentence in found.sentences for word in sentence.words)
     if not words:
         raise DataError(f"the {side} text of a pair is empty; give it words, or leave the pair out")

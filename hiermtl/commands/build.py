@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from hiermtl.commands.corpora import auxiliary_tasks, judging_tasks, layers_of, main_tasks
 from hiermtl.corpus.build import Corpus
-from hiermtl.corpus.examples import Examples, PassageExamples, Wanted
+from hiermtl.corpus.examples import DocumentExamples, Examples, PassageExamples, Wanted
 from hiermtl.corpus.items import SENSE
 from hiermtl.corpus.names import OF_PASSAGES
+from hiermtl.corpus.plain import TextCorpus
 from hiermtl.encoders import Encoder
 from hiermtl.encoders.bilstm import BiLstmEncoder
 from hiermtl.errors import DataError, RecipeError
@@ -34,9 +35,16 @@ from hiermtl.recipe.tables import (
 )
 from hiermtl.recipe.tasks import TaskOptions
 from hiermtl.text.edits import inserted
+from hiermtl.text.segment import SEGMENT, is_plain
 from hiermtl.tokens import Tokenizer, WordTokenizer
 from hiermtl.training import MIXED, Sampling, Settings
 from hiermtl.training.examples import ChainedExamples
+
+LEAST_TAGS = 2
+"""On how many training atoms a tag of `segment` must stand that speaks of their characters."""
+
+MOST_WORDS = 1_000
+"""Words of a document that are one example; what is longer is cut between sentences."""
 
 MOST_STEPS = 100
 """How far apart the lowest and the highest number of a task may be."""
@@ -83,7 +91,15 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
     units = {name: head.unit if head.probable else None for name, head in heads.items()}
     model.sharing.check_examples(examples.items, units=units)
     told = (*lines, *judging, *auxiliary_lines(recipe))
-    return Built(model, tokenizer, examples, int(examples.words.sum()), told)
+    return Built(model, tokenizer, examples, _word_count(examples), told)
+
+
+def _word_count(examples: ChainedExamples) -> int:
+    """The training words; atoms of text only where there is nothing else."""
+    words, tags = examples.words, examples.items.get(SEGMENT)
+    every = int(words.sum())
+    atoms = 0 if tags is None else int(words[tags > 0].sum())
+    return every - atoms or every
 
 
 def task_configs(
@@ -163,13 +179,15 @@ def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder
     assert isinstance(options, BilstmEncoder)
     vocabulary: tuple[int, ...] = ()
     if options.word_width:
-        limit, spread = recipe.training.max_examples, recipe.training.examples == "spread"
-        train = (
-            sentence.words
-            for corpus in corpora.values()
-            for sentence in corpus.sentences_of("train", limit, spread=spread)
+        # Atoms of text are words again, which are not counted twice.
+        texts = [corpus for corpus in corpora.values() if isinstance(corpus, TextCorpus)]
+        others = [corpus for corpus in corpora.values() if not isinstance(corpus, TextCorpus)]
+        codes = (
+            code
+            for part in (others, texts)
+            for code in WordTokenizer.count_words(_words(recipe, part), options.min_count)
         )
-        vocabulary = WordTokenizer.count_words(train, options.min_count)
+        vocabulary = tuple(dict.fromkeys(codes))
     tokenizer = WordTokenizer(vocabulary, options.ngram_buckets, sizes=options.ngram_sizes)
     given: dict[str, Any] = {
         "layers": options.layers,
@@ -183,6 +201,14 @@ def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder
     if dropout is not None:
         given["dropout"] = dropout
     return BiLstmEncoder(**given), tokenizer
+
+
+def _words(recipe: Recipe, corpora: Iterable[Corpus]) -> Iterator[Sequence[str]]:
+    """The words of each sentence that is trained on."""
+    limit, spread = recipe.training.max_examples, recipe.training.examples == "spread"
+    for corpus in corpora:
+        for sentence in corpus.sentences_of("train", limit, spread=spread):
+            yield sentence.words
 
 
 def _adapter(recipe: Recipe) -> dict[str, Any] | None:
@@ -214,6 +240,14 @@ def make_examples(
         }
         of_words = {task: gold for task, gold in wanted.items() if gold.kind not in OF_PASSAGES}
         part = Examples(corpus.split("train"), encoded.dataset, tasks=of_words)
+        whole = [t for t in tasks if HEADS[recipe.tasks[t].head.name].unit == "document"]
+        if whole and "train" in corpus.passages:
+            raise RecipeError(
+                f"tasks.{whole[0]} judges documents, and corpus {name!r} has texts or pairs with "
+                "labels of their own, which are examples too; read them as two corpora"
+            )
+        if whole:
+            part = DocumentExamples(part, corpus.split("train"), tasks=whole, most=MOST_WORDS)
         if "train" in corpus.passages:
             others = {task: gold for task, gold in wanted.items() if task not in of_words}
             part = PassageExamples(part, corpus.passages["train"], tasks=others)
@@ -308,6 +342,8 @@ def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[s
         return _scale(recipe, corpora, task)
     least = _least(recipe.tasks[task])
     known = {label for label, count in found.items() if count >= least}
+    if column == SEGMENT:
+        known = {tag for tag, count in found.items() if count >= LEAST_TAGS or is_plain(tag)}
     options = recipe.tasks[task].head
     if isinstance(options, EditsHead):
         known = {script for script in known if inserted(script) <= options.most_inserted}

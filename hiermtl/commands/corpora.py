@@ -12,7 +12,8 @@ from hiermtl.corpus.build import Corpus, Source, build_corpus
 from hiermtl.corpus.cache import digest, file_digest, kept
 from hiermtl.corpus.catalogue import missing_file_error
 from hiermtl.corpus.leakage import leaks
-from hiermtl.corpus.noise import noisy_source
+from hiermtl.corpus.noise import Noise, noisy_source
+from hiermtl.corpus.plain import TextCorpus, text_corpus, text_source
 from hiermtl.corpus.sources import (
     WordCounts,
     columns_source,
@@ -59,6 +60,7 @@ from hiermtl.recipe.corpora import (
 from hiermtl.recipe.data_files import VARIABLE
 from hiermtl.recipe.tables import HintHead
 from hiermtl.text.hints import COUNTED
+from hiermtl.text.segment import SEGMENT
 from hiermtl.text.sentence import Passage, Sentence
 
 SICK = {"train": "TRAIN", "dev": "TRIAL", "test": "TEST"}
@@ -66,12 +68,27 @@ SICK = {"train": "TRAIN", "dev": "TRIAL", "test": "TEST"}
 
 
 def layers_of(recipe: Recipe) -> dict[str, dict[str, str]]:
-    """Corpus -> task -> the layer of the corpus that holds the task's gold."""
-    found: dict[str, dict[str, str]] = {name: {} for name in recipe.corpora}
+    """Corpus -> task -> the layer of the corpus that holds the task's gold.
+
+    What is learnt from the plain text of a corpus has a corpus of its own, `text_name` of it.
+    """
+    names = [name for own in recipe.corpora for name in (own, text_name(own))]
+    found: dict[str, dict[str, str]] = {name: {} for name in names}
     for task, options in recipe.tasks.items():
         for corpus in corpora_of(recipe, task):
-            found[corpus][task] = options.column
+            name = text_name(corpus) if options.column == SEGMENT else corpus
+            found[name][task] = options.column
     return {corpus: tasks for corpus, tasks in found.items() if tasks}
+
+
+def text_name(corpus: str) -> str:
+    """What the plain text of a corpus is called."""
+    return f"{corpus} (text)"
+
+
+def base_of(recipe: Recipe, name: str) -> str:
+    """The corpus of the recipe that a corpus of `layers_of` is, or whose text it is."""
+    return next((own for own in recipe.corpora if text_name(own) == name), name)
 
 
 def main_tasks(recipe: Recipe) -> list[str]:
@@ -162,6 +179,10 @@ def open_corpora(
     corpora = {}
     counts = _counted(recipe, data_dir=data_dir)
     for name, tasks in layers_of(recipe).items():
+        base = base_of(recipe, name)
+        if base != name:
+            corpora[name] = _open_text(recipe, base, data_dir=data_dir, splits=splits)
+            continue
         sources = corpus_sources(recipe, name, data_dir=data_dir)
         sources = _with_hints(sources, recipe, tasks, counts=counts)
         chosen = {split: source for split, source in sources.items() if split in splits}
@@ -169,6 +190,19 @@ def open_corpora(
         layers = sorted(set(tasks.values()))
         corpora[name] = build_corpus(name, chosen, layers=layers, edits=edits)
     return corpora
+
+
+def _open_text(
+    recipe: Recipe, base: str, *, data_dir: str | Path | None, splits: Sequence[str]
+) -> TextCorpus:
+    """The plain text of a corpus."""
+    options = recipe.corpora[base]
+    sources = _clean_sources(options, recipe, base, data_dir)
+    sources = {split: source for split, source in sources.items() if split in splits}
+    texts = {split: text_source(source) for split, source in sources.items()}
+    texts = _with_noise(texts, options, base, layers={SEGMENT})
+    corpus = build_corpus(text_name(base), texts, layers=[SEGMENT])
+    return text_corpus(corpus, base=base, sources=sources)
 
 
 def _counted(recipe: Recipe, *, data_dir: str | Path | None) -> dict[str, WordCounts]:
@@ -225,7 +259,10 @@ def check_leakage(recipe: Recipe, corpora: Mapping[str, Corpus]) -> list[str]:
     """
     if recipe.check.leakage == "off":
         return []
-    found = leaks(corpora)
+    # The text of a corpus is that of its sentences.
+    texts = {c.base: name for name, c in corpora.items() if isinstance(c, TextCorpus)}
+    again = {name for base, name in texts.items() if base in corpora}
+    found = leaks({name: corpus for name, corpus in corpora.items() if name not in again})
     bad = [leak for leak in found if leak.long]
     if bad and recipe.check.leakage == "error":
         raise DataError(
@@ -260,10 +297,19 @@ def corpus_sources(
     """The splits of a corpus as sources to read."""
     options = recipe.corpora[name]
     sources = _clean_sources(options, recipe, name, data_dir)
-    if options.noise and "train" in sources:
-        key = f"corpora.{name}.noise"
-        sources["train"] = noisy_source(sources["train"], options.noise, key=key)
-    return sources
+    return _with_noise(sources, options, name, layers=set(options.noise or ()) - {SEGMENT})
+
+
+def _with_noise(
+    sources: Mapping[str, Source], options: CorpusOptions, name: str, *, layers: Set[str]
+) -> dict[str, Source]:
+    """The sources, of which train has the wrong labels in these layers that are asked for."""
+    given: Mapping[str, Noise] = options.noise or {}
+    noise: dict[str, Noise] = {name: given[name] for name in given if name in layers}
+    found = dict(sources)
+    if noise and "train" in found:
+        found["train"] = noisy_source(found["train"], noise, key=f"corpora.{name}.noise")
+    return found
 
 
 def _clean_sources(

@@ -1,25 +1,34 @@
 """`hiermtl evaluate`: a model on a split of its own corpora, or on a file."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.annotation.writing import FORMAT_OF
-from hiermtl.commands.corpora import SPLITS, corpus_sources, layers_of, open_corpora, scorable
+from hiermtl.commands.corpora import (
+    SPLITS,
+    base_of,
+    corpus_sources,
+    layers_of,
+    open_corpora,
+    scorable,
+)
 from hiermtl.corpus.build import Corpus
+from hiermtl.corpus.plain import TextCorpus, sentences_in
 from hiermtl.errors import DataError, ModelError, RecipeError, listing
 from hiermtl.evaluation import Scores, evaluate_passages, evaluate_raw
 from hiermtl.evaluation import evaluate as score
-from hiermtl.evaluation.raw import SEGMENT
+from hiermtl.evaluation.measures import gold_layer
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import resolve_device
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.text.annotated import read_annotated
 from hiermtl.text.conllu import read_conllu
 from hiermtl.text.docbin import read_docbin
+from hiermtl.text.segment import SEGMENT
 from hiermtl.text.sentence import Sentence
 
 
@@ -34,7 +43,7 @@ def evaluate(
     device: str | None = None,
     data_dir: str | Path | None = None,
 ) -> Scores:
-    """One row per level, task and metric.
+    """One row per level, task and metric; `segment` is scored from plain text in any case.
 
     Args:
         model: A model, or where one lies.
@@ -60,7 +69,6 @@ def evaluate(
         nlp = load(nlp, device=resolve_device(device), precision=precision)
     seed = nlp.model.config.recipe.get("training", {}).get("seed")
     asked = None if tasks is None else nlp.model.hierarchy.select(tasks)
-    judge = evaluate_raw if raw else score
     if data is not None:
         if split is not None:
             raise RecipeError(
@@ -69,6 +77,7 @@ def evaluate(
             )
         path = Path(data)
         sentences = list(_gold(path))
+        judge = evaluate_raw if raw else _score_file
         scores = judge(nlp, sentences, tasks=asked, data=path.name, split="-", seed=seed)
         if not nlp.model.config.recipe:
             return scores
@@ -83,7 +92,8 @@ def evaluate(
     if raw:
         verbatim = {
             name: partial(_verbatim, recipe, name, split=split, data_dir=data_dir)
-            for name in corpora
+            for name, corpus in corpora.items()
+            if not isinstance(corpus, TextCorpus)
         }
     return score_corpora(nlp, recipe, corpora, split=split, tasks=asked, verbatim=verbatim)
 
@@ -95,8 +105,38 @@ def _verbatim(
 
     Stored ones have no multiword tokens and no paragraphs.
     """
-    source = corpus_sources(recipe, name, data_dir=data_dir)[split]
-    return [sentence for sentence in source.read() if isinstance(sentence, Sentence)]
+    return list(sentences_in(corpus_sources(recipe, name, data_dir=data_dir)[split]))
+
+
+def _score_file(
+    nlp: Annotator, sentences: list[Sentence], *, tasks: Sequence[str] | None, **about: Any
+) -> Scores:
+    """Scores on the words of a file, and of `segment` on its text.
+
+    Raises:
+        DataError: As `evaluate`; or `segment` is asked for, and the file does not say where its
+            text has white space.
+    """
+    asked = nlp.model.hierarchy.select(tasks)
+    if SEGMENT not in asked:
+        return score(nlp, sentences, tasks=tasks, **about)
+    parts, note = [], ""
+    if all(sentence.space_after is None for sentence in sentences):
+        note = (
+            f"{SEGMENT}: {about['data']} does not say where its text has white space, so it is not "
+            "scored"
+        )
+        parts.append(Scores((), (note,)))
+    else:
+        parts.append(evaluate_raw(nlp, sentences, tasks=(), **about))
+    levels = nlp.levels(asked)
+    if note and tasks is not None:
+        raise DataError(f"{note}; ask for other tasks, or name a CoNLL-U file")
+    heads = nlp.heads
+    known = any(gold_layer(s, task, head=heads[task]) for s in sentences for task in levels)
+    if note or known or (tasks is not None and levels):
+        parts.append(score(nlp, sentences, tasks=None if tasks is None else levels, **about))
+    return merged(parts)
 
 
 def _gold(path: Path) -> Iterable[Sentence]:
@@ -153,6 +193,7 @@ def score_corpora(
     asked = None if tasks is None else set(tasks)
     parts: list[Scores] = []
     without: list[str] = []
+    raw: set[str] = set()
     for name, layers in layers_of(recipe).items():
         wanted = [task for task in nlp.tasks if task in layers and (not asked or task in asked)]
         if not wanted:
@@ -168,6 +209,13 @@ def score_corpora(
                 note = f"{', '.join(blind)}: {name} has nothing to score in {split}"
                 parts.append(Scores((), (note,)))
         seed = recipe.training.seed
+        corpus = corpora[name]
+        if isinstance(corpus, TextCorpus):
+            if wanted and corpus.base not in raw:
+                about = {"data": corpus.base, "split": split, "seed": seed}
+                scores = evaluate_raw(nlp, corpus.treebank[split](), tasks=(), **about)
+                parts.append(_with_notes(scores, recipe, corpora=[name]))
+            continue
         of_words = [task for task in wanted if nlp.heads[task].unit == "word"]
         found: list[Scores] = []
         used: dict[str, Any] = _used(recipe) if split == "train" else {"limit": None}
@@ -176,6 +224,7 @@ def score_corpora(
             stored = corpora[name].sentences_of(split, **used)
             sentences = verbatim[name]() if verbatim else list(stored)
             judge = evaluate_raw if verbatim else score
+            raw.update([name] if verbatim else ())
             # A task that was asked for must have gold; one that was not may lack it, with a note.
             named = None if asked is None else of_words
             scores = judge(nlp, sentences, tasks=named, data=name, split=split, seed=seed)
@@ -226,7 +275,7 @@ def _with_notes(scores: Scores, recipe: Recipe, *, corpora: Iterable[str]) -> Sc
     """With what the recipe says of the data that the scored tasks were trained on."""
     notes = dict.fromkeys(scores.notes)
     for name in corpora:
-        layers, options = layers_of(recipe)[name], recipe.corpora[name]
+        layers, options = layers_of(recipe)[name], recipe.corpora[base_of(recipe, name)]
         scored = [task for task in scores.tasks if task in layers]
         for source in (options, *getattr(options, "join", ())):
             own = [task for task in scored if layers[task] in getattr(source, "columns", layers)]

@@ -35,6 +35,7 @@ from hiermtl.commands.processes import (
     share,
 )
 from hiermtl.corpus.build import Corpus
+from hiermtl.corpus.plain import TextCorpus
 from hiermtl.document import Document
 from hiermtl.errors import ModelError, RecipeError, RunError, listing
 from hiermtl.evaluation import ScoreRow, Scores, main_score
@@ -373,11 +374,13 @@ def shown(run: Run, *, data_dir: str | Path | None) -> Run:
 def _example(nlp: Annotator, corpora: Mapping[str, Corpus]) -> Document | None:
     """The first sentence of dev that is neither very short nor long, annotated.
 
-    None where the model judges nothing but pairs.
+    None where the model judges nothing but pairs, or has only text to judge.
     """
     if all(head.unit == "pair" for head in nlp.heads.values()):
         return None
     for corpus in corpora.values():
+        if isinstance(corpus, TextCorpus):
+            continue
         for sentence in corpus.sentences("dev") if "dev" in corpus.splits else ():
             if len(sentence.words) in EXAMPLE_WORDS:
                 return nlp([replace(sentence, layers={})])

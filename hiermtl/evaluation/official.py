@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiermtl.evaluation.aligned import AlignedF1
-from hiermtl.evaluation.documents import conllu_rows
 from hiermtl.evaluation.measures import known_words
 from hiermtl.evaluation.predictor import HeadInfo
 from hiermtl.metrics.conll18 import RawText
 from hiermtl.metrics.raw import Analysis
+from hiermtl.text.documents import conllu_rows
 from hiermtl.text.sentence import Layer, Sentence
 
 TAGS = {"upos": "UPOS", "xpos": "XPOS", "feats": "UFeats", "lemma": "Lemmas"}

@@ -115,10 +115,12 @@ class PassagePredictor(Described, Protocol):
 class RawPredictor(Described, Protocol):
     """A model with a tokenizer: it predicts layers for plain text."""
 
-    def annotate_text(self, text: str, tasks: Sequence[str]) -> Sequence[Sentence]:
-        """The sentences of a document, each with a layer for each of the tasks.
+    def annotate_texts(
+        self, texts: Iterable[str], tasks: Sequence[str]
+    ) -> Iterator[Sequence[Sentence]]:
+        """The sentences of each document, each with a layer for each of the tasks.
 
-        Paragraphs of the text are separated by an empty line. The words must write the text's
-        characters, white space aside.
+        Paragraphs of a text are separated by an empty line. The words must write its characters,
+        white space aside. Texts may be read ahead.
         """
         ...

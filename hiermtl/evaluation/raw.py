@@ -1,7 +1,7 @@
 """Evaluation from plain text: the system finds words and sentences itself."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from hiermtl.errors import DataError, RunError
 from hiermtl.evaluation.aligned import AlignedF1, ProjectedSpanF1
-from hiermtl.evaluation.documents import by_document, conllu_rows, raw_text
 from hiermtl.evaluation.measures import (
     check_iob2,
     gold_layer,
@@ -27,12 +26,11 @@ from hiermtl.evaluation.scores import Scores
 from hiermtl.metrics.conll18 import count_conll18
 from hiermtl.metrics.raw import Analysis
 from hiermtl.metrics.spans import SpanF1
+from hiermtl.text.documents import by_document, conllu_rows, raw_text
+from hiermtl.text.segment import SEGMENT
 from hiermtl.text.sentence import Layer, Sentence, Tags
 
-SEGMENT = "segment"
-"""The task of finding tokens, words and sentences."""
-
-_SEGMENTATION = {"tokens": "Tokens", "words": "Words", "sentences": "Sentences"}
+_SEGMENTATION = {"words": "Words", "tokens": "Tokens", "sentences": "Sentences"}
 
 Rows: TypeAlias = NDArray[np.float64]
 
@@ -54,14 +52,16 @@ def evaluate_raw(
 
     Args:
         nlp: The model.
-        sentences: Gold sentences, document by document; one document at a time is kept.
-        tasks: Tasks to score beside `segment`; by default all tasks of the model that have gold.
+        sentences: Gold sentences, document by document; of them those are kept that the model is
+            at work on.
+        tasks: Tasks to score beside `segment`, maybe none; by default all tasks of the model that
+            have gold.
         data: Name of the data, for the rows.
         split: Its split, for the rows.
         seed: Seed of the model's training, for the rows.
 
     Returns:
-        First the rows `tokens`, `words` and `sentences` of the task `segment` (level 0 unless the
+        First the rows `words`, `tokens` and `sentences` of the task `segment` (level 0 unless the
         model has a task of that name), then the rows of the tasks.
 
     Raises:
@@ -80,17 +80,15 @@ def evaluate_raw(
     segment: list[Rows] = []
     ids: list[str] = []
     documents = 0
-    for gold in by_document(sentences):
-        gold = [sentence for sentence in gold if sentence.words]
-        if not gold:
-            continue
+    waiting: deque[list[Sentence]] = deque()
+    for system in nlp.annotate_texts(_texts(sentences, waiting), chosen):
+        gold = waiting.popleft()
         layers = {
             task: [gold_layer(sentence, task, head=heads[task]) for sentence in gold]
             for task in hierarchy.names
             if task != SEGMENT and heads[task].unit == "word"
         }
         has_gold.update(task for task, found in layers.items() if any(found))
-        system = nlp.annotate_text(raw_text(gold), chosen)
         _check_system(system, chosen)
         document = _Document(gold, system, layers=layers, heads=heads)
         segment.append(document.rows())
@@ -134,6 +132,15 @@ def evaluate_raw(
             )
             table.notes.extend(of_task.notes(documents))
     return table.scores()
+
+
+def _texts(sentences: Iterable[Sentence], waiting: deque[list[Sentence]]) -> Iterator[str]:
+    """The text of each document that has words; its sentences are put in line."""
+    for document in by_document(sentences):
+        gold = [sentence for sentence in document if sentence.words]
+        if gold:
+            waiting.append(gold)
+            yield raw_text(gold)
 
 
 @dataclass

@@ -25,6 +25,7 @@ from hiermtl.hierarchy import Hierarchy
 from hiermtl.metrics.base import Metric, Tally
 from hiermtl.metrics.conll18 import universal_features
 from hiermtl.metrics.spans import SpanF1
+from hiermtl.text.segment import SEGMENT
 from hiermtl.text.sentence import Layer, Mentions, Sentence, Tree
 
 _BLOCK = 256
@@ -118,12 +119,12 @@ def score_layers(
 
 
 def chosen_tasks(hierarchy: Hierarchy, tasks: Iterable[str] | None) -> list[str]:
-    """The tasks asked for, or all, lowest first.
+    """The tasks asked for, or all that are scored on words, lowest first.
 
     Raises:
         ModelError: A task is none of the hierarchy's.
     """
-    asked = list(hierarchy.names) if tasks is None else list(tasks)
+    asked = [n for n in hierarchy.names if n != SEGMENT] if tasks is None else list(tasks)
     for task in asked:
         if task not in hierarchy:
             raise ModelError(

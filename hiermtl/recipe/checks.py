@@ -7,6 +7,7 @@ from hiermtl.errors import listing, nearest
 from hiermtl.recipe.aggregators import AggregatedBalancing, PCDBalancing
 from hiermtl.recipe.base import shown
 from hiermtl.recipe.corpora import (
+    SEGMENT,
     SPLITS,
     ConlluCorpus,
     CorpusOptions,
@@ -25,11 +26,14 @@ from hiermtl.recipe.tables import (
     SHARING,
     AdaptiveSharing,
     BottomUpSampling,
+    CoreferenceHead,
+    CrfHead,
     HintHead,
     NoAdapter,
     PairHead,
     RelationHead,
     SpanHead,
+    TaggingHead,
     TextClassificationHead,
     hint_layer,
 )
@@ -47,6 +51,7 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
         *_heads_that_read(recipe),
         *_hints(recipe),
         *_heads_of_passages(recipe),
+        *_segmentation(recipe),
         *_corpora_of_tasks(recipe),
         *_noisy_layers(recipe),
         *_joined_splits(recipe),
@@ -150,6 +155,8 @@ def corpora_of(recipe: Recipe, task: str) -> tuple[str, ...]:
 
 def _can_have(corpus: CorpusOptions, options: TaskOptions) -> bool:
     """Whether a corpus can have a task's column; what is computed from words, all have."""
+    if options.column == SEGMENT and not isinstance(corpus, ConlluCorpus | SampleCorpus):
+        return False
     return isinstance(options.head, HintHead) or options.column in layers(corpus)
 
 
@@ -212,7 +219,7 @@ def _heads_that_read(recipe: Recipe) -> Iterator[Problem]:
     """
     reads = {task: getattr(o.head, "reads", ()) for task, o in recipe.tasks.items()}
     for task, lower in reads.items():
-        spans = isinstance(recipe.tasks[task].head, RelationHead)
+        spans = isinstance(recipe.tasks[task].head, RelationHead | CoreferenceHead)
         kind, what = (SpanHead, "tasks that find spans") if spans else (PairHead, "tasks of pairs")
         others = [
             name
@@ -285,6 +292,46 @@ def _heads_of_passages(recipe: Recipe) -> Iterator[Problem]:
                     )
 
 
+def _segmentation(recipe: Recipe) -> Iterator[Problem]:
+    """The task that finds words in plain text: one of its own name, and from corpora with text."""
+    for task, options in recipe.tasks.items():
+        if (task == SEGMENT) != (options.column == SEGMENT):
+            yield Problem(
+                ("tasks", task, "column"),
+                f"is {options.column!r}, but the task {SEGMENT!r} finds words and sentences in "
+                "plain text and learns from the layer of that name, as no other task does; "
+                + ("leave column out" if task == SEGMENT else f"call the task {SEGMENT!r}")
+                + ", or choose another name",
+            )
+    options = recipe.tasks.get(SEGMENT)
+    if options is None or options.column != SEGMENT:
+        return
+    head = options.head
+    if isinstance(head, CrfHead) and head.bio:
+        yield Problem(
+            ("tasks", SEGMENT, "head", "bio"),
+            f"is true, but the tags of {SEGMENT!r} are not IOB2; leave it out, or set it to false",
+        )
+    elif not isinstance(head, TaggingHead | CrfHead):
+        able = [name for name, model in HEADS.items() if model in (TaggingHead, CrfHead)]
+        yield Problem(
+            ("tasks", SEGMENT, "head"),
+            f"is {head.name!r}, but {SEGMENT!r} is learnt as tags; leave it out or use head: "
+            f"{listing(able)}",
+        )
+    named = [name for name in options.corpus or recipe.corpora if name in recipe.corpora]
+    formats = {name: recipe.corpora[name].format for name in named}
+    lacking = [name for name in named if not _can_have(recipe.corpora[name], options)]
+    if lacking and (options.corpus is not None or len(lacking) == len(named)):
+        told = listing(f"{name} ({formats[name]})" for name in lacking)
+        yield Problem(
+            ("tasks", SEGMENT, "corpus"),
+            f"{'names' if options.corpus else 'may be any of'} {told}, which do not say how words "
+            "are written in text; corpora of format conllu and sample do: name one of them, or "
+            f"leave the task {SEGMENT!r} out",
+        )
+
+
 def _corpora_of_tasks(recipe: Recipe) -> Iterator[Problem]:
     for task, options in recipe.tasks.items():
         unknown = [name for name in options.corpus or () if name not in recipe.corpora]
@@ -296,7 +343,7 @@ def _corpora_of_tasks(recipe: Recipe) -> Iterator[Problem]:
             )
         named = [name for name in options.corpus or recipe.corpora if name in recipe.corpora]
         lacking = [name for name in named if not _can_have(recipe.corpora[name], options)]
-        if named and len(lacking) == len(named):
+        if named and len(lacking) == len(named) and options.column != SEGMENT:
             offered = sorted(set().union(*(layers(recipe.corpora[name]) for name in named)))
             yield Problem(
                 ("tasks", task, "column"),

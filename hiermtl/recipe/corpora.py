@@ -155,7 +155,7 @@ class Documents(Section):
 
 
 class ConlluCorpus(FileCorpus):
-    """CoNLL-U files: upos, xpos, feats, lemma, dep, and what MISC holds.
+    """CoNLL-U files: upos, xpos, feats, lemma, dep, segment of their text, and what MISC holds.
 
     That is ner, chunk, entity, mention, coref and srl.
     """
@@ -363,8 +363,8 @@ class SampleCorpus(CorpusOptions):
     """Sentences generated from the package's grammar: no file, no download."""
 
     format: str = row("sample", required=True)
-    """Layers upos, xpos, feats, lemma, chunk, ner, dep, entity, srl, relation and coref;
-    relatedness and entailment of pairs."""
+    """Layers upos, xpos, feats, lemma, chunk, ner, dep, entity, srl, relation and coref; segment of
+    their text; relatedness and entailment of pairs."""
 
     seed: int = Field(default=0, ge=0)
     """Which sentences are drawn. Default: ours."""
@@ -397,19 +397,22 @@ CORPORA: Table = MappingProxyType(
 )
 """Format -> the options of a corpus in it."""
 
+SEGMENT = "segment"
+"""The layer of plain text: where its words and sentences begin."""
+
 FLAT_LAYERS = frozenset({"upos", "xpos", "feats", "lemma", "dep", "ner", "chunk"})
 CONLLU_LAYERS = FLAT_LAYERS | {"entity", "mention", "coref", "srl"}
 DOCBIN_LAYERS = FLAT_LAYERS - {"chunk"}
 PAIR_LAYERS = frozenset({"relatedness", "entailment"})
 RELATION_LAYERS = frozenset({"entity", "relation"})
-SAMPLE_LAYERS = CONLLU_LAYERS | PAIR_LAYERS | {"relation"}
+SAMPLE_LAYERS = CONLLU_LAYERS | PAIR_LAYERS | {"relation", SEGMENT}
 
 
 def layers(corpus: CorpusOptions) -> frozenset[str]:
     """The layers a corpus can have by what its options say, before any file is read."""
     match corpus:
         case ConlluCorpus(join=joins):
-            return CONLLU_LAYERS.union(*map(joined_layers, joins))
+            return CONLLU_LAYERS.union({SEGMENT}, *map(joined_layers, joins))
         case PropbankCorpus():
             return frozenset({"srl", "xpos"})
         case CrossreCorpus() | SemevalCorpus():

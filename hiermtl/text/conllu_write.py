@@ -306,11 +306,17 @@ def _comments(sentence: Sentence, *, newdoc: bool) -> list[str]:
 
 def _rows(sentence: Sentence, predicted: Mapping[str, Layer]) -> list[str]:
     spaces = sentence.space_after or (True,) * len(sentence.words)
+    opening = {token.start: token for token in sentence.multiwords}
+    inside = {at for token in sentence.multiwords for at in range(token.start, token.end)}
     lines = []
     for place, word in enumerate(sentence.words):
+        if token := opening.get(place):
+            closes = "_" if spaces[token.end - 1] else "SpaceAfter=No"
+            cells = [f"{place + 1}-{token.end}", _clean(token.label), *"_______", closes]
+            lines.append("\t".join(cells))
         cells = [str(place + 1), _clean(word), *"________"]
         _fill(cells, predicted, place=place)
-        if not spaces[place]:
+        if not spaces[place] and place not in inside:
             cells[9] = _with_key(cells[9], "SpaceAfter", value="No")
         cells[9] = _sorted_items(cells[9])
         lines.append("\t".join(cells))

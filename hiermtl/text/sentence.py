@@ -117,7 +117,9 @@ class Sentence:
 
     `space_after[i]` says whether white space follows
     word i in the text (`None`: unknown). `lines` are the sentence's verbatim lines in its file,
-    kept by readers whose files are written back (CoNLL-U), without line ends.
+    kept by readers whose files are written back (CoNLL-U), without line ends. `multiwords` are the
+    tokens of several words of a sentence without lines: words `start` to `end`, and as `label` how
+    the text writes them; of the words inside only the last one's `space_after` may be true.
     """
 
     words: tuple[str, ...]
@@ -128,6 +130,7 @@ class Sentence:
     space_after: tuple[bool, ...] | None = None
     origin: Origin | None = None
     lines: tuple[str, ...] | None = None
+    multiwords: tuple[Span, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises DataError when a layer lacks words of the sentence, or leaves them."""

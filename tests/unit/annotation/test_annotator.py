@@ -160,7 +160,7 @@ def test_bare_layers_and_sentences_are_the_documents(nlp: Annotator):
     text = "A dog barks. It runs!"
     doc = nlp(text)
     assert tuple(nlp.predict_layers([s.words for s in doc.source])) == doc.layers
-    assert [dict(s.layers) for s in nlp.annotate_text(text)] == list(map(dict, doc.layers))
+    assert [dict(s.layers) for s in next(nlp.annotate_texts([text]))] == list(map(dict, doc.layers))
 
 
 def test_padded_batches_give_the_same_documents(

@@ -52,10 +52,13 @@ class Answers:
                 waiting = 0
         yield from answers
 
-    def annotate_text(self, text: str, tasks: Sequence[str]) -> Sequence[Sentence]:
+    def annotate_texts(
+        self, texts: Iterable[str], tasks: Sequence[str]
+    ) -> Iterator[Sequence[Sentence]]:
         self.tasks = tuple(tasks)
-        self.texts.append(text)
-        return self.system[len(self.texts) - 1]
+        for text in texts:
+            self.texts.append(text)
+            yield self.system[len(self.texts) - 1]
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ import pytest
 
 from hiermtl.errors import DataError, RunError
 from hiermtl.evaluation import HeadInfo, evaluate_raw
-from hiermtl.evaluation.documents import by_document, conllu_rows, raw_text
 from hiermtl.evaluation.measures import counted_by
 from hiermtl.text.conllu import parse_conllu
+from hiermtl.text.documents import by_document, conllu_rows, raw_text
 from hiermtl.text.sentence import Layer, Sentence, Tree
 
 GOLD = """# newdoc id = one
@@ -102,8 +102,8 @@ def test_words_and_sentences_are_scored_beside_the_tasks(answers: Callable[..., 
     scores = evaluate_raw(nlp, iter(gold_sentences()), data="toy", seed=1)
     assert nlp.texts == ["Ada can't  stop.Go\n\nNew York", "Bye"]
     assert [(row.level, row.depth, row.task, row.metric, row.items) for row in scores] == [
-        (0, 0, "segment", "tokens", 8),
         (0, 0, "segment", "words", 9),
+        (0, 0, "segment", "tokens", 8),
         (0, 0, "segment", "sentences", 4),
         (1, 1, "upos", "f1", 9),
         (1, 1, "xpos", "f1", 8),

@@ -10,8 +10,8 @@ import pytest
 from udtools import udeval
 
 from hiermtl.evaluation import HeadInfo, Scores, evaluate, evaluate_raw
-from hiermtl.evaluation.documents import by_document, conllu_rows, raw_text
 from hiermtl.text.conllu import read_conllu
+from hiermtl.text.documents import by_document, conllu_rows, raw_text
 from hiermtl.text.plain import split_text
 from hiermtl.text.sentence import Layer, Sentence, Tree
 

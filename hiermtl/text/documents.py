@@ -30,7 +30,7 @@ def raw_text(sentences: Iterable[Sentence]) -> str:
             continue
         if parts and any(_PARAGRAPH.match(line) for line in sentence.lines or ()):
             parts[-1] = "\n\n"
-        tokens = list(_tokens(sentence))
+        tokens = list(_spaced_tokens(sentence))
         text = "".join(form + " " * space for form, space in tokens).rstrip(" ")
         given = sentence.text
         if given is not None and "".join(given.split()) == "".join(text.split()):
@@ -48,6 +48,8 @@ def conllu_rows(sentence: Sentence, layers: Mapping[str, Layer | None]) -> list[
     """
     if sentence.lines is None:
         rows = [[str(at), word, *"________"] for at, word in enumerate(sentence.words, 1)]
+        for token in reversed(sentence.multiwords):
+            rows.insert(token.start, [f"{token.start + 1}-{token.end}", token.label, *"________"])
     else:
         cells = (line.split("\t") for line in sentence.lines if not line.startswith("#"))
         rows = [[*row[:2], *"________"] for row in cells if "." not in row[0]]
@@ -63,12 +65,24 @@ def conllu_rows(sentence: Sentence, layers: Mapping[str, Layer | None]) -> list[
     return rows
 
 
-def _tokens(sentence: Sentence) -> Iterator[tuple[str, bool]]:
+def tokens_of(sentence: Sentence) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Form of each token, and of a multiword token its words."""
+    for form, first, last in _ranges(sentence):
+        yield form, sentence.words[first - 1 : last] if last > first else ()
+
+
+def _spaced_tokens(sentence: Sentence) -> Iterator[tuple[str, bool]]:
     """Form of each token, and whether white space follows it."""
     spaces: Sequence[bool] = sentence.space_after or (True,) * len(sentence.words)
+    for form, _, last in _ranges(sentence):
+        yield form, spaces[last - 1]
+
+
+def _ranges(sentence: Sentence) -> Iterator[tuple[str, int, int]]:
+    """Form of each token, and its first and last word, counted from 1."""
     covered = 0
     for row in conllu_rows(sentence, {}):
         first, _, last = row[0].partition("-")
         if int(first) > covered:
             covered = int(last or first)
-            yield row[1], spaces[covered - 1]
+            yield row[1], int(first), covered
