@@ -239,7 +239,8 @@ def make_examples(
             for task, layer in tasks.items()
         }
         of_words = {task: gold for task, gold in wanted.items() if gold.kind not in OF_PASSAGES}
-        part = Examples(corpus.split("train"), encoded.dataset, tasks=of_words)
+        sentences = Examples(corpus.split("train"), encoded.dataset, tasks=of_words)
+        part = sentences
         whole = [t for t in tasks if HEADS[recipe.tasks[t].head.name].unit == "document"]
         if whole and "train" in corpus.passages:
             raise RecipeError(
@@ -247,10 +248,10 @@ def make_examples(
                 "labels of their own, which are examples too; read them as two corpora"
             )
         if whole:
-            part = DocumentExamples(part, corpus.split("train"), tasks=whole, most=MOST_WORDS)
+            part = DocumentExamples(sentences, corpus.split("train"), tasks=whole, most=MOST_WORDS)
         if "train" in corpus.passages:
             others = {task: gold for task, gold in wanted.items() if task not in of_words}
-            part = PassageExamples(part, corpus.passages["train"], tasks=others)
+            part = PassageExamples(sentences, corpus.passages["train"], tasks=others)
         parts.append(part)
         lines += corpus.lines()
         if encoded.dropped:
