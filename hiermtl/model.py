@@ -32,9 +32,6 @@ from hiermtl.text.segment import SEGMENT
 FORMAT_VERSION = 1
 """Of model folders; a folder with a higher one is refused."""
 
-GROUP_SIZES = {"text": 1, "pair": 2}
-"""How many sentences a head of that unit judges as one."""
-
 
 class HierarchicalConfig(PreTrainedConfig):
     """All that is needed to build the model again: encoder, tasks with depths and labels, sharing.
@@ -376,20 +373,31 @@ class HierarchicalModel(PreTrainedModel):
                     )
         return outputs
 
-    def losses(self, batch: Batch, outputs: Mapping[str, HeadOutput]) -> dict[str, Tensor]:
-        """Each task's loss, for tasks with gold: summed over items, in nats, fp32."""
+    def losses(
+        self, batch: Batch, outputs: Mapping[str, HeadOutput], *, predicted: Collection[str] = ()
+    ) -> dict[str, Tensor]:
+        """Each task's loss, for tasks with gold: summed over items, in nats, fp32.
+
+        Heads that read what other tasks find read their gold, where a batch has any; those of the
+        tasks in `predicted` what is predicted.
+        """
         losses: dict[str, Tensor] = {}
+        decoded: dict[str, list[Any]] = {}
         for task, output in outputs.items():
             head = self.head(task)
-            if output.groups is not None:
+            if output.groups is not None and head.unit != "document":
                 if task in batch.group_gold:
                     places = placed(output.groups, batch.layout.device)
                     values = batch.group_gold[task].index_select(0, places)
                     name = "numbers" if head.layer == "number" else "labels"
                     losses[task] = head.loss(output, {name: values})
                 continue
-            if task in batch.items:
-                gold = {"items": batch.items_of(task, output.sentences)}
+            if task in batch.items and task in batch.annotated:
+                if head.unit == "word":
+                    output = output.narrow(_among(output.sentences, batch.annotated[task]))
+                known = None if task in predicted else batch
+                output = self._with_items(task, output, outputs, decoded=decoded, gold=known)
+                gold = {"items": items_of(batch.items[task], output)}
             elif task in batch.gold:
                 chosen = batch.layout.select(output.sentences)
                 gold = {n: chosen.take_words(values) for n, values in batch.gold[task].items()}
@@ -455,7 +463,7 @@ class HierarchicalModel(PreTrainedModel):
             mask = np.ones(batch.layout.sentences, dtype=bool)
             unit = self.head(task).unit
             if unit != "word":
-                members = batch.groups.at(np.flatnonzero(batch.groups.sizes == GROUP_SIZES[unit]))
+                members = batch.groups.at(np.flatnonzero(batch.groups.units == unit))
                 mask = np.isin(np.arange(len(mask)), members.members)
             if mask.any():
                 asked[task] = mask
@@ -472,7 +480,27 @@ class HierarchicalModel(PreTrainedModel):
         self, outputs: Mapping[str, HeadOutput], tasks: Iterable[str]
     ) -> dict[str, list[Any]]:
         """For each task, one annotation per sentence or group the head ran on (`Head.decode`)."""
-        return {task: self.head(task).decode(outputs[task]) for task in tasks}
+        decoded: dict[str, list[Any]] = {}
+        for task in tasks:
+            if task not in decoded:
+                output = self._with_items(task, outputs[task], outputs, decoded=decoded, gold=None)
+                decoded[task] = self.head(task).decode(output)
+        return {task: decoded[task] for task in tasks}
+
+    def decode_informed(
+        self, batch: Batch, outputs: Mapping[str, HeadOutput], tasks: Iterable[str]
+    ) -> dict[str, list[Any]]:
+        """As `decode`, of informed heads, with the batch's items in place of what they read.
+
+        A head that reads no other task is given its own.
+        """
+        found: dict[str, list[Any]] = {}
+        for task in tasks:
+            output = self._with_items(task, outputs[task], outputs, decoded={}, gold=batch)
+            if task in batch.items:
+                output = replace(output, given=items_of(batch.items[task], output))
+            found[task] = self.head(task).decode(output)
+        return found
 
     def _wanted(
         self, batch: Batch, tasks: Iterable[str] | Mapping[str, np.ndarray] | None
@@ -539,14 +567,63 @@ class HierarchicalModel(PreTrainedModel):
         head, read = self.head(task), self.sharing.read(task, values)
         if head.unit == "word":
             return HeadOutput(head(Tap(read, layout)), layout, sentences)
-        places = batch.groups.inside(sentences, GROUP_SIZES[head.unit])
+        places = batch.groups.inside(sentences, head.unit)
         lower = {}
-        for name in self.lower[task]:
+        for name in self.lower[task] if head.reads_layer is None else ():
             probable = self.head(name).probabilities(outputs[name])
             kept_apart = probable.detach() if self.sharing.detach_labels else probable
             lower[name] = kept_apart[outputs[name].rows_of(places)]
-        tap = Tap(read, layout, batch.groups.at(places).within(sentences), lower)
-        return HeadOutput(head(tap), layout, sentences, places)
+        members = batch.groups.at(places).within(sentences)
+        return HeadOutput(
+            head(Tap(read, layout, members, lower)), layout, sentences, places, members
+        )
+
+    def _with_items(
+        self,
+        task: str,
+        output: HeadOutput,
+        outputs: Mapping[str, HeadOutput],
+        *,
+        decoded: dict[str, list[Any]],
+        gold: Batch | None,
+    ) -> HeadOutput:
+        """The task's output with what its head reads of other tasks.
+
+        In sentences of which `gold` tells them these are its items, in others what is `decoded`;
+        what is not decoded yet is.
+        """
+        if self.head(task).reads_layer is None:
+            return output
+        read = {}
+        for name in self.lower[task]:
+            parts = []
+            told = np.zeros(len(output.sentences), dtype=bool)
+            if gold is not None and name in gold.items:
+                told = gold.itemised[name][output.sentences]
+                parts.append(items_of(gold.items[name], output))
+            if not told.all():
+                if name not in decoded:
+                    with torch.no_grad():
+                        decoded[name] = self.head(name).decode(outputs[name])
+                found = [decoded[name][at] for at in outputs[name].positions(output.sentences)]
+                owners = np.repeat(np.arange(len(found)), [len(items) for items in found])
+                items = np.column_stack([owners, np.concatenate(found)])[~told[owners]]
+                parts.append(placed(items, output.layout.device))
+            read[name] = torch.cat(parts)
+        return replace(output, read=read)
+
+
+def _among(sentences: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Those of these sentences that are in a mask, (sentences of the batch,) bool."""
+    return sentences[mask[sentences]]
+
+
+def items_of(items: np.ndarray, output: HeadOutput) -> Tensor:
+    """Those of a batch's items that lie in an output's sentences, counted among these."""
+    sentences = output.sentences
+    own = items[np.isin(items[:, 0], sentences)]
+    own = np.column_stack([np.searchsorted(sentences, own[:, 0]), own[:, 1:]])
+    return placed(own, output.layout.device)
 
 
 def _widened(output: HeadOutput) -> HeadOutput:
@@ -577,34 +654,42 @@ def _of_sentences(
 
 
 def check_reads(tasks: Mapping[str, Mapping[str, Any]]) -> None:
-    """Whether the tasks whose predictions heads read are there, of the same unit, and below.
+    """Whether the tasks that heads read are there, of the right kind, and below.
 
     Raises:
         ModelError: One is not, has another number of labels than the reader expects, or tasks read
             each other in a ring.
     """
     reads = {name: dict(task.get("options", {}).get("reads", {})) for name, task in tasks.items()}
-    units = {name: _row(HEADS, task["head"], "head").unit for name, task in tasks.items()}
+    kinds = {name: _row(HEADS, task["head"], "head") for name, task in tasks.items()}
     for name, lower in reads.items():
+        wanted = kinds[name].reads_layer
         able = [
             other
             for other, task in tasks.items()
             if other != name
-            and units[other] == units[name]
+            and (
+                kinds[other].unit == kinds[name].unit
+                if wanted is None
+                else kinds[other].layer == wanted
+            )
             and task["depth"] <= tasks[name]["depth"]
         ]
+        said = ("judges {0.unit}s", "{0.unit}s", "of the same kind")
+        if wanted is not None:
+            said = ("finds {0.layer}", "reads {0.reads_layer}", f"that find {wanted}")
         for other, count in lower.items():
             place = f"tasks.{name}.head.reads"
             if other not in able:
                 why = "is no other task of the model"
                 if other in tasks and other != name:
                     why = (
-                        f"judges {units[other]}s at depth {tasks[other]['depth']}, and the reader "
-                        f"{units[name]}s at depth {tasks[name]['depth']}"
+                        f"{said[0].format(kinds[other])} at depth {tasks[other]['depth']}, and "
+                        f"the reader {said[1].format(kinds[name])} at depth {tasks[name]['depth']}"
                     )
                 raise ModelError(
-                    f"{place} is {other!r}, which {why}; allowed are tasks of the same kind, not "
-                    f"read above it: {listing(able)}"
+                    f"{place} is {other!r}, which {why}; allowed are tasks {said[2]}, not read "
+                    f"above it: {listing(able)}"
                 )
             labels = len(tasks[other]["labels"])
             if labels != count:

@@ -13,7 +13,7 @@ may be padded to one length or lie end to end without padding ("flat"). Heads se
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,10 @@ from torch import Tensor
 Made = TypeVar("Made")
 
 PROCESSOR = torch.device("cpu")
+
+Unit: TypeAlias = Literal["word", "text", "pair", "document"]
+"""What a head judges: each word (or what stands among the words of a sentence), a text as one
+sentence, two that are compared, or the sentences of a document together."""
 
 MISSING = -100
 """The label id of a word without gold: `ignore_index` of torch's losses."""
@@ -36,7 +40,7 @@ class Example:
     int64 with `MISSING` where a word is not annotated. A task without any gold here is absent from
     `gold`. Tasks that find items among the words have them in `items`, (items, numbers) as their
     head's layer says (`spans`: first word, word behind the last, label), and nothing in `gold` but
-    their name.
+    their name; without that the items are for others to read.
     """
 
     pieces: np.ndarray
@@ -48,19 +52,28 @@ class Example:
 
     def only(self, task: str) -> "Example":
         """The same sentence with the gold of one task."""
-        return replace(self, gold=_of(self.gold, task), items=_of(self.items, task))
+        return replace(self, gold=_of(self.gold, task))
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Sentences that are judged as one: a text, or the two of a pair, in their order.
+    """Sentences that are judged as one: a text, the two of a pair, or a document, in their order.
 
-    `gold`: task -> a label's id or a number. Their own tasks the sentences carry themselves.
+    `gold`: task -> a label's id or a number; of a task that judges documents any, for its gold are
+    `items` of the sentences. Their own tasks the sentences carry themselves.
     """
 
     examples: tuple[Example, ...]
     gold: Mapping[str, int | float] = field(default_factory=dict)
     index: int = 0
+    document: bool = False
+
+    @property
+    def unit(self) -> Unit:
+        """What it is."""
+        if self.document:
+            return "document"
+        return "text" if len(self.examples) == 1 else "pair"
 
     def only(self, task: str) -> "Group":
         """The same sentences with the gold of one task, of the group and of its members."""
@@ -73,31 +86,33 @@ class Groups:
     """Which sentences are judged together.
 
     Shapes: members (members of all groups,) places of sentences, group after group; sizes
-    (groups,).
+    (groups,); units (groups,) what each is, as text.
     """
 
     members: np.ndarray
     sizes: np.ndarray
+    units: np.ndarray
 
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def inside(self, sentences: np.ndarray, size: int) -> np.ndarray:
-        """Places of the groups of this size whose sentences are all among these (ascending)."""
+    def inside(self, sentences: np.ndarray, unit: Unit) -> np.ndarray:
+        """Places of the groups of this unit whose sentences are all among these (ascending)."""
         there = np.isin(self.members, sentences)
         starts = np.cumsum(self.sizes) - self.sizes
         missing = np.add.reduceat(~there, starts) if len(starts) else np.zeros(0, dtype=np.int64)
-        return np.flatnonzero((missing == 0) & (self.sizes == size))
+        return np.flatnonzero((missing == 0) & (self.units == unit))
 
     def at(self, places: np.ndarray) -> "Groups":
         """The groups at these places (ascending)."""
         chosen = np.zeros(len(self), dtype=bool)
         chosen[places] = True
-        return Groups(self.members[np.repeat(chosen, self.sizes)], self.sizes[places])
+        members = self.members[np.repeat(chosen, self.sizes)]
+        return Groups(members, self.sizes[places], self.units[places])
 
     def within(self, sentences: np.ndarray) -> "Groups":
         """The same groups, their sentences counted among these (ascending)."""
-        return Groups(np.searchsorted(sentences, self.members), self.sizes)
+        return Groups(np.searchsorted(sentences, self.members), self.sizes, self.units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +121,8 @@ class Layout:
 
     Shapes: word_counts (sentences,); row_sentences, row_lengths, row_starts (rows,); word_units
     (words,) unit of each word's first piece; piece_units, piece_words (pieces,) each piece's unit
-    and word; scatter_units, scatter_words: the same for every copy of a word, copies in overlapping
-    windows included. Rows of a sentence are neighbours and in the order of its text. `padded` is
+    and word, pieces their ids; scatter_units, scatter_words: units and words for every copy of a
+    piece, copies in overlapping windows included. Rows of a sentence are neighbours and in the order of its text. `padded` is
     the common row length, or 0 when rows lie end to end; then `units` is `recurring` and those
     behind the last row belong to none.
     """
@@ -121,6 +136,7 @@ class Layout:
     word_units: np.ndarray
     piece_units: np.ndarray
     piece_words: np.ndarray
+    pieces: np.ndarray
     scatter_units: np.ndarray
     scatter_words: np.ndarray
     device: torch.device
@@ -150,6 +166,19 @@ class Layout:
     def word_sentences(self) -> np.ndarray:
         """(words,): the sentence of each word."""
         return np.repeat(np.arange(self.sentences), self.word_counts)
+
+    @cached_property
+    def word_keys(self) -> np.ndarray:
+        """(words,) int64: numbers that are the same for words of the same pieces."""
+        if not self.words:
+            return np.zeros(0, dtype=np.int64)
+        first = np.searchsorted(self.piece_words, np.arange(self.words))
+        within = np.arange(len(self.pieces)) - first[self.piece_words]
+        # Multiplied by odd numbers and mixed, so that sums of several words rarely meet.
+        mixed = (self.pieces.astype(np.uint64) + 1) * np.uint64(0x9E3779B97F4A7C15)
+        mixed *= (2 * within.astype(np.uint64) + 1) * np.uint64(0xD1342543DE82EF95) | np.uint64(1)
+        mixed ^= mixed >> np.uint64(29)
+        return np.add.reduceat(mixed, first).view(np.int64)
 
     def tensor(self, name: str) -> Tensor:
         """The array of that name as a tensor on the device."""
@@ -217,6 +246,7 @@ class Layout:
             word_units=new_unit[self.word_units[word_kept]],
             piece_units=new_unit[self.piece_units[piece_kept]],
             piece_words=new_word[self.piece_words[piece_kept]],
+            pieces=self.pieces[piece_kept],
             scatter_units=new_unit[self.scatter_units[copy_kept]],
             scatter_words=new_word[self.scatter_words[copy_kept]],
             device=self.device,
@@ -299,7 +329,7 @@ class Batch:
     sentences of all its entries. `groups` are the entries that are groups, in their order, and
     `group_gold` maps tasks that judge groups to (groups,) ids with `MISSING`, or numbers with NaN.
     `items`, on the host, are those of tasks that find items: (items, 1 + numbers), the sentence
-    first.
+    first; and `itemised` says of which sentences they are told, (sentences,) bool.
     """
 
     layout: Layout
@@ -310,13 +340,7 @@ class Batch:
     groups: Groups
     group_gold: Mapping[str, Tensor]
     items: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def items_of(self, task: str, sentences: np.ndarray) -> Tensor:
-        """The task's items in these sentences (ascending), counted among them, on the device."""
-        found = self.items[task]
-        found = found[np.isin(found[:, 0], sentences)]
-        found = np.column_stack([np.searchsorted(sentences, found[:, 0]), found[:, 1:]])
-        return placed(found, self.layout.device)
+    itemised: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -360,14 +384,31 @@ class Tap:
 class HeadOutput:
     """A head's scores for the sentences it ran on.
 
-    `scores` are the head's own tensors, words first; those of a head that judges groups have groups
-    first, and `groups` are their places in the batch.
+    `scores` are the head's own tensors, words first; those of a head that judges texts or pairs
+    have these first. `groups` are the places in the batch of those it judges, and `members` which
+    of its own sentences they are. Of a head that reads what other tasks find, `read` is that, for
+    each (items, 1 + numbers), the sentence first; `given` are its own items where only the rest of
+    them is asked.
     """
 
     scores: Mapping[str, Tensor]
     layout: Layout
     sentences: np.ndarray
     groups: np.ndarray | None = None
+    members: Groups | None = None
+    read: Mapping[str, Tensor] = field(default_factory=dict)
+    given: Tensor | None = None
+
+    def narrow(self, sentences: np.ndarray) -> "HeadOutput":
+        """Of a head that judges words: the same for fewer sentences of the batch (ascending)."""
+        if len(sentences) == len(self.sentences):
+            return self
+        chosen = self.layout.select(self.positions(sentences))
+        scores = {
+            name: values if name.startswith("root_") else chosen.take_words(values)
+            for name, values in self.scores.items()
+        }
+        return replace(self, scores=scores, layout=chosen.layout, sentences=sentences)
 
     def rows_of(self, groups: np.ndarray) -> Tensor:
         """Where these groups of the batch (ascending) stand in this output, of a head of groups."""

@@ -17,6 +17,7 @@ from tokenizers import models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 from transformers import BertConfig, ModernBertConfig, PreTrainedTokenizerFast
 
+from hiermtl.corpus.names import PLACES
 from hiermtl.encoders import BertEncoder, BiLstmEncoder, Encoder, ModernBertEncoder
 from hiermtl.errors import RecipeError
 from hiermtl.heads import HEADS
@@ -33,20 +34,32 @@ TASKS: dict[str, tuple[str, int]] = {
     "ner": ("crf", 2),
     "dep": ("biaffine", 3),
 }
-"""Name to kind of head and depth; each further row of the table of heads that judges words is a
-task at depth 2. Those that judge groups are tested in `tests/property/test_groups.py`."""
+"""Name to kind of head and depth; each further row of the table of heads that gives words a label
+each is a task at depth 2. Those that judge groups are tested in `tests/property/test_groups.py`."""
 TASKS.update(
     {
         kind: (kind, 2)
         for kind, head in HEADS.items()
-        if kind not in {kind for kind, _ in TASKS.values()} and head.unit == "word"
+        if kind not in {kind for kind, _ in TASKS.values()}
+        and head.unit == "word"
+        and head.layer not in PLACES
     }
 )
+
+UPPER: dict[str, tuple[str, int]] = {
+    "span": ("span", 2),
+    "roles": ("roles", 3),
+    "relation": ("relation", 3),
+}
+"""The same of heads that find items among the words; tested in `tests/property/test_items.py`."""
 
 LABELS: dict[str, tuple[str, ...]] = {
     "tags": ("O", "B-A", "I-A", "B-B", "I-B"),
     "edits": ("l||", "l||-", "=||"),
     "tree": ("root", "subj", "mod"),
+    "spans": ("person", "place"),
+    "relations": ("in", "of"),
+    "frames": ("ARG0", "ARG1", "V:l||", "V:l||-"),
 }
 """The label inventory for each kind of annotation a head is trained on (`Head.layer`)."""
 
@@ -84,6 +97,44 @@ GOLD: dict[str, Callable[[int, int, np.random.Generator], dict[str, np.ndarray]]
     "edits": gold_tags,
     "tree": gold_tree,
 }
+
+
+def spans_in(words: int, random: np.random.Generator) -> list[tuple[int, int]]:
+    """Up to three that do not cross, each once; at least one."""
+    middle = int(random.integers(words)) + 1
+    return sorted({(0, words), (0, middle), (middle - 1, middle)})
+
+
+def gold_spans(words: int, labels: int, random: np.random.Generator) -> np.ndarray:
+    spans = spans_in(words, random)
+    return np.array([(*span, random.integers(labels)) for span in spans], dtype=np.int64)
+
+
+def gold_relations(words: int, labels: int, random: np.random.Generator) -> np.ndarray:
+    """Between the first and the last of spans as `gold_spans` makes them, where they are two."""
+    spans = spans_in(words, random)
+    pairs = [(spans[0], spans[-1]), (spans[-1], spans[0])] if len(spans) > 1 else []
+    rows = [(*one, *other, random.integers(labels)) for one, other in pairs]
+    return np.array(rows, dtype=np.int64).reshape(-1, 5)
+
+
+def gold_frames(words: int, labels: int, random: np.random.Generator) -> np.ndarray:
+    """One predicate with two arguments at most; the last two labels are its senses."""
+    at = int(random.integers(words))
+    rows = [(at, at, at + 1, int(random.integers(labels - 2, labels)))]
+    rows += [(at, *span, random.integers(labels - 2)) for span in ((0, at), (at + 1, words))]
+    return np.array([row for row in rows if row[1] < row[2]], dtype=np.int64)
+
+
+ITEMS: dict[str, Callable[[int, int, np.random.Generator], np.ndarray]] = {
+    "spans": gold_spans,
+    "relations": gold_relations,
+    "frames": gold_frames,
+}
+"""For kinds of annotation that are items among the words (`Example.items`)."""
+
+READS = {"relation": "span"}
+"""The task that a head of that kind reads."""
 
 
 @cache
@@ -202,19 +253,24 @@ class World:
         encoded = self.tokenizer.encode(sentences)
         examples = []
         for index, words in enumerate(sentences):
-            gold = {}
+            gold, items = {}, {}
             for task in annotated[index % len(annotated)]:
                 if task not in self.model.hierarchy:
                     continue
                 head = self.model.head(task)
-                random = np.random.default_rng([index, sum(map(ord, task))])
+                seed = READS.get(task, task)  # so that both are of the same spans
+                random = np.random.default_rng([index, sum(map(ord, seed))])
+                if head.layer in ITEMS:
+                    gold[task] = {}
+                    items[task] = ITEMS[head.layer](len(words), len(head.labels), random)
+                    continue
                 gold[task] = GOLD[head.layer](len(words), len(head.labels), random)
                 left_out = random.random(len(words)) < missing
                 for values in gold[task].values():
                     values[left_out] = MISSING
             arrays = {name: encoded[name][index] for name in self.tokenizer.features}
             pieces, counts = arrays.pop("pieces"), arrays.pop("piece_counts")
-            examples.append(Example(pieces, counts, arrays, gold, index))
+            examples.append(Example(pieces, counts, arrays, gold, index, items))
         return examples
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -239,12 +295,19 @@ def make_config(
 ) -> HierarchicalConfig:
     tasks = {}
     for name, depth in depths.items():
-        kind = TASKS[name][0]
+        kind = (TASKS | UPPER)[name][0]
         options = (
             {"dropout": dropout} if "dropout" in inspect.signature(HEADS[kind]).parameters else {}
         )
         if kind == "biaffine":
             options |= {"arc_width": 6, "label_width": 4}
+        if kind in ("span", "roles", "relation"):
+            options |= {"size": 4}
+        if kind in READS:
+            read = READS[kind]
+            if read not in depths:
+                continue
+            options |= {"reads": {read: len(labels_of(read))}}
         tasks[name] = {
             "depth": depth,
             "head": kind,
@@ -306,10 +369,11 @@ def theta(model: HierarchicalModel, task: str) -> set[str]:
     """The names of the parameters that a task depends on by the scheme's structure.
 
     Of a lower task's chain nothing is read: what is fed upwards are the label probabilities of each
-    word.
+    word. Of one whose spans are read no loss of the reader tells.
     """
     route = model.routes[task]
-    prefixes = [f"{part}.{name}." for name in route.tasks for part in ("heads", "taps")]
+    told = {task} if model.head(task).reads_layer else route.tasks
+    prefixes = [f"{part}.{name}." for name in told for part in ("heads", "taps")]
     for depth, branch in route.raw:
         where = f"blocks.{depth}.{branch}" if depth else f"embeddings.{branch}"
         prefixes.append(f"stack.{where}.")

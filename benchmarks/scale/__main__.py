@@ -125,6 +125,7 @@ def _rows(rows: int) -> Layout:
         word_units=every,
         piece_units=every,
         piece_words=every,
+        pieces=every,
         scatter_units=every,
         scatter_words=every,
         device=torch.device("cpu"),

@@ -3,6 +3,7 @@
 import copy
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
@@ -13,6 +14,7 @@ from hiermtl.annotation.predict import (
     TOKENS_PER_BATCH,
     WINDOW,
     Entry,
+    Known,
     Prediction,
     Together,
     check_sizes,
@@ -22,14 +24,14 @@ from hiermtl.annotation.segmenting import Splitter, segment_texts
 from hiermtl.annotation.workers import predict_in_workers
 from hiermtl.document import Document
 from hiermtl.errors import DataError, ModelError, listing
-from hiermtl.evaluation.predictor import HeadInfo
+from hiermtl.evaluation.predictor import INFORMED, HeadInfo
 from hiermtl.hierarchy import Hierarchy
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import has_bf16
 from hiermtl.pretrained import find_model, load_model, read_card, save_model
 from hiermtl.text.plain import split_text
 from hiermtl.text.segment import SEGMENT
-from hiermtl.text.sentence import Layer, Passage, Sentence
+from hiermtl.text.sentence import Layer, Passage, Sentence, Structure
 from hiermtl.tokens import Tokenizer
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
@@ -93,7 +95,9 @@ class Annotator:
         """What has to be known of each task's head to score it."""
         tasks = self.model.config.tasks
         return {
-            task: HeadInfo.of(self.model.head(task), tasks[task].get("column"))
+            task: HeadInfo.of(
+                self.model.head(task), tasks[task].get("column"), reads=self.model.lower[task]
+            )
             for task in self.tasks
         }
 
@@ -173,7 +177,7 @@ class Annotator:
         units = {task: self.model.head(task).unit for task in names}
         size = self.tokens_per_batch if tokens_per_batch is None else tokens_per_batch
         check_sizes(tokens_per_batch=size, window=window)
-        split, ahead = self._splitter(tokens_per_batch=size, window=window)
+        split, ahead = self._splitter(size, window)
         words = entries_of(texts, waiting, split, units=units, ahead=ahead)
         if workers:
             found = predict_in_workers(
@@ -191,10 +195,11 @@ class Annotator:
             )
         return self._documents(found, waiting, names, with_scores=with_scores)
 
-    def _splitter(self, **sizes: int) -> tuple[Splitter, int]:
+    def _splitter(self, size: int, window: int) -> tuple[Splitter, int]:
         """What makes sentences of texts, and how many it is to be given at once."""
         if self.segments:
-            return lambda texts: segment_texts(self, texts, **sizes), sizes["window"]
+            segment = partial(segment_texts, self, tokens_per_batch=size, window=window)
+            return segment, window
         return lambda texts: [split_text(text, self.language) for text in texts], 1
 
     def _documents(
@@ -206,7 +211,8 @@ class Annotator:
         with_scores: bool,
     ) -> Iterator[Document]:
         words = [task for task in names if self.model.head(task).unit == "word"]
-        levels = {task: _kind(self.model.head(task).layer) for task in words}
+        kinds = {task: self.model.head(task).layer for task in words}
+        levels = {task: "tags" if kind == "edits" else kind for task, kind in kinds.items()}
         for first in found:
             source = waiting.popleft()
             rest = [next(found) for _ in source.sentences[1:]]
@@ -232,6 +238,34 @@ class Annotator:
     ) -> Iterator[Mapping[str, Layer]]:
         """The bare layers of sentences given as words, in their order; faster than documents."""
         return (prediction.layers for prediction in self.predictions(sentences, tasks))
+
+    def predict_sentences(
+        self, sentences: Iterable[Sentence], tasks: Iterable[str] | None = None
+    ) -> Iterator[Mapping[str, Layer]]:
+        """Like `predict_layers`, of gold sentences in the order of their documents.
+
+        What informed heads say where they are told gold is there too, under the task's name and
+        `INFORMED`. Neighbouring sentences with the same document id are one document.
+        """
+        names = self.model.hierarchy.select(tasks)
+        heads, columns = self.heads, self.columns
+        told = {
+            lower
+            for task in names
+            if heads[task].informed
+            for lower in heads[task].reads or (task,)
+        }
+
+        def entry(sentence: Sentence) -> Known:
+            layers = ((task, sentence.layers.get(columns[task])) for task in told)
+            return Known(
+                sentence.words,
+                {task: layer for task, layer in layers if isinstance(layer, Structure)},
+            )
+
+        for prediction in self.predictions(map(entry, sentences), names):
+            given = {task + INFORMED: layer for task, layer in prediction.informed.items()}
+            yield {**prediction.layers, **given}
 
     def predict_labels(
         self, passages: Iterable[Passage], tasks: Iterable[str] | None = None
@@ -346,8 +380,3 @@ def choose_precision(model: HierarchicalModel, precision: str | None) -> Precisi
     if precision is None and asked == "bf16" and not has_bf16(model.device):
         return "fp32"
     return cast("Precision", asked)
-
-
-def _kind(layer: str) -> str:
-    """What a document holds of a layer: a tree, or a tag per word."""
-    return "tree" if layer == "tree" else "tags"

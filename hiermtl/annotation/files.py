@@ -12,12 +12,21 @@ from hiermtl.annotation.given import Given
 from hiermtl.annotation.jobs import Job, plan_jobs
 from hiermtl.annotation.reading import STANDARD, Record, read_records
 from hiermtl.annotation.writing import WRITERS, Writer, opened
+from hiermtl.corpus.names import PLACES
 from hiermtl.document import TOKEN_FIELDS, conllu_columns
 from hiermtl.errors import RecipeError, RunError, listing
 from hiermtl.text.bio import is_iob2
 from hiermtl.text.conllu_write import WRITABLE
 
-LEVELS = {"tree": "trees", "label": "labels", "number": "numbers"}
+LEVELS = {
+    "tree": "trees",
+    "spans": "spans",
+    "frames": "roles",
+    "relations": "relations",
+    "mentions": "clusters",
+    "label": "labels",
+    "number": "numbers",
+}
 """What a head is trained on -> what its level is in `Document.to_dict`, where that is not tags."""
 
 
@@ -161,14 +170,16 @@ def writable(
         RecipeError: A format has no place for a task that is asked for, or for any.
     """
     names = nlp.levels(tasks)
+    layers = {name: nlp.model.head(name).layer for name in names}
+    kinds = {name: "tags" if layer == "edits" else layer for name, layer in layers.items()}
     placed = {
-        "conllu": set(conllu_columns({name: nlp.columns[name] for name in names})),
+        "conllu": set(conllu_columns({name: nlp.columns[name] for name in names}, kinds)),
         "docbin": {name for name in names if _in_docbin(nlp, name)},
     }
     holds = {
         "conllu": f"CoNLL-U has no place for {{}}; it holds {listing(WRITABLE)}, each once",
         "docbin": f"DocBin has no place for {{}}; it holds {listing(TOKEN_FIELDS)}, a tree in dep, "
-        "and spans",
+        "spans and what holds between them",
     }
     homeless: dict[str, str] = {
         name: format
@@ -187,8 +198,10 @@ def writable(
 def _in_docbin(nlp: Annotator, task: str) -> bool:
     """Whether spaCy's documents have a place for what a task says."""
     head = nlp.model.head(task)
-    if head.unit != "word":
-        return False
     if head.layer == "tree":
         return task == "dep"
+    if head.layer in PLACES:
+        return True
+    if head.unit != "word":
+        return False
     return task in TOKEN_FIELDS or all(is_iob2(label) for label in head.labels)

@@ -1,6 +1,6 @@
 """Parquet: rows to annotate, and rows that are annotated."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,9 +22,21 @@ _TREE = pa.struct({"heads": pa.list_(pa.int32()), "relations": _TEXTS})
 _SPAN = pa.struct(
     {"start": pa.int32(), "end": pa.int32(), "label": pa.string(), "text": pa.string()}
 )
+_WORDS = (("start", pa.int32()), ("end", pa.int32()))
+_LABELLED = pa.struct([*_WORDS, ("label", pa.string())])
+_ROLE = pa.struct([*_WORDS, ("role", pa.string())])
+_FRAME = pa.struct(
+    [("predicate", pa.int32()), ("sense", pa.string()), ("arguments", pa.list_(_ROLE))]
+)
+_ENDS = [f"{side}_{end}" for side in ("head", "tail") for end in ("start", "end")]
+_RELATION = pa.struct([*((name, pa.int32()) for name in _ENDS), ("label", pa.string())])
 _LEVELS = {
     "tags": ("tags", _TEXTS),
     "trees": ("trees", _TREE),
+    "spans": ("spans", pa.list_(_LABELLED)),
+    "roles": ("roles", pa.list_(_FRAME)),
+    "relations": ("relations", pa.list_(_RELATION)),
+    "clusters": ("clusters", pa.list_(pa.list_(pa.list_(pa.int32())))),
     "labels": ("labels", pa.string()),
     "numbers": ("labels", pa.float64()),
 }
@@ -104,7 +116,11 @@ def _damaged(error: Exception, path: str | Path) -> DataError:
 
 
 class Rows:
-    """Rows with levels, written to an open file a thousand at a time."""
+    """Rows with levels, written to an open file a thousand at a time.
+
+    What `Document.to_dict` has as lists of numbers and a label are objects here, since a list of
+    Parquet has one type.
+    """
 
     def __init__(self, file: BinaryIO, levels: Mapping[str, str]) -> None:
         """Takes the file, and the kind of each level that is predicted."""
@@ -121,9 +137,27 @@ class Rows:
             DataError: A column holds something else than in rows before.
         """
         self._own = self._own or own
-        self._rows.append(row)
+        self._rows.append(self._with_objects(row))
         if len(self._rows) >= ROWS:
             self._write()
+
+    def _with_objects(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row with objects for what its predicted levels list."""
+        made: dict[str, Any] = {}
+        for level, kind in self._levels.items():
+            column = _LEVELS[kind][0]
+            if kind == "roles":
+                found = [
+                    {**one, "arguments": _objects(one["arguments"], _ROLE)}
+                    for one in row[column][level]
+                ]
+            elif kind in ("spans", "relations"):
+                form = _LABELLED if kind == "spans" else _RELATION
+                found = _objects(row[column][level], form)
+            else:
+                continue
+            made.setdefault(column, dict(row[column]))[level] = found
+        return {**row, **made}
 
     def finish(self) -> None:
         """Writes what is held back, and the file's end."""
@@ -208,3 +242,8 @@ class Rows:
             if fields:
                 types[column] = pa.struct(fields)
         return pa.schema(types)
+
+
+def _objects(lists: Sequence[Sequence[Any]], form: pa.StructType) -> list[dict[str, Any]]:
+    names = [form.field(at).name for at in range(form.num_fields)]
+    return [dict(zip(names, values, strict=True)) for values in lists]

@@ -7,7 +7,7 @@ the order in which the sentences came. Nothing but the current window is held in
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -15,11 +15,13 @@ import numpy as np
 import torch
 
 from hiermtl.annotation.streams import streamed
+from hiermtl.corpus.items import from_items, to_items
+from hiermtl.corpus.names import PLACES
 from hiermtl.errors import ModelError
 from hiermtl.model import HierarchicalModel
-from hiermtl.records import Example, Group, HeadOutput
+from hiermtl.records import MISSING, Example, Group, HeadOutput
 from hiermtl.text.edits import apply_edits
-from hiermtl.text.sentence import Layer, Tree
+from hiermtl.text.sentence import Layer, Structure, Tree
 from hiermtl.tokens import Collator, Tokenizer
 from hiermtl.tokens.collate import windows
 
@@ -35,12 +37,14 @@ class Prediction:
     `scores` has for each task the probability (0 to 1) of each word's label or arc, or of the one
     label of the text or pair whose first sentence this is; it is empty unless asked for, and lacks
     tasks whose head has no probabilities. `labels` are what is said of that text or pair: a label
-    or a number.
+    or a number. `informed` are layers of tasks that were told, of a `Known` sentence, what they
+    otherwise read of others or find themselves.
     """
 
     layers: Mapping[str, Layer]
     scores: Mapping[str, tuple[float, ...]]
     labels: Mapping[str, str | float] = field(default_factory=dict)
+    informed: Mapping[str, Layer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,15 @@ class Together:
     words: bool = True
 
 
-Entry: TypeAlias = Sequence[str] | Together
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The words of a sentence with gold that informed heads are told: task to its structure."""
+
+    words: Sequence[str]
+    layers: Mapping[str, Structure]
+
+
+Entry: TypeAlias = Sequence[str] | Together | Known
 """The words of a sentence, or sentences that are judged as one."""
 
 
@@ -151,7 +163,7 @@ class _Predictor:
         sentences: list[Sequence[str]] = []
         parts: list[list[int]] = []
         for entry in entries:
-            own = entry.sentences if isinstance(entry, Together) else (entry,)
+            own = _sentences_of(entry)
             parts.append([len(sentences) + place for place, words in enumerate(own) if len(words)])
             sentences += own
         nothing = Prediction({task: self._empty(task) for task in self._words}, {})
@@ -162,8 +174,18 @@ class _Predictor:
         arrays = self.collator.tokenizer.encode([sentences[place] for place in filled])
         pieces, counts = arrays["pieces"], arrays["piece_counts"]
         others = [name for name in arrays if name not in ("pieces", "piece_counts")]
+        told = {
+            own[0]: self._items(entry)
+            for entry, own in zip(entries, parts, strict=True)
+            if isinstance(entry, Known) and own
+        }
         examples = {
-            place: Example(pieces[i], counts[i], {name: arrays[name][i] for name in others})
+            place: Example(
+                pieces[i],
+                counts[i],
+                {name: arrays[name][i] for name in others},
+                items=told.get(place, {}),
+            )
             for i, place in enumerate(filled)
         }
         chosen = [i for i, of_entry in enumerate(parts) if of_entry]
@@ -173,34 +195,33 @@ class _Predictor:
         ]
 
         def compute(own: Sequence[int]) -> dict[int, Prediction]:
-            return self._batch([entries[i] for i in own], [parts[i] for i in own], examples)
+            given = [entries[i] for i in own], [parts[i] for i in own]
+            return self._batch(*given, examples, sentences)
 
         with evaluating(self.model):
             for found in streamed(compute, batches, self.collator.device):
                 for place, prediction in found.items():
-                    results[place] = self._edited(prediction, sentences[place])
+                    results[place] = prediction
         return results
+
+    def _items(self, entry: Known) -> dict[str, np.ndarray]:
+        """Task to the items (items, numbers) of what is known of a sentence."""
+        found = {}
+        for task, layer in entry.layers.items():
+            head = self.model.head(task)
+            ids = {label: number for number, label in enumerate(head.labels)}
+            rows = [
+                (*places, MISSING if label is None else ids.get(label, MISSING))
+                for places, label in to_items(layer, entry.words, entities={})
+            ]
+            width = PLACES[head.layer] + 1
+            found[task] = np.array(rows, dtype=np.int64).reshape(-1, width)
+        return found
 
     @property
     def _words(self) -> list[str]:
         """The tasks that judge words."""
         return [task for task in self.tasks if self.model.head(task).unit == "word"]
-
-    def _edited(self, prediction: Prediction, words: Sequence[str]) -> Prediction:
-        """With scripts applied to the words."""
-        edits = [t for t in prediction.layers if self.model.head(t).layer == "edits"]
-        if not edits:
-            return prediction
-        made: dict[str, Layer] = {}
-        for task in edits:
-            scripts = prediction.layers[task]
-            assert isinstance(scripts, tuple)
-            # A script that leaves nothing of the word is not meant for it.
-            made[task] = tuple(
-                apply_edits(word, script or "") or word
-                for word, script in zip(words, scripts, strict=True)
-            )
-        return replace(prediction, layers={**prediction.layers, **made})
 
     def _batches(self, entries: Sequence[Sequence[Example]]) -> Iterator[list[int]]:
         """Places of the entries of each batch, longest first; equal lengths in their order."""
@@ -241,6 +262,7 @@ class _Predictor:
         entries: Sequence[Entry],
         parts: Sequence[Sequence[int]],
         examples: Mapping[int, Example],
+        sentences: Sequence[Sequence[str]],
     ) -> dict[int, Prediction]:
         """The predictions of the sentences of these entries, by their places."""
         batch = self.collator(
@@ -257,17 +279,26 @@ class _Predictor:
         asked = self._asked(entries, parts, places)
         outputs = self.model(batch, asked)
         decoded = self.model.decode(outputs, asked)
+        told = [task for task in asked if batch.items and self.model.head(task).informed]
+        informed = self.model.decode_informed(batch, outputs, told)
         first = [own[0] for e, own in zip(entries, parts, strict=True) if isinstance(e, Together)]
         layers: dict[int, dict[str, Layer]] = {place: {} for place in places}
         scores: dict[int, dict[str, tuple[float, ...]]] = {place: {} for place in places}
         labels: dict[int, dict[str, str | float]] = {place: {} for place in first}
+        known: dict[int, dict[str, Layer]] = {place: {} for place in places}
         for task in asked:
             output = outputs[task]
             values = self._scores(task, output, decoded[task]) if self.with_scores else None
             if output.groups is None:
-                where = [places[i] for i in output.sentences.tolist()]
-                for place, layer in zip(where, self._layers(task, decoded[task]), strict=True):
+                where: list[int] = [places[i] for i in output.sentences.tolist()]
+                words = [sentences[place] for place in where]
+                made = self._layers(task, decoded[task], words)
+                for place, layer in zip(where, made, strict=True):
                     layers[place][task] = layer
+                if task in informed:
+                    made = self._layers(task, informed[task], words)
+                    for place, layer in zip(where, made, strict=True):
+                        known[place][task] = layer
             else:
                 where = [first[i] for i in output.groups.tolist()]
                 head = self.model.head(task)
@@ -277,7 +308,7 @@ class _Predictor:
                 for place, value in zip(where, values, strict=True):
                     scores[place][task] = value
         return {
-            place: Prediction(found, scores[place], labels.get(place, {}))
+            place: Prediction(found, scores[place], labels.get(place, {}), known[place])
             for place, found in layers.items()
         }
 
@@ -298,19 +329,38 @@ class _Predictor:
         asked = {task: masks[self.model.head(task).unit] for task in self.tasks}
         return {task: mask for task, mask in asked.items() if mask.any()}
 
-    def _layers(self, task: str, decoded: Sequence[Any]) -> list[Layer]:
-        """Label ids of each sentence to labels, by one look-up for the batch."""
-        head = self.model.head(task)
-        names = self.labels[task]
-        if head.layer != "tree":
-            labels = names[np.concatenate(decoded)].tolist()
-            return [tuple(labels[a:b]) for a, b in _ranges(decoded)]
-        heads = np.concatenate([pair[0] for pair in decoded]).tolist()
-        labels = names[np.concatenate([pair[1] for pair in decoded])].tolist()
-        return [
-            Tree(tuple(heads[a:b]), tuple(labels[a:b]))
-            for a, b in _ranges([pair[0] for pair in decoded])
-        ]
+    def _layers(
+        self, task: str, decoded: Sequence[Any], words: Sequence[Sequence[str]]
+    ) -> list[Layer]:
+        """Label ids of each sentence to labels, by one look-up for the batch.
+
+        `words` are those of the sentences.
+        """
+        kind, names = self.model.head(task).layer, self.labels[task]
+        if kind in PLACES:
+            return [
+                from_items(kind, items[:, :-1].tolist(), names[items[:, -1]].tolist(), own)
+                for items, own in zip(decoded, words, strict=True)
+            ]
+        if kind == "tree":
+            heads = np.concatenate([pair[0] for pair in decoded]).tolist()
+            labels = names[np.concatenate([pair[1] for pair in decoded])].tolist()
+            return [
+                Tree(tuple(heads[a:b]), tuple(labels[a:b]))
+                for a, b in _ranges([pair[0] for pair in decoded])
+            ]
+        labels = names[np.concatenate(decoded)].tolist()
+        found = [tuple(labels[a:b]) for a, b in _ranges(decoded)]
+        if kind == "edits":
+            # A script that leaves nothing of the word is not meant for it.
+            return [
+                tuple(
+                    apply_edits(word, script) or word
+                    for word, script in zip(own, tags, strict=True)
+                )
+                for own, tags in zip(words, found, strict=True)
+            ]
+        return list(found)
 
     def _scores(
         self, task: str, output: HeadOutput, decoded: Sequence[Any]
@@ -325,7 +375,20 @@ class _Predictor:
         return [tuple(flat[a:b]) for a, b in pairwise(starts)]
 
     def _empty(self, task: str) -> Layer:
-        return Tree((), ()) if self.model.head(task).layer == "tree" else ()
+        kind = self.model.head(task).layer
+        if kind in PLACES:
+            return from_items(kind, (), (), ())
+        return Tree((), ()) if kind == "tree" else ()
+
+
+def _sentences_of(entry: Entry) -> Sequence[Sequence[str]]:
+    match entry:
+        case Together():
+            return entry.sentences
+        case Known():
+            return (entry.words,)
+        case words:
+            return (words,)
 
 
 def _ranges(arrays: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
@@ -342,8 +405,7 @@ def windows_of(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
     words = 0
     for entry in entries:
         window.append(entry)
-        own = entry.sentences if isinstance(entry, Together) else (entry,)
-        words += sum(map(len, own))
+        words += sum(map(len, _sentences_of(entry)))
         if len(window) >= size or words >= _WORDS_PER_WINDOW:
             yield window
             window, words = [], 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from hiermtl.annotation.predict import WINDOW
 from hiermtl.text.atoms import Atoms, find_atoms
 from hiermtl.text.segment import SEGMENT, STRETCH, segmented
 from hiermtl.text.sentence import Sentence
@@ -22,12 +23,18 @@ Splitter: TypeAlias = Callable[[Sequence[str]], Iterable[list[Sentence]]]
 """Texts to the sentences of each."""
 
 
-def segment_texts(nlp: "Annotator", texts: Iterable[str], **sizes: int) -> Iterator[list[Sentence]]:
+def segment_texts(
+    nlp: "Annotator",
+    texts: Iterable[str],
+    *,
+    tokens_per_batch: int | None = None,
+    window: int = WINDOW,
+) -> Iterator[list[Sentence]]:
     """The sentences of each text, by the model's task `segment`; only the blocks it needs run.
 
     A paragraph is read in stretches of `STRETCH` atoms that overlap, as a sentence longer than the
-    encoder is; of each atom that stretch decides in which it stands furthest from an edge. `sizes`
-    are those of `Annotator.predictions`.
+    encoder is; of each atom that stretch decides in which it stands furthest from an edge. The
+    sizes are those of `Annotator.predictions`.
     """
     waiting: deque[tuple[Atoms, list[int]]] = deque()
 
@@ -46,7 +53,9 @@ def segment_texts(nlp: "Annotator", texts: Iterable[str], **sizes: int) -> Itera
                 yield atoms.marked(first, last)
 
     tags: list[str] = []
-    for found in nlp.predictions(stretches(), [SEGMENT], **sizes):
+    for found in nlp.predictions(
+        stretches(), [SEGMENT], tokens_per_batch=tokens_per_batch, window=window
+    ):
         atoms, (own, rest, ends) = waiting.popleft()
         layer = found.layers[SEGMENT]
         assert isinstance(layer, tuple)

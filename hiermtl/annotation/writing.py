@@ -14,11 +14,12 @@ from hiermtl.atomic import written_whole
 from hiermtl.document import Document
 from hiermtl.errors import DataError
 from hiermtl.text.conllu import render_conllu
+from hiermtl.text.conllu_write import Written
 
 SUFFIXES = {"conllu": ".conllu", "jsonl": ".jsonl", PARQUET: ".parquet", "docbin": ".spacy"}
 FORMAT_OF = {**{suffix: name for name, suffix in SUFFIXES.items()}, ".docbin": "docbin"}
 
-BY_LEVEL = ("tags", "trees", "labels", "scores")
+BY_LEVEL = ("tags", "trees", "spans", "roles", "relations", "clusters", "labels", "scores")
 """Keys of `Document.to_dict` that hold something for each level."""
 
 
@@ -49,6 +50,7 @@ class ConlluWriter(Writer):
     def __init__(self, file: BinaryIO, levels: Mapping[str, str]) -> None:
         super().__init__(file, levels)
         self._sentences = 0
+        self._written = Written()
 
     def write(self, record: Record, document: Document) -> None:
         """Writes the document's sentences."""
@@ -59,7 +61,7 @@ class ConlluWriter(Writer):
             own = sentence
             if sentence.lines is None:
                 own = replace(sentence, doc_id=record.doc_id, sent_id=str(self._sentences))
-            blocks.append(render_conllu(own, layers, newdoc=opens))
+            blocks.append(render_conllu(own, layers, newdoc=opens, written=self._written))
             opens = False
         self.file.write("".join(blocks).encode("utf-8"))
 

@@ -11,6 +11,7 @@ import numpy as np
 from hiermtl.commands.corpora import auxiliary_tasks, judging_tasks, layers_of, main_tasks
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.examples import Examples, PassageExamples, Wanted
+from hiermtl.corpus.items import SENSE
 from hiermtl.corpus.names import OF_PASSAGES
 from hiermtl.corpus.plain import TextCorpus
 from hiermtl.encoders import Encoder
@@ -28,6 +29,7 @@ from hiermtl.recipe.tables import (
     CooldownSampling,
     EditsHead,
     LoraAdapter,
+    RolesHead,
     RoundRobinSampling,
     TemperatureSampling,
 )
@@ -334,6 +336,11 @@ def _labels(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> tuple[s
     options = recipe.tasks[task].head
     if isinstance(options, EditsHead):
         known = {script for script in known if inserted(script) <= options.most_inserted}
+    if isinstance(options, RolesHead):
+        # What is counted are senses; a role says what it is by itself.
+        senses = {label for label in known if label.startswith(SENSE)}
+        kept = {s for s in senses if inserted(s.removeprefix(SENSE)) <= options.most_inserted}
+        known = kept | {label for label in found if not label.startswith(SENSE)}
     return tuple(sorted(known))
 
 

@@ -18,13 +18,16 @@ from hiermtl.corpus.sources import (
     WordCounts,
     columns_source,
     conllu_source,
+    crossre_source,
     dataset_source,
     dataset_splits,
     docbin_source,
     hinted_source,
     joined_source,
     jsonl_source,
+    propbank_source,
     selected_source,
+    semeval_source,
     sick_source,
     table_source,
 )
@@ -40,14 +43,19 @@ from hiermtl.recipe.corpora import (
     ColumnsJoin,
     ConlluCorpus,
     CorpusOptions,
+    CrossreCorpus,
     DatasetCorpus,
     DocBinCorpus,
     FileCorpus,
+    Join,
     JsonlCorpus,
     PairsCorpus,
+    PropbankCorpus,
     SampleCorpus,
+    SemevalCorpus,
     SickCorpus,
     TableCorpus,
+    joined_layers,
 )
 from hiermtl.recipe.data_files import VARIABLE
 from hiermtl.recipe.tables import HintHead
@@ -314,6 +322,8 @@ def _clean_sources(
     if isinstance(options, SickCorpus):
         file = _file(options.file, recipe, data_dir)
         return {split: sick_source(file, theirs) for split, theirs in SICK.items()}
+    if isinstance(options, SemevalCorpus) and options.held_out:
+        return _semeval_sources(options, recipe, data_dir)
     sources = {}
     for split in SPLITS:
         files = _files(getattr(options, split), recipe, data_dir)
@@ -327,6 +337,28 @@ def _clean_sources(
                 key = f"corpora.{name}.documents.{split}"
                 base = selected_source(base, patterns, key=key)
             sources[split] = base
+    return sources
+
+
+def _semeval_sources(
+    options: SemevalCorpus, recipe: Recipe, data_dir: str | Path | None
+) -> dict[str, Source]:
+    """The splits where dev is cut from the end of train."""
+    files = _files(options.train, recipe, data_dir)
+    if len(files) > 1:
+        raise RecipeError(
+            f"corpora of format semeval hold examples of one file out for dev, but train names "
+            f"{len(files)}; name one, or a file for dev"
+        )
+    cut = {"language": recipe.language, "held_out": options.held_out}
+    sources = {
+        "train": semeval_source(files[0], **cut),
+        "dev": semeval_source(files[0], **cut, dev=True),
+    }
+    test = _files(options.test, recipe, data_dir)
+    if test:
+        whole = [semeval_source(file, language=recipe.language) for file in test]
+        sources["test"] = _chained(whole)
     return sources
 
 
@@ -351,6 +383,12 @@ def _file_source(options: CorpusOptions, file: Path, language: str) -> Source:
         return jsonl_source(file, options.columns, heads_from=options.heads_from, bio=options.bio)
     if isinstance(options, DocBinCorpus):
         return docbin_source(file)
+    if isinstance(options, PropbankCorpus):
+        return propbank_source(file)
+    if isinstance(options, CrossreCorpus):
+        return crossre_source(file)
+    if isinstance(options, SemevalCorpus):
+        return semeval_source(file, language=language)
     if isinstance(options, TableCorpus | PairsCorpus):
         texts = (
             [options.text] if isinstance(options, TableCorpus) else [options.first, options.second]
@@ -363,17 +401,21 @@ def _file_source(options: CorpusOptions, file: Path, language: str) -> Source:
 
 
 def _with_join(
-    base: Source, join: ColumnsJoin, *, split: str, recipe: Recipe, data_dir: str | Path | None
+    base: Source, join: Join, *, split: str, recipe: Recipe, data_dir: str | Path | None
 ) -> Source:
     files = _files(getattr(join, split), recipe, data_dir)
     if not files:
         return base
     other = _chained(
-        [columns_source(file, join.columns, words=join.words, bio=join.bio) for file in files]
+        [
+            columns_source(file, join.columns, words=join.words, bio=join.bio)
+            if isinstance(join, ColumnsJoin)
+            else propbank_source(file)
+            for file in files
+        ]
     )
-    return joined_source(
-        base, other, layers=list(join.columns), key=join.key, mismatch=join.mismatch
-    )
+    layers = list(joined_layers(join))
+    return joined_source(base, other, layers=layers, key=join.key, mismatch=join.mismatch)
 
 
 def _chained(sources: Sequence[Source]) -> Source:

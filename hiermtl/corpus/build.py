@@ -25,9 +25,18 @@ from hiermtl.corpus.store import (
 from hiermtl.errors import DataError, RecipeError, listing, nearest
 from hiermtl.folders import cache_folder
 from hiermtl.text.bio import is_iob2
-from hiermtl.text.sentence import Layer, Passage, Sentence, Tree
+from hiermtl.text.sentence import (
+    Frames,
+    Layer,
+    Mentions,
+    Passage,
+    Relations,
+    Sentence,
+    Spans,
+    Tree,
+)
 
-FORMAT = 3
+FORMAT = 4
 """Version of the stored form and of what the readers give; a change makes every entry new."""
 
 
@@ -154,7 +163,7 @@ class Corpus:
         return [one for batch in batches for one in read_layer(batch, layer, kind, lookup=lookup)]
 
     def scorable(self, split: str, layer: str) -> bool:
-        """Whether a split has anything of a layer to score: an item, of span tags a span.
+        """Whether a split has anything of a layer to score: an item, of spans or their tags a span.
 
         Raises:
             DataError: The corpus has no such split or layer.
@@ -171,8 +180,7 @@ class Corpus:
         lookup = np.array([*self.names[layer], None], dtype=object)
         for batch in data.data.to_batches():
             for one in read_layer(batch, layer, kind, lookup=lookup):
-                labels = one.heads if isinstance(one, Tree) else one or ()
-                if any(label not in nothing for label in labels):
+                if one is not None and _has_items(one, nothing):
                     return True
         return False
 
@@ -399,6 +407,17 @@ def _inventories(
                 for label in later
             }
     return names, trained, unseen
+
+
+def _has_items(layer: Layer, nothing: Sequence[str | None]) -> bool:
+    """Whether there is a label that is not `nothing`, an arc, or an item."""
+    match layer:
+        case tuple():
+            return any(label not in nothing for label in layer)
+        case Tree(heads=heads):
+            return any(head is not None for head in heads)
+        case Spans(items) | Relations(items) | Frames(items) | Mentions(items):
+            return bool(items)
 
 
 def _chosen(count: int, limit: int, *, spread: bool) -> Iterable[int]:

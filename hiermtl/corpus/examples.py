@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from hiermtl.arrays import new_array, nonzero, parts, zeros
-from hiermtl.corpus.names import Kind, heads_column, label_column
+from hiermtl.corpus.names import PLACES, Kind, label_column, place_column
 from hiermtl.errors import DataError, listing
 from hiermtl.records import MISSING, Example, Group
 
@@ -61,6 +61,18 @@ class _Lists:
             found[first : first + len(offsets) - 1] = np.diff(offsets)
         return found
 
+    def there(self) -> np.ndarray:
+        """(rows,) bool: which rows are not null."""
+        found = new_array(self.starts[-1], np.bool_)
+        found[:] = True
+        for first, offsets, bits in zip(self.starts, self.offsets, self._there, strict=False):
+            if bits is not None:
+                taken, at = bits
+                size = len(offsets) - 1
+                own = np.unpackbits(taken, bitorder="little", count=at + size)[at:]
+                found[first : first + size] = own.astype(bool)
+        return found
+
     def count(self, kept: np.ndarray) -> np.ndarray:
         """(rows,) int32: how many values v of each row have `kept[v]`; -1 reads the last entry."""
         found = new_array(self.starts[-1], np.int32)
@@ -82,7 +94,8 @@ class Examples:
     """Examples of one split.
 
     Shapes: `lengths` and `words` (examples,) int32, pieces and words of each; `items[task]`
-    (examples,) int32, its words with a label the model knows, of a tree its words with a head.
+    (examples,) int32, its words with a label the model knows, of a tree its words with a head; of
+    spans and what holds between them all words, for each could begin one.
     """
 
     def __init__(
@@ -112,26 +125,27 @@ class Examples:
         self._count = len(split)
         self._features = {name: _Lists(table.column(name)) for name in encoded.column_names}
         self._labels: dict[str, _Lists] = {}
-        self._heads: dict[str, _Lists] = {}
+        self._beside: dict[str, _Lists] = {}
         self._lookups: dict[str, np.ndarray] = {}
         self.lengths = self._features["pieces"].lengths()
         self.words = self._features["piece_counts"].lengths()
         for task, wanted in tasks.items():
             column = label_column(wanted.layer, wanted.kind)
-            other = label_column(wanted.layer, "tags" if wanted.kind == "tree" else "tree")
-            if column in split.column_names:
+            beside = place_column(wanted.layer, wanted.kind)
+            columns = [name for name in (column, beside) if name is not None]
+            if set(columns) <= set(split.column_names):
                 self._labels[task] = _Lists(split.data.column(column))
                 names = split.features[column].feature.names
                 place = {label: number for number, label in enumerate(wanted.labels)}
                 known = [place.get(name, MISSING) for name in names]
                 # The last entry answers for -1, a word without label.
                 self._lookups[task] = np.array([*known, MISSING], dtype=np.int64)
-                if wanted.kind == "tree":
-                    self._heads[task] = _Lists(split.data.column(heads_column(wanted.layer)))
-            elif other in split.column_names:
+                if beside is not None:
+                    self._beside[task] = _Lists(split.data.column(beside))
+            elif any(name.partition(".")[0] == wanted.layer for name in split.column_names):
                 raise DataError(
                     f"task {task!r} reads layer {wanted.layer!r} as {wanted.kind}, but it is of "
-                    f"the other kind; the split has {listing(split.column_names)}"
+                    f"another kind; the split has {listing(split.column_names)}"
                 )
 
     def __len__(self) -> int:
@@ -144,11 +158,13 @@ class Examples:
         for task in self.tasks:
             if task not in self._labels:
                 out[task] = zeros(self._count, np.int32)
-            elif task in self._heads:
+            elif self.tasks[task].kind == "tree":
                 # Heads are -1 or at most the longest sentence.
                 kept = np.ones(int(self.words.max(initial=0)) + 2, dtype=bool)
                 kept[-1] = False
-                out[task] = self._heads[task].count(kept)
+                out[task] = self._beside[task].count(kept)
+            elif task in self._beside:
+                out[task] = self.words * self._labels[task].there()
             else:
                 out[task] = self._labels[task].count(self._lookups[task] != MISSING)
         return out
@@ -175,6 +191,7 @@ class Examples:
         at = pieces.find(index)
         features = {name: column.row(*at) for name, column in self._features.items()}
         gold: dict[str, dict[str, np.ndarray]] = {}
+        items: dict[str, np.ndarray] = {}
         place: tuple[int, int] | None = None
         for task, labels in self._labels.items():
             place = place or labels.find(index)
@@ -182,20 +199,27 @@ class Examples:
             if row is None:
                 continue
             found = self._lookups[task][row]
-            if task not in self._heads:
+            if task not in self._beside:
                 gold[task] = {"labels": found}
                 continue
-            heads = self._heads[task].row(*place)
-            if heads is not None:
-                heads = heads.astype(np.int64)
-                heads[heads < 0] = MISSING
-                gold[task] = {"heads": heads, "relations": found}
+            beside = self._beside[task].row(*place)
+            if beside is None:
+                continue
+            beside = beside.astype(np.int64)
+            each = PLACES.get(self.tasks[task].kind)
+            if each is not None:
+                gold[task] = {}
+                items[task] = np.column_stack([beside.reshape(-1, each), found])
+                continue
+            beside[beside < 0] = MISSING
+            gold[task] = {"heads": beside, "relations": found}
         return Example(
             pieces=_there(features.pop("pieces")),
             piece_counts=_there(features.pop("piece_counts")),
             features={name: _there(row) for name, row in features.items()},
             gold=gold,
             index=index,
+            items=items,
         )
 
 

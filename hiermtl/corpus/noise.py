@@ -7,8 +7,8 @@ so that what is left of the layer says nothing of its words.
 Source: symmetric label noise as in Patrini et al. 2017 (Making Deep Neural Networks Robust to Label
 Noise), section 5; shuffled labels as in Zhang et al. 2017 (Understanding Deep Learning Requires
 Rethinking Generalization), section 2.1. Departs: of span tags it is the spans' types that change,
-and of a tree the relations, so that both stay well formed; shuffled labels are drawn, and not dealt
-out, so that a corpus of any size is read in constant memory.
+of a tree the relations and of predicates the roles, so that all stay well formed; shuffled labels
+are drawn, and not dealt out, so that a corpus of any size is read in constant memory.
 """
 
 from collections import Counter
@@ -22,7 +22,19 @@ from hiermtl.corpus.build import Source
 from hiermtl.errors import DataError, listing, nearest
 from hiermtl.seeding import derived_seed
 from hiermtl.text.bio import is_iob2
-from hiermtl.text.sentence import Layer, Passage, Sentence, Tags, Tree
+from hiermtl.text.sentence import (
+    Frames,
+    Layer,
+    Mentions,
+    Passage,
+    Relations,
+    Sentence,
+    Span,
+    Spans,
+    Tags,
+    Tree,
+    labels_of,
+)
 
 Noise: TypeAlias = float | Literal["shuffled"]
 """The share of a layer's labels that is flipped, or that all are shuffled."""
@@ -106,7 +118,26 @@ class _Dealer:
     def layer(self, old: Layer) -> Layer:
         if isinstance(old, Tree):
             return Tree(old.heads, self.tags(old.relations))
-        return self.tags(old)
+        match old:
+            case Spans(spans):
+                return Spans(tuple(map(self.span, spans)))
+            case Relations(relations):
+                found = (replace(one, label=self.label(one.label)) for one in relations)
+                return Relations(tuple(found))
+            case Frames(frames):
+                return Frames(
+                    tuple(
+                        replace(frame, arguments=tuple(map(self.span, frame.arguments)))
+                        for frame in frames
+                    )
+                )
+            case Mentions():
+                return old
+            case tags:
+                return self.tags(tags)
+
+    def span(self, old: Span) -> Span:
+        return replace(old, label=self.label(old.label))
 
 
 def _dealer(counts: Counter[str], kind: Noise, key: str) -> _Dealer:
@@ -147,8 +178,9 @@ def _counted(source: Source) -> dict[str, Counter[str]]:
         sentences = record.sentences if isinstance(record, Passage) else (record,)
         for sentence in sentences:
             for name, layer in sentence.layers.items():
-                tags = layer.relations if isinstance(layer, Tree) else layer
-                found.setdefault(name, Counter()).update(tag for tag in tags if tag is not None)
+                labels = (label for label in labels_of(layer) if label is not None)
+                if not isinstance(layer, Mentions):
+                    found.setdefault(name, Counter()).update(labels)
         if isinstance(record, Passage):
             for name, label in record.labels.items():
                 if isinstance(label, str):

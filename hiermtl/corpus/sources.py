@@ -19,6 +19,8 @@ from hiermtl.text.hints import hint_tags
 from hiermtl.text.hub import dataset_fingerprint, dataset_splits, read_dataset
 from hiermtl.text.join import JoinReport, join_layers
 from hiermtl.text.listed import ColumnMap
+from hiermtl.text.propbank import read_propbank
+from hiermtl.text.relations import read_crossre, read_semeval
 from hiermtl.text.sentence import Passage, Sentence
 from hiermtl.text.tables import read_pairs, read_sick, read_table
 
@@ -93,6 +95,49 @@ def table_source(
 
     plain = {"labels": dict(labels), "numbers": dict(numbers), "language": language}
     return Source((Path(path),), read, {"reader": "table", "texts": list(texts), **plain})
+
+
+def propbank_source(path: str | Path) -> Source:
+    """A file in PropBank's columns; see `read_propbank`. Its brackets of the tree are left out."""
+
+    def read() -> Iterator[Sentence]:
+        for sentence in read_propbank(path):
+            kept = {name: layer for name, layer in sentence.layers.items() if name != "parse"}
+            yield replace(sentence, layers=kept)
+
+    return Source((Path(path),), read, {"reader": "propbank"})
+
+
+def crossre_source(path: str | Path) -> Source:
+    """A file of CrossRE; see `read_crossre`."""
+    return Source((Path(path),), lambda: read_crossre(path), {"reader": "crossre"})
+
+
+def semeval_source(
+    path: str | Path, *, language: str, held_out: int = 0, dev: bool = False
+) -> Source:
+    """A file of SemEval-2010 task 8; see `read_semeval`.
+
+    Without its last `held_out` examples, or (`dev`) only these.
+
+    Raises:
+        DataError: While reading: it has not more of them.
+    """
+
+    def read() -> Iterator[Sentence]:
+        if not held_out:
+            yield from read_semeval(path, language=language)
+            return
+        every = list(read_semeval(path, language=language))
+        if len(every) <= held_out:
+            raise DataError(
+                f"{len(every)} examples, of which {held_out} are to be held out; hold fewer out",
+                path,
+            )
+        yield from every[-held_out:] if dev else every[:-held_out]
+
+    options = {"reader": "semeval", "language": language, "held_out": held_out, "dev": dev}
+    return Source((Path(path),), read, options)
 
 
 def sick_source(path: str | Path, split: str) -> Source:

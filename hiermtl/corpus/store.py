@@ -2,9 +2,10 @@
 
 Columns: `words`, `sent_id`, `doc_id`, `text`, `space_after`; for each layer of tags a list of class
 ids under its name, of the tags or of the edit scripts that make them of the words; for a tree
-`<layer>.heads` (from 1, 0 the root) and `<layer>.relations`. Null says that a sentence has no such
-layer, -1 that a word has no label. Sentences are written as they come: neither reading nor writing
-holds a split in memory.
+`<layer>.heads` (from 1, 0 the root) and `<layer>.relations`; for spans and what holds between them
+a class id per item and in `<layer>.places` its numbers (`hiermtl.corpus.items`). Null says that a
+sentence has no such layer, -1 that a word or item has no label. Sentences are written as they come:
+neither reading nor writing holds a split in memory.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,16 +18,18 @@ import numpy as np
 import pyarrow as pa
 
 from hiermtl.corpus.drafts import append_table, provisional_ids, read_tables
-from hiermtl.corpus.names import OF_PASSAGES, Kind, heads_column, label_column
+from hiermtl.corpus.items import from_items, to_items
+from hiermtl.corpus.names import OF_PASSAGES, PLACES, Kind, label_column, place_column
 from hiermtl.corpus.passages import PassageDraft
 from hiermtl.errors import DataError
 from hiermtl.text.edits import apply_edits, edit_script
-from hiermtl.text.sentence import Layer, Passage, Sentence, Tags, Tree
+from hiermtl.text.sentence import Layer, Passage, Sentence, Tags, Tree, kind_of
 
 ROWS = 5_000
 """Sentences per Arrow record batch: what is in memory at once while writing."""
 
 _IDS = pa.list_(pa.int64())
+_NUMBERS = pa.list_(pa.int32())
 _PLAIN = {
     "words": pa.list_(pa.string()),
     "sent_id": pa.string(),
@@ -40,7 +43,8 @@ _PLAIN = {
 class Draft:
     """A split written with provisional label ids: numbers in the order in which labels were met.
 
-    Layers named in `edits` are kept as scripts that make the label of the word.
+    Layers named in `edits` are kept as scripts that make the label of the word. `entities` has for
+    each layer of mentions the last document and the numbers of its entities.
     """
 
     path: Path
@@ -51,6 +55,7 @@ class Draft:
     ids: dict[str, dict[str, int]] = field(default_factory=dict)
     counts: dict[str, list[int]] = field(default_factory=dict)
     passages: PassageDraft = field(init=False)
+    entities: dict[str, tuple[str | None, dict[str, int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.passages = PassageDraft(self.path.with_suffix(".passages"))
@@ -72,7 +77,7 @@ def draft_split(
     batch has the layers its sentences have.
 
     Raises:
-        DataError: A layer is a tree in one sentence and tags in another.
+        DataError: A layer is of one kind in one sentence and of another in another.
     """
     draft = Draft(path, frozenset(edits))
     wanted = None if layers is None else set(layers)
@@ -121,14 +126,7 @@ def _write_draft(rows: list[Sentence], draft: Draft, *, wanted: set[str] | None)
         found = [row.layers.get(name) for row in rows]
         kind = _kind(name, found, rows, draft=draft)
         ids = draft.ids.setdefault(name, {})
-        labels: list[Tags | None] = [
-            layer.relations if isinstance(layer, Tree) else layer for layer in found
-        ]
-        if kind == "edits":
-            labels = [
-                None if tags is None else _scripts(row.words, tags)
-                for row, tags in zip(rows, labels, strict=True)
-            ]
+        labels, places = _written(name, kind, found, rows, draft=draft)
         numbers = [
             None
             if tags is None
@@ -137,14 +135,9 @@ def _write_draft(rows: list[Sentence], draft: Draft, *, wanted: set[str] | None)
         ]
         column = pa.array(numbers, _IDS)
         arrays[label_column(name, kind)] = column
-        if kind == "tree":
-            heads = [
-                [-1 if head is None else head for head in layer.heads]
-                if isinstance(layer, Tree)
-                else None
-                for layer in found
-            ]
-            arrays[heads_column(name)] = pa.array(heads, pa.list_(pa.int32()))
+        beside = place_column(name, kind)
+        if beside is not None:
+            arrays[beside] = pa.array(places, _NUMBERS)
         values = column.values.to_numpy()
         counts = draft.counts.setdefault(name, [])
         counts += [0] * (len(ids) - len(counts))
@@ -155,6 +148,35 @@ def _write_draft(rows: list[Sentence], draft: Draft, *, wanted: set[str] | None)
     draft.sentences += len(rows)
     draft.words += sum(len(row.words) for row in rows)
     append_table(draft.path, pa.table(arrays))
+
+
+def _written(
+    name: str, kind: Kind, found: list[Layer | None], rows: list[Sentence], *, draft: Draft
+) -> tuple[list[Tags | None], list[list[int] | None]]:
+    """The labels of a layer in each sentence, and the numbers that stand beside them."""
+    labels: list[Tags | None] = []
+    numbers: list[list[int] | None] = []
+    document, known = draft.entities.get(name, (None, {}))
+    for layer, row in zip(found, rows, strict=True):
+        if row.doc_id != document:
+            document, known = row.doc_id, {}
+        beside: list[int] | None = None
+        own: Tags | None
+        match layer:
+            case None:
+                own = None
+            case Tree(heads=heads, relations=own):
+                beside = [-1 if head is None else head for head in heads]
+            case tuple():
+                own = _scripts(row.words, layer) if kind == "edits" else layer
+            case structure:
+                items = list(to_items(structure, row.words, entities=known))
+                own = tuple(label for _, label in items)
+                beside = [number for places, _ in items for number in places]
+        labels.append(own)
+        numbers.append(beside)
+    draft.entities[name] = document, known
+    return labels, numbers
 
 
 def _scripts(words: Sequence[str], tags: Tags) -> Tags:
@@ -169,8 +191,9 @@ def _kind(name: str, found: list[Layer | None], rows: list[Sentence], *, draft: 
     for layer, row in zip(found, rows, strict=True):
         if layer is None:
             continue
-        flat: Kind = "edits" if name in draft.edits else "tags"
-        here: Kind = "tree" if isinstance(layer, Tree) else flat
+        here: Kind = kind_of(layer)
+        if here == "tags" and name in draft.edits:
+            here = "edits"
         kind = kind or here
         if here != kind:
             place = (row.origin.path, row.origin.line) if row.origin else (None, None)
@@ -201,8 +224,9 @@ def finish_split(
             for name, kind in kinds.items():
                 column = label_column(name, kind)
                 arrays.append(_renumber(batch, column, lookup=lookups[name]))
-                if kind == "tree":
-                    arrays.append(_column(batch, heads_column(name), pa.list_(pa.int32())))
+                beside = place_column(name, kind)
+                if beside is not None:
+                    arrays.append(_column(batch, beside, _NUMBERS))
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
     draft.path.unlink()
 
@@ -227,8 +251,9 @@ def split_features(
     for name, kind in kinds.items():
         labels = datasets.List(datasets.ClassLabel(names=list(names[name])))
         features[label_column(name, kind)] = labels
-        if kind == "tree":
-            features[heads_column(name)] = datasets.List(datasets.Value("int32"))
+        beside = place_column(name, kind)
+        if beside is not None:
+            features[beside] = datasets.List(datasets.Value("int32"))
     return datasets.Features(features)
 
 
@@ -279,28 +304,31 @@ def read_layer(
     labels = batch.column(label_column(name, kind))
     offsets = labels.offsets.to_numpy().tolist()
     values = lookup[labels.values.to_numpy()].tolist()
-    heads: list[int | None] = []
-    if kind == "tree":
-        column = batch.column(heads_column(name))
-        heads = [None if head < 0 else head for head in column.values.to_numpy().tolist()]
-        if column.offsets.to_numpy().tolist() != offsets:
-            raise DataError(f"layer {name!r}: heads and relations differ in length")
-    valid = labels.is_valid().to_pylist()
+    beside = place_column(name, kind)
+    numbers: list[int] = []
+    if beside is not None:
+        column = batch.column(beside)
+        numbers = column.values.to_numpy().tolist()
+        each = PLACES.get(kind, 1)
+        if column.offsets.to_numpy().tolist() != [each * offset for offset in offsets]:
+            raise DataError(f"layer {name!r}: labels and places differ in number")
+    spelt = kind in ("edits", "frames")
+    words = batch.column("words").to_pylist() if spelt else [()] * len(labels)
     out: list[Layer | None] = []
-    for row, there in enumerate(valid):
-        part = slice(offsets[row], offsets[row + 1])
+    for row, there in enumerate(labels.is_valid().to_pylist()):
+        first, last = offsets[row], offsets[row + 1]
+        own = tuple(values[first:last])
         if not there:
             out.append(None)
         elif kind == "tree":
-            out.append(Tree(tuple(heads[part]), tuple(values[part])))
+            heads = tuple(None if head < 0 else head for head in numbers[first:last])
+            out.append(Tree(heads, own))
+        elif kind in PLACES:
+            each = PLACES[kind]
+            places = [numbers[each * at : each * (at + 1)] for at in range(first, last)]
+            out.append(from_items(kind, places, own, words[row]))
         else:
-            out.append(tuple(values[part]))
-    if kind == "edits":
-        words = batch.column("words").to_pylist()
-        return [
-            _edited(given, scripts) if isinstance(scripts, tuple) else None
-            for given, scripts in zip(words, out, strict=True)
-        ]
+            out.append(_edited(words[row], own) if kind == "edits" else own)
     return out
 
 

@@ -6,16 +6,35 @@ Plain data: nothing here needs torch, and only `to_spacy` needs spaCy.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, chain, pairwise
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from hiermtl.document.parts import Arcs, SentenceView, Span, slice_of, text_of
+from hiermtl.document.parts import (
+    Arcs,
+    Predicate,
+    Relation,
+    SentenceView,
+    Span,
+    slice_of,
+    text_of,
+)
 from hiermtl.document.table import counted, table
 from hiermtl.errors import DataError, ModelError, listing, nearest
 from hiermtl.text.bio import bio_spans, repair_bio
 from hiermtl.text.conllu import render_conllu
-from hiermtl.text.conllu_write import WRITABLE
+from hiermtl.text.conllu_write import WRITABLE, Written
 from hiermtl.text.plain import word_offsets
-from hiermtl.text.sentence import Layer, Sentence, Tags, Tree
+from hiermtl.text.sentence import (
+    Frames,
+    Layer,
+    Mentions,
+    Relations,
+    Sentence,
+    Spans,
+    Tags,
+    Tree,
+    kind_of,
+    misfit,
+)
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -28,7 +47,7 @@ class Document:
     A *level* is one task's annotation. A level the document does not have raises ModelError; the
     message lists those it has. Places of words are counted from 0 over the whole document.
     `source` and `layers` are the sentences and their layers as they were given, `kinds` says of
-    each level whether it is `tags` or `tree`.
+    each level what it is: `tags`, `tree`, `spans`, `relations`, `frames` or `mentions`.
     """
 
     def __init__(
@@ -49,7 +68,7 @@ class Document:
         Args:
             sentences: In the order of the text.
             layers: For each sentence, task to layer.
-            levels: Task to `tags` or `tree`, in the order to show them. Default: as in the layers.
+            levels: Task to its kind, in the order to show them. Default: as in the layers.
             known: All tasks of the model, for messages.
             scores: For each sentence, task to a probability per word.
             text: The text, verbatim. Default: made from the sentences.
@@ -59,12 +78,12 @@ class Document:
                 or a number.
 
         Raises:
-            DataError: A layer does not have one value per word of its sentence.
+            DataError: A layer does not fit the words of its sentence.
         """
         self.source = tuple(sentences)
         self.layers: tuple[Mapping[str, Layer], ...] = tuple(dict(found) for found in layers)
         if levels is None:
-            kinds = {name: _kind(layer) for found in self.layers for name, layer in found.items()}
+            kinds = {name: kind_of(layer) for found in self.layers for name, layer in found.items()}
         else:
             kinds = dict(levels)
         self.kinds: Mapping[str, str] = kinds
@@ -85,12 +104,9 @@ class Document:
             for task in self.kinds:
                 if task not in found:
                     raise DataError(f"a sentence lacks the level {task!r} that the document has")
-                count = _length(found[task])
-                if count != len(sentence.words):
-                    raise DataError(
-                        f"level {task!r} has {count} values for {len(sentence.words)} words; "
-                        "give one per word"
-                    )
+                problem = misfit(found[task], len(sentence.words))
+                if problem:
+                    raise DataError(f"level {task!r} has {problem}")
 
     @classmethod
     def join(cls, documents: Sequence["Document"]) -> "Document":
@@ -142,21 +158,32 @@ class Document:
         """One label per word.
 
         Raises:
-            ModelError: The level is absent, or is a tree.
+            ModelError: The level is absent, or no tags.
         """
-        if self._kind_of(task) != "tags":
-            raise ModelError(f"level {task!r} is a tree, not tags; read it with arcs({task!r})")
+        self._check_kind(task, "tags")
         found = (layers[task] for layers in self.layers)
-        return tuple(chain.from_iterable(tags for tags in found if not isinstance(tags, Tree)))
+        return tuple(chain.from_iterable(tags for tags in found if isinstance(tags, tuple)))
 
     def spans(self, task: str) -> tuple[Span, ...]:
-        """The spans of a level whose labels are IOB2, in order; an `I-` without begin begins one.
+        """The spans of a level, in order, those of nested ones that are longer first.
+
+        Of a level whose labels are IOB2 too; there an `I-` without begin begins one.
 
         Raises:
-            ModelError: The level is absent, or its labels are no span tags.
+            ModelError: The level is absent, or holds no spans.
         """
+        if self._kind_of(task) != "spans":
+            self._check_kind(task, "tags", "spans")
+            return tuple(self._tagged(task))
+        return tuple(
+            self._span(sentence, span.start, span.end, span.label)
+            for sentence, layers in zip(self.sentences, self.layers, strict=True)
+            for span in cast("Spans", layers[task]).spans
+        )
+
+    def _tagged(self, task: str) -> Iterator[Span]:
+        """The spans of a level whose labels are IOB2."""
         tags = self.tags(task)
-        spans: list[Span] = []
         for sentence in self.sentences:
             own = repair_bio(tags[sentence.start : sentence.end])[0]
             found = bio_spans(own)
@@ -167,19 +194,20 @@ class Document:
                     f"O, B-... and I-...; read it with tags({task!r})"
                 )
             for start, end, label in found:
-                first, last = sentence.start + start, sentence.start + end
-                text = slice_of(self.source[sentence.place], start, end)
-                spans.append(Span(first, last, label, text))
-        return tuple(spans)
+                yield self._span(sentence, start, end, label)
+
+    def _span(self, sentence: SentenceView, start: int, end: int, label: str) -> Span:
+        """A span of a sentence, in words of the document."""
+        text = slice_of(self.source[sentence.place], start, end)
+        return Span(sentence.start + start, sentence.start + end, label, text)
 
     def arcs(self, task: str = "dep") -> Arcs:
         """The trees of a level; `tree` is the one of `dep`.
 
         Raises:
-            ModelError: The level is absent, or holds tags.
+            ModelError: The level is absent, or no tree.
         """
-        if self._kind_of(task) != "tree":
-            raise ModelError(f"level {task!r} holds tags, not a tree; read it with tags({task!r})")
+        self._check_kind(task, "tree")
         heads: list[int] = []
         relations: list[str] = []
         for sentence, layers in zip(self.sentences, self.layers, strict=True):
@@ -192,28 +220,84 @@ class Document:
 
     @property
     def entities(self) -> tuple[Span, ...]:
-        """The entities of level `ner`."""
-        return self.spans("ner")
+        """The entities of level `ner`, or, where there is none, those of `entity`, which nest."""
+        return self.spans("ner" if "ner" in self.kinds or "entity" not in self.kinds else "entity")
 
     @property
     def tree(self) -> Arcs:
         """The dependency trees of level `dep`."""
         return self.arcs("dep")
 
-    @property
-    def roles(self) -> NoReturn:
-        """The semantic roles of level `srl`; no head predicts them yet."""
-        self._refuse("srl")
+    def predicates(self, task: str = "srl") -> tuple[Predicate, ...]:
+        """The predicates of a level with their arguments, in the order of their words.
+
+        Raises:
+            ModelError: The level is absent, or holds none.
+        """
+        self._check_kind(task, "frames")
+        return tuple(
+            Predicate(
+                sentence.start + frame.predicate,
+                frame.sense,
+                tuple(self._span(sentence, a.start, a.end, a.label) for a in frame.arguments),
+            )
+            for sentence, layers in zip(self.sentences, self.layers, strict=True)
+            for frame in cast("Frames", layers[task]).frames
+        )
+
+    def related(self, task: str = "relation") -> tuple[Relation, ...]:
+        """The relations of a level, sentence by sentence.
+
+        The labels of their ends are those of the level of spans with an entity there, if any.
+
+        Raises:
+            ModelError: The level is absent, or holds none.
+        """
+        self._check_kind(task, "relations")
+        known: dict[tuple[int, int], Span] = {}
+        for level in self.kinds:
+            if self.kinds[level] == "spans":
+                for span in self.spans(level):
+                    known.setdefault((span.start, span.end), span)
+
+        def end(sentence: SentenceView, words: tuple[int, int]) -> Span:
+            found = self._span(sentence, *words, "")
+            return known.get((found.start, found.end), found)
+
+        return tuple(
+            Relation(end(sentence, one.head), end(sentence, one.tail), one.label)
+            for sentence, layers in zip(self.sentences, self.layers, strict=True)
+            for one in cast("Relations", layers[task]).relations
+        )
+
+    def chains(self, task: str = "coref") -> tuple[tuple[Span, ...], ...]:
+        """The mentions of each entity of a level, in the order of their first ones.
+
+        Raises:
+            ModelError: The level is absent, or holds none.
+        """
+        self._check_kind(task, "mentions")
+        found: dict[str, list[Span]] = {}
+        for sentence, layers in zip(self.sentences, self.layers, strict=True):
+            for span in cast("Mentions", layers[task]).mentions:
+                own = self._span(sentence, span.start, span.end, span.label)
+                found.setdefault(span.label, []).append(own)
+        return tuple(map(tuple, found.values()))
 
     @property
-    def relations(self) -> NoReturn:
-        """The relations between entities of level `relation`; no head predicts them yet."""
-        self._refuse("relation")
+    def roles(self) -> tuple[Predicate, ...]:
+        """The semantic roles of level `srl`: predicates with their arguments."""
+        return self.predicates("srl")
 
     @property
-    def clusters(self) -> NoReturn:
-        """The mentions of one thing, level `coref`; no head predicts them yet."""
-        self._refuse("coref")
+    def relations(self) -> tuple[Relation, ...]:
+        """The relations between entities of level `relation`."""
+        return self.related("relation")
+
+    @property
+    def clusters(self) -> tuple[tuple[Span, ...], ...]:
+        """The mentions of each thing, level `coref`; things that are named once too."""
+        return self.chains("coref")
 
     @property
     def labels(self) -> Mapping[str, str | float]:
@@ -253,10 +337,13 @@ class Document:
 
         Keys: `text`, `words`, `sentences` ([start, end] of each), `tags` (level to labels), and
         those of `entities` (start, end, label, text), `trees` (level to heads and relations, as in
-        `Arcs`), `labels` (level to label or number) and `scores` (level to four decimals) that the
-        document has.
+        `Arcs`), `spans` (level to [start, end, label] of each), `roles` (level to predicate, sense
+        and arguments, [start, end, role] of each), `relations` (level to [start, end, start, end,
+        label], the head first), `clusters` (level to the [start, end] of the mentions of each),
+        `labels` (level to label or number) and `scores` (level to four decimals) that the document
+        has. Places are words of the document, half open.
         """
-        of_kind = {kind: [t for t, k in self.kinds.items() if k == kind] for kind in _KINDS}
+        of_kind = {kind: [t for t, k in self.kinds.items() if k == kind] for kind in KINDS}
         data: dict[str, Any] = {
             "text": self.text,
             "words": list(self.words),
@@ -272,6 +359,36 @@ class Document:
                 task: {"heads": list(arcs.heads), "relations": list(arcs.relations)}
                 for task, arcs in trees.items()
             }
+        if of_kind["spans"]:
+            data["spans"] = {
+                task: [[s.start, s.end, s.label] for s in self.spans(task)]
+                for task in of_kind["spans"]
+            }
+        if of_kind["frames"]:
+            data["roles"] = {
+                task: [
+                    {
+                        "predicate": one.word,
+                        "sense": one.sense,
+                        "arguments": [[s.start, s.end, s.label] for s in one.arguments],
+                    }
+                    for one in self.predicates(task)
+                ]
+                for task in of_kind["frames"]
+            }
+        if of_kind["relations"]:
+            data["relations"] = {
+                task: [
+                    [r.head.start, r.head.end, r.tail.start, r.tail.end, r.label]
+                    for r in self.related(task)
+                ]
+                for task in of_kind["relations"]
+            }
+        if of_kind["mentions"]:
+            data["clusters"] = {
+                task: [[[s.start, s.end] for s in chain] for chain in self.chains(task)]
+                for task in of_kind["mentions"]
+            }
         if self._labels:
             data["labels"] = dict(self._labels)
         if self._scores is not None:
@@ -283,14 +400,17 @@ class Document:
 
         Levels without a place in that format are left out; `levels` names all.
         """
+        written = Written()
         return "".join(
-            render_conllu(sentence, layers)
+            render_conllu(sentence, layers, written=written)
             for sentence, layers in zip(self.source, self.conllu_layers(), strict=True)
         )
 
     def conllu_layers(self) -> Iterator[dict[str, Layer]]:
         """For each sentence what CoNLL-U has a place for, under that place's name."""
-        columns = conllu_columns({task: self._columns.get(task, task) for task in self.kinds})
+        columns = conllu_columns(
+            {task: self._columns.get(task, task) for task in self.kinds}, self.kinds
+        )
         for layers in self.layers:
             yield {column: layers[task] for task, column in columns.items()}
 
@@ -299,7 +419,10 @@ class Document:
 
         `upos` goes to `pos_`, `xpos` to `tag_`, `feats` to `morph`, `lemma` to `lemma_`, `dep` to
         heads and `dep_` (`root` as `ROOT`), `ner` to `ents`, and other levels of spans to
-        `doc.spans`. Words are the document's; runs of white space between them become one space.
+        `doc.spans`; the mentions of each thing of `coref` to `doc.spans["coref_clusters_1"]` and so
+        on; roles and relations, for which spaCy has no field, to `doc.user_data["hiermtl.srl"]` and
+        `["hiermtl.relation"]`, as in `to_dict`. Words are the document's; runs of white space
+        between them become one space.
 
         Args:
             nlp: The pipeline whose vocabulary is used. Default: a blank one of the language.
@@ -307,6 +430,15 @@ class Document:
         from hiermtl.document.bridge import as_spacy
 
         return as_spacy(self, nlp)
+
+    def _check_kind(self, task: str, *wanted: str) -> None:
+        """Raises ModelError where a level is absent or of another kind."""
+        kind = self._kind_of(task)
+        if kind not in wanted:
+            raise ModelError(
+                f"level {task!r} {'is' if kind == 'tree' else 'holds'} {_said(kind)}, not "
+                f"{_said(wanted[0])}; read it with {READ_WITH[kind]}({task!r})"
+            )
 
     def _kind_of(self, task: str) -> str:
         if task not in self.kinds:
@@ -354,15 +486,19 @@ class Document:
         return "\n".join([head, *whole, *table(self)])
 
 
-def conllu_columns(tasks: Mapping[str, str]) -> dict[str, str]:
-    """The tasks CoNLL-U has a place for, of tasks and their layers.
+def conllu_columns(tasks: Mapping[str, str], kinds: Mapping[str, str]) -> dict[str, str]:
+    """The tasks CoNLL-U has a place for, of tasks and their layers, and what kind each is of.
 
-    Of several tasks with one layer, the one that has its name is written, or else the first.
+    Of several tasks with one layer, the one that has its name is written, or else the first;
+    `entity` and `mention` share a place, which is that of `entity` if there are both.
     """
     owners: dict[str, str] = {}
     for task, layer in tasks.items():
-        if layer in WRITABLE and (layer not in owners or task == layer):
+        fits = WRITABLE.get(layer) == kinds[task]
+        if fits and (layer not in owners or task == layer):
             owners[layer] = task
+    if "entity" in owners:
+        owners.pop("mention", None)
     return {task: layer for layer, task in owners.items()}
 
 
@@ -370,12 +506,18 @@ def _shown(label: str | float) -> str:
     return label if isinstance(label, str) else f"{label:.2f}"
 
 
-_KINDS = ("tags", "tree")
+def _said(kind: str) -> str:
+    return "a tree" if kind == "tree" else kind
 
 
-def _kind(layer: Layer) -> str:
-    return "tree" if isinstance(layer, Tree) else "tags"
+READ_WITH = {
+    "tags": "tags",
+    "tree": "arcs",
+    "spans": "spans",
+    "relations": "related",
+    "frames": "predicates",
+    "mentions": "chains",
+}
+"""Kind of level to the method that reads it."""
 
-
-def _length(layer: Layer) -> int:
-    return len(layer.heads) if isinstance(layer, Tree) else len(layer)
+KINDS = tuple(READ_WITH)

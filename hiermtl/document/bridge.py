@@ -1,9 +1,10 @@
 """Documents to spaCy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from hiermtl.document.base import Document
+from hiermtl.document.parts import Span
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -38,14 +39,24 @@ def as_spacy(document: Document, nlp: "Language | None") -> "Doc":
     else:
         fields["sent_starts"] = [place in starts for place in range(len(document))]
     doc = Doc(vocab, words=list(document.words), spaces=list(_spaces(document)), **fields)
-    for task in document.kinds:
+
+    def put(group: str, spans: Iterable[Span]) -> None:
+        doc.spans[group] = [SpacySpan(doc, s.start, s.end, s.label) for s in spans]
+
+    data = document.to_dict()
+    for task, kind in document.kinds.items():
         if task == "ner":
-            doc.set_ents([SpacySpan(doc, s.start, s.end, s.label) for s in document.entities])
-        elif (
-            task not in TOKEN_FIELDS and document.kinds[task] == "tags" and _is_bio(document, task)
+            doc.set_ents([SpacySpan(doc, s.start, s.end, s.label) for s in document.spans("ner")])
+        elif kind == "spans" or (
+            kind == "tags" and task not in TOKEN_FIELDS and _is_bio(document, task)
         ):
-            spans = document.spans(task)
-            doc.spans[task] = [SpacySpan(doc, s.start, s.end, s.label) for s in spans]
+            put(task, document.spans(task))
+        elif kind == "mentions":
+            for number, chain in enumerate(document.chains(task), 1):
+                put(f"{task}_clusters_{number}", chain)
+        elif kind in ("frames", "relations"):
+            key = "roles" if kind == "frames" else kind
+            doc.user_data[f"hiermtl.{task}"] = data[key][task]
     return doc
 
 

@@ -32,6 +32,24 @@ class Arcs:
     relations: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """A predicate: its word, its sense where there is one, and its arguments with their roles."""
+
+    word: int
+    sense: str | None
+    arguments: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation from one span to another, with its label."""
+
+    head: Span
+    tail: Span
+    label: str
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class SentenceView:
     """One sentence of a document: words `start` to `end` of it, half open."""

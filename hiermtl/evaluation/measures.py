@@ -1,37 +1,76 @@
 """Which metric scores a task, and how gold and predicted layers are laid before it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from hiermtl.errors import DataError, ModelError, RunError, listing
 from hiermtl.evaluation.aligned import AlignedF1, ProjectedSpanF1
-from hiermtl.evaluation.predictor import HeadInfo
+from hiermtl.evaluation.predictor import INFORMED, HeadInfo
 from hiermtl.metrics.accuracy import Accuracy
 from hiermtl.metrics.attachment import Attachment, universal
 from hiermtl.metrics.base import Metric
+from hiermtl.metrics.coreference import Coreference
 from hiermtl.metrics.correlation import Correlation
+from hiermtl.metrics.labelled_spans import LabelledSpanF1
+from hiermtl.metrics.relations import RelationF1
+from hiermtl.metrics.roles import RoleF1
 from hiermtl.metrics.spans import SpanF1
 from hiermtl.text.bio import is_iob2
 from hiermtl.text.edits import edit_script
-from hiermtl.text.sentence import Layer, Sentence, Tags, Tree
+from hiermtl.text.sentence import (
+    Frames,
+    Layer,
+    Relations,
+    Sentence,
+    Spans,
+    Tags,
+    Tree,
+    kind_of,
+    labels_of,
+    misfit,
+)
 
 _FAMILIES: dict[str, type[Metric]] = {
-    kind.name: kind for kind in (Accuracy, Attachment, Correlation, ProjectedSpanF1, SpanF1)
+    kind.name: kind
+    for kind in (
+        Accuracy,
+        Attachment,
+        Coreference,
+        Correlation,
+        LabelledSpanF1,
+        ProjectedSpanF1,
+        SpanF1,
+    )
 }
+
+_BY_COLUMNS: dict[str, type[AlignedF1 | RelationF1 | RoleF1]] = {
+    kind.name: kind for kind in (AlignedF1, RelationF1, RoleF1)
+}
+"""Metrics that are made for what they count."""
 
 
 def metric_of(task: str, head: HeadInfo) -> Metric:
     """The metric of a task.
 
-    Trees: `Attachment`. Numbers: `Correlation`. Labels of passages: `Accuracy`. Tags: `SpanF1`
+    Trees: `Attachment`. Spans: `LabelledSpanF1`. Relations: `RelationF1`. Frames: `RoleF1`.
+    Mentions: `Coreference`. Numbers: `Correlation`. Labels of passages: `Accuracy`. Tags: `SpanF1`
     where all labels are IOB2, or where the head decodes IOB2 and has a label that begins a span;
     otherwise `Accuracy`.
 
     Raises:
         ModelError: The head predicts a kind of layer that nothing here scores.
     """
-    if head.layer == "tree":
-        return Attachment()
+    match head.layer:
+        case "tree":
+            return Attachment()
+        case "spans":
+            return LabelledSpanF1()
+        case "relations":
+            return RelationF1(head.labels, given=head.informed)
+        case "frames":
+            return RoleF1(given=head.informed, senses=True)
+        case "mentions":
+            return Coreference()
     if head.layer in ("edits", "label"):
         return Accuracy()
     if head.layer == "number":
@@ -39,7 +78,7 @@ def metric_of(task: str, head: HeadInfo) -> Metric:
     if head.layer != "tags":
         raise ModelError(
             f"task {task!r} predicts a layer of kind {head.layer!r}; scored are tags, edits, "
-            "tree, label and number"
+            "tree, spans, relations, frames, mentions, label and number"
         )
     kept = [is_iob2(label) for label in head.labels]
     begins = any(label.startswith("B-") for label in head.labels)
@@ -66,25 +105,25 @@ def counted_by(counts: Counted) -> Metric:
     Raises:
         DataError: No metric of that name counts anything.
     """
-    if counts.metric == AlignedF1.name:
-        return AlignedF1.from_columns(counts.columns)
+    if counts.metric in _BY_COLUMNS:
+        return _BY_COLUMNS[counts.metric].from_columns(counts.columns)
     if counts.metric not in _FAMILIES:
-        known = (*_FAMILIES, AlignedF1.name)
+        known = (*_FAMILIES, *_BY_COLUMNS)
         raise DataError(f"counts are of {counts.metric!r}; known are counts of {listing(known)}")
     return _FAMILIES[counts.metric]()
 
 
 def gold_layer(sentence: Sentence, task: str, *, head: HeadInfo) -> Layer | None:
-    """The task's gold in a sentence, or `None` if no word has any.
+    """The task's gold in a sentence, or `None` if it is not annotated with any.
 
     Raises:
-        DataError: The layer is a tree where tags are needed, or the other way round.
+        DataError: The layer is of another kind than the head's.
     """
     layer = sentence.layers.get(head.column or task)
-    if layer is None or head.unit != "word":
+    if layer is None or not head.of_words:
         return None
-    if isinstance(layer, Tree) != (head.layer == "tree"):
-        found = "a tree" if isinstance(layer, Tree) else "tags"
+    if kind_of(layer) != ("tags" if head.layer == "edits" else head.layer):
+        found = "a tree" if isinstance(layer, Tree) else kind_of(layer)
         path, line = place_of(sentence)
         raise DataError(
             f"layer {head.column or task!r} holds {found}, but task {task!r} predicts "
@@ -98,15 +137,21 @@ def gold_layer(sentence: Sentence, task: str, *, head: HeadInfo) -> Layer | None
             for parent, relation in zip(layer.heads, layer.relations, strict=True)
         )
         return layer if annotated else None
+    if not isinstance(layer, tuple):
+        return layer
     return layer if any(tag is not None for tag in layer) else None
 
 
 def known_words(gold: Layer) -> list[int]:
-    """The places of the words that have gold; of an arc both head and relation are needed."""
+    """The places of the words that have gold; of an arc both head and relation are needed.
+
+    None of a structure, which is not one value per word.
+    """
     if isinstance(gold, Tree):
         arcs = zip(gold.heads, gold.relations, strict=True)
         return [at for at, arc in enumerate(arcs) if None not in arc]
-    return [at for at, tag in enumerate(gold) if tag is not None]
+    tags = gold if isinstance(gold, tuple) else ()
+    return [at for at, tag in enumerate(tags) if tag is not None]
 
 
 def seen_labels(head: HeadInfo) -> frozenset[str]:
@@ -117,49 +162,104 @@ def seen_labels(head: HeadInfo) -> frozenset[str]:
 def unseen_labels(
     gold: Layer, seen: frozenset[str], *, head: HeadInfo, words: Sequence[str]
 ) -> list[str]:
-    """The gold labels of a sentence that are not among `seen_labels`, one for each word.
+    """The gold labels of a sentence that are not among `seen_labels`, one for each word or item.
 
     Of a head of edits they are the labels that no script it has seen makes of their words.
     """
     if isinstance(gold, Tree):
         relations = [gold.relations[at] for at in known_words(gold)]
         return [label for label in relations if label and universal(label) not in seen]
-    if head.layer == "edits":
+    if head.layer == "edits" and isinstance(gold, tuple):
         return [
             tag
             for word, tag in zip(words, gold, strict=True)
             if tag is not None and edit_script(word, tag) not in seen
         ]
-    return [tag for tag in gold if tag is not None and tag not in seen]
+    return [label for label in labels_of(gold) if label is not None and label not in seen]
 
 
 def scored_pair(
-    sentence: Sentence, task: str, *, head: HeadInfo, gold: Layer, predicted: Layer, spans: bool
+    sentence: Sentence,
+    task: str,
+    *,
+    heads: Mapping[str, HeadInfo],
+    gold: Layer,
+    predicted: Mapping[str, Layer],
+    spans: bool,
 ) -> tuple[Any, Any]:
     """Gold and prediction of a sentence as the metric takes them, words without gold left out.
 
-    Spans are cut where words without gold begin: those words count as outside on both sides.
+    Spans of tags are cut where words without gold begin: those words count as outside on both
+    sides. `predicted` are the layers of all tasks.
 
     Raises:
         DataError: A gold tag of a task of spans is neither IOB2 nor known to the head.
-        RunError: The prediction does not fit the sentence.
+        RunError: The prediction is missing or does not fit the sentence.
     """
-    _check_prediction(sentence, task, gold=gold, predicted=predicted)
-    if isinstance(gold, Tree):
-        assert isinstance(predicted, Tree)
-        known = known_words(gold)
-        return (
-            ([gold.heads[at] for at in known], [gold.relations[at] for at in known]),
-            (
-                [_or(predicted.heads[at], -1) for at in known],
-                [_or(predicted.relations[at], "_") for at in known],
-            ),
-        )
-    assert not isinstance(predicted, Tree)
-    if not spans:
-        return gold, predicted
-    check_iob2(sentence, task, head=head, gold=gold)
-    return _cut(gold, gold), _cut(predicted, gold)
+    own = checked_prediction(sentence, task, gold=gold, predicted=predicted)
+    match gold, own:
+        case Tree(), Tree():
+            known = known_words(gold)
+            return (
+                ([gold.heads[at] for at in known], [gold.relations[at] for at in known]),
+                (
+                    [_or(own.heads[at], -1) for at in known],
+                    [_or(own.relations[at], "_") for at in known],
+                ),
+            )
+        case tuple(), tuple():
+            if not spans:
+                return gold, own
+            check_iob2(sentence, task, head=heads[task], gold=gold)
+            return _cut(gold, gold), _cut(own, gold)
+        case Spans(), Spans():
+            return _spans(gold), _spans(own)
+        case _:
+            return _structures(sentence, task, heads=heads, gold=gold, predicted=predicted)
+
+
+def _structures(
+    sentence: Sentence,
+    task: str,
+    *,
+    heads: Mapping[str, HeadInfo],
+    gold: Layer,
+    predicted: Mapping[str, Layer],
+) -> tuple[Any, Any]:
+    """The same of layers of which a second prediction is scored, which was told gold."""
+    own, told = predicted[task], predicted.get(task + INFORMED)
+    match gold, own:
+        case Frames(), Frames():
+            if not heads[task].informed:
+                return _frames(gold), _frames(own)
+            assert isinstance(told, Frames)
+            return _frames(gold), (_frames(own), _frames(told))
+        case Relations(), Relations():
+            (read,) = heads[task].reads
+            right = _spans(sentence.layers.get(heads[read].column or read))
+            both = _relations(gold), right
+            free = _relations(own), _spans(predicted.get(read))
+            if not heads[task].informed:
+                return both, free
+            assert isinstance(told, Relations)
+            return both, (free, (_relations(told), right))
+    raise AssertionError(f"{type(gold).__name__} of {task!r} are not scored by sentence")
+
+
+def _spans(layer: Layer | None) -> list[tuple[int, int, str]]:
+    spans = layer.spans if isinstance(layer, Spans) else ()
+    return [(span.start, span.end, span.label) for span in spans]
+
+
+def _relations(layer: Relations) -> list[tuple[int, int, int, int, str]]:
+    return [(*one.head, *one.tail, one.label) for one in layer.relations]
+
+
+def _frames(layer: Frames) -> list[tuple[int, str | None, list[tuple[int, int, str]]]]:
+    return [
+        (frame.predicate, frame.sense, [(a.start, a.end, a.label) for a in frame.arguments])
+        for frame in layer.frames
+    ]
 
 
 def check_iob2(sentence: Sentence, task: str, *, head: HeadInfo, gold: Tags) -> None:
@@ -189,20 +289,28 @@ def place_of(sentence: Sentence) -> tuple[str | None, int | None]:
     return (sentence.origin.path, sentence.origin.line) if sentence.origin else (None, None)
 
 
-def _check_prediction(sentence: Sentence, task: str, *, gold: Layer, predicted: Layer) -> None:
+def checked_prediction(
+    sentence: Sentence, task: str, *, gold: Layer, predicted: Mapping[str, Layer]
+) -> Layer:
+    """What is predicted of a task, of all layers of a sentence.
+
+    Raises:
+        RunError: It is missing, of another kind than gold, or does not fit the sentence.
+    """
     path, line = place_of(sentence)
-    where = f" for the sentence at {path}:{line}" if path else f" for {' '.join(sentence.words)!r}"
-    if isinstance(predicted, Tree) != isinstance(gold, Tree):
-        kinds = ("tags", "a tree")
-        raise RunError(
-            f"task {task!r} predicted {kinds[isinstance(predicted, Tree)]} instead of "
-            f"{kinds[isinstance(gold, Tree)]}{where}"
-        )
-    count = len(predicted.heads) if isinstance(predicted, Tree) else len(predicted)
-    if count != len(sentence.words):
-        raise RunError(
-            f"task {task!r} predicted {count} values for {len(sentence.words)} words{where}"
-        )
+    where = f"{path}:{line}" if path else repr(" ".join(sentence.words))
+    own = predicted.get(task)
+    if own is None:
+        raise RunError(f"there is no prediction of {task!r} for the sentence at {where}")
+    where = f" for the sentence at {where}" if path else f" for {where}"
+    found, wanted = kind_of(own), kind_of(gold)
+    if found != wanted:
+        kinds = ["a tree" if kind == "tree" else kind for kind in (found, wanted)]
+        raise RunError(f"task {task!r} predicted {kinds[0]} instead of {kinds[1]}{where}")
+    problem = misfit(own, len(sentence.words))
+    if problem:
+        raise RunError(f"task {task!r} predicted {problem.partition(';')[0]}{where}")
+    return own
 
 
 def _or(value: Any, default: Any) -> Any:

@@ -17,11 +17,15 @@ class HeadInfo:
 
     Attributes:
         kind: The head's row in the table of heads, such as `tagging`, `crf` or `biaffine`.
-        layer: `tags`, `edits` or `tree`; `label` or `number` of a passage.
-        unit: What it judges: `word`, `text` or `pair`.
+        layer: `tags`, `edits`, `tree`, `spans`, `relations`, `frames` or `mentions`; `label` or
+            `number` of a passage.
+        unit: What it judges: `word`, `text`, `pair` or `document`.
         labels: The inventory: all labels seen in training.
         bio: Whether the head decodes IOB2.
         column: The layer of the data that holds the gold; `None` if it is called as the task is.
+        informed: Whether it is also scored with gold in place of what it reads of other tasks, or
+            of the predicates it finds.
+        reads: The tasks whose predictions it reads.
     """
 
     kind: str
@@ -30,12 +34,33 @@ class HeadInfo:
     bio: bool = False
     column: str | None = None
     unit: str = "word"
+    informed: bool = False
+    reads: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, head: "Head", column: str | None = None) -> "HeadInfo":
-        """What is to be known of this head."""
-        labels = tuple(head.labels)
-        return cls(head.kind, head.layer, labels, bio=head.bio, column=column, unit=head.unit)
+    def of(
+        cls, head: "Head", column: str | None = None, *, reads: Sequence[str] = ()
+    ) -> "HeadInfo":
+        """What is to be known of this head, which reads these tasks."""
+        return cls(
+            head.kind,
+            head.layer,
+            tuple(head.labels),
+            bio=head.bio,
+            column=column,
+            unit=head.unit,
+            informed=head.informed,
+            reads=tuple(reads),
+        )
+
+    @property
+    def of_words(self) -> bool:
+        """Whether what it says lies in sentences, not beside them."""
+        return self.unit in ("word", "document")
+
+
+INFORMED = ".informed"
+"""What a task's name ends on where its prediction was told gold."""
 
 
 class Described(Protocol):
@@ -64,6 +89,16 @@ class Predictor(Described, Protocol):
         self, sentences: Iterable[Sequence[str]], tasks: Sequence[str]
     ) -> Iterator[Mapping[str, Layer]]:
         """The layers of each sentence by task, in the order of the sentences."""
+        ...
+
+    def predict_sentences(
+        self, sentences: Iterable[Sentence], tasks: Sequence[str]
+    ) -> Iterator[Mapping[str, Layer]]:
+        """The same of sentences in the order of their documents, for tasks that need gold or these.
+
+        What informed heads say where they are told gold stands under the task's name and
+        `INFORMED`.
+        """
         ...
 
 

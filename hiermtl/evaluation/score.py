@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from hiermtl.errors import DataError, ModelError, RunError, listing, nearest
+from hiermtl.errors import DataError, ModelError, listing, nearest
 from hiermtl.evaluation.counts import Counts
 from hiermtl.evaluation.measures import (
+    checked_prediction,
     gold_layer,
     known_words,
     metric_of,
-    place_of,
     scored_pair,
     seen_labels,
     unseen_labels,
@@ -26,7 +26,7 @@ from hiermtl.metrics.base import Metric, Tally
 from hiermtl.metrics.conll18 import universal_features
 from hiermtl.metrics.spans import SpanF1
 from hiermtl.text.segment import SEGMENT
-from hiermtl.text.sentence import Layer, Sentence, Tree
+from hiermtl.text.sentence import Layer, Mentions, Sentence, Tree
 
 _BLOCK = 256
 _SHOWN = 5
@@ -69,7 +69,7 @@ def score_layers(
     """
     tasks = None if tasks is None else list(tasks)
     chosen = chosen_tasks(hierarchy, tasks)
-    gathered = {task: _Gathered(task, heads[task]) for task in chosen}
+    gathered = {task: _gathered(task, heads) for task in chosen}
     official = GoldWords({task: heads[task] for task in chosen})
     has_gold: set[str] = set()
     for place, (sentence, layers) in enumerate(pairs):
@@ -82,7 +82,7 @@ def score_layers(
                 continue
             has_gold.add(task)
             if task in gathered:
-                gathered[task].add(place, sentence, gold=gold, predicted=layers.get(task))
+                gathered[task].add(place, sentence, gold=gold, predicted=layers)
                 found[task] = gold
         official.add(place, sentence, gold=found, predicted=layers)
     check_gold(hierarchy, tasks, has_gold=has_gold, data=data)
@@ -234,8 +234,9 @@ class RowMaker:
 class _Gathered:
     """What is gathered of one task: counts, and labels that its head has never seen."""
 
-    def __init__(self, task: str, head: HeadInfo) -> None:
-        self._task, self._head = task, head
+    def __init__(self, task: str, heads: Mapping[str, HeadInfo]) -> None:
+        self._task, self._heads = task, heads
+        head = self._head = heads[task]
         self._seen = seen_labels(head)
         self.tally = Tally(metric_of(task, head))
         self.sentences: list[int] = []
@@ -246,16 +247,14 @@ class _Gathered:
         self._unseen: Counter[str] = Counter()
         self._halves = 0
 
-    def add(self, place: int, sentence: Sentence, *, gold: Layer, predicted: Layer | None) -> None:
-        """Takes the sentence at a place of the data."""
-        if predicted is None:
-            path, line = place_of(sentence)
-            where = f"{path}:{line}" if path else repr(" ".join(sentence.words))
-            raise RunError(f"there is no prediction of {self._task!r} for the sentence at {where}")
+    def add(
+        self, place: int, sentence: Sentence, *, gold: Layer, predicted: Mapping[str, Layer]
+    ) -> None:
+        """Takes the sentence at a place of the data, and its layers of all tasks."""
         right, guess = scored_pair(
             sentence,
             self._task,
-            head=self._head,
+            heads=self._heads,
             gold=gold,
             predicted=predicted,
             spans=self._spans,
@@ -294,6 +293,60 @@ class _Gathered:
                 "without a head, not scored"
             )
         return found
+
+
+class _GatheredDocuments(_Gathered):
+    """The same of mentions, which are scored document by document.
+
+    Neighbouring sentences with the same document id are one.
+    """
+
+    def __init__(self, task: str, heads: Mapping[str, HeadInfo]) -> None:
+        super().__init__(task, heads)
+        self._last: str | None = None
+        self._open: list[tuple[Mentions, Mentions]] = []
+
+    def add(
+        self, place: int, sentence: Sentence, *, gold: Layer, predicted: Mapping[str, Layer]
+    ) -> None:
+        """Takes the sentence at a place of the data, and its layers of all tasks."""
+        own = checked_prediction(sentence, self._task, gold=gold, predicted=predicted)
+        assert isinstance(gold, Mentions)
+        assert isinstance(own, Mentions)
+        if not self._open or sentence.doc_id != self._last:
+            self._close()
+            self._last = sentence.doc_id
+            self.sentences.append(place)
+            self.documents.append(sentence.doc_id or "")
+        self._open.append((gold, own))
+
+    def flush(self) -> None:
+        """Counts the documents that wait to be counted."""
+        self._close()
+        super().flush()
+
+    def _close(self) -> None:
+        """Takes the last document as whole."""
+        if not self._open:
+            return
+        gold, predicted = zip(*self._open, strict=True)
+        self._gold.append(_clusters(gold))
+        self._predicted.append(_clusters(predicted))
+        self._open = []
+
+
+def _gathered(task: str, heads: Mapping[str, HeadInfo]) -> _Gathered:
+    kind = _GatheredDocuments if heads[task].layer == "mentions" else _Gathered
+    return kind(task, heads)
+
+
+def _clusters(sentences: Sequence[Mentions]) -> list[list[tuple[int, int, int]]]:
+    """The mentions of each entity of a document: sentence, first word, word behind the last."""
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for place, layer in enumerate(sentences):
+        for span in layer.mentions:
+            found.setdefault(span.label, []).append((place, span.start, span.end))
+    return list(found.values())
 
 
 def unseen_note(task: str, unseen: Counter[str], *, head: HeadInfo, spans: bool) -> list[str]:

@@ -76,17 +76,22 @@ def _predictions(
     waiting: deque[tuple[Sentence, bool]] = deque()
     given = 0
 
-    def words() -> Iterator[Sequence[str]]:
+    def asked_for() -> Iterator[Sentence]:
         nonlocal given
         for sentence in sentences:
             asked = _annotated(sentence, tasks)
             waiting.append((sentence, asked))
             if asked:
                 given += 1
-                yield sentence.words
+                yield sentence
 
-    taken, feed = 0, words()
-    for layers in nlp.predict_layers(feed, list(tasks)):
+    taken, feed = 0, asked_for()
+    found = (
+        nlp.predict_sentences(feed, list(tasks))
+        if any(head.informed or head.unit == "document" for head in tasks.values())
+        else nlp.predict_layers((sentence.words for sentence in feed), list(tasks))
+    )
+    for layers in found:
         taken += 1
         while waiting and not waiting[0][1]:
             yield waiting.popleft()[0], {}

@@ -7,6 +7,9 @@ from hiermtl.heads.edits import EditsHead
 from hiermtl.heads.hint import HintHead
 from hiermtl.heads.pair_classification import PairClassificationHead
 from hiermtl.heads.pair_regression import PairRegressionHead
+from hiermtl.heads.relation import RelationHead
+from hiermtl.heads.roles import RolesHead
+from hiermtl.heads.span import SpanHead
 from hiermtl.heads.tagging import TaggingHead
 from hiermtl.heads.text_classification import TextHead
 
@@ -18,6 +21,9 @@ HEADS: dict[str, type[Head]] = {
         EditsHead,
         HintHead,
         BiaffineHead,
+        SpanHead,
+        RolesHead,
+        RelationHead,
         TextHead,
         PairClassificationHead,
         PairRegressionHead,
@@ -33,6 +39,9 @@ __all__ = [
     "HintHead",
     "PairClassificationHead",
     "PairRegressionHead",
+    "RelationHead",
+    "RolesHead",
+    "SpanHead",
     "TaggingHead",
     "TextHead",
 ]

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.records import HeadOutput, Layout, Tap, placed, recurring
+from hiermtl.records import HeadOutput, Layout, Tap, Unit, placed, recurring
 
 
 class Head(nn.Module, ABC):
@@ -16,15 +16,23 @@ class Head(nn.Module, ABC):
 
     `kind` is the row in the table of heads; `layer` the kind of annotation it is trained on
     (`tags`: a label per word, `edits`: a script per word that makes its label, `tree`: a head and a
-    relation per word, `label` and `number`: one of the whole text or pair); `unit` what it judges;
-    `labels` its inventory, in the order of its scores; `bio` says whether decoding keeps to IOB2,
-    `probable` whether what it says has a probability.
+    relation per word, `label` and `number`: one of the whole text or pair, `spans`, `relations`,
+    `frames` and `mentions`: items among the words, see `hiermtl.corpus.items`); `unit` what it
+    judges; `labels` its inventory, in the order of its scores; `bio` says whether decoding keeps to
+    IOB2, `probable` whether what it says has a probability; `reads_layer` what it reads of the
+    tasks that it reads, where that is not how probable their labels are; `informed` whether it is
+    also scored with gold in place of what it reads, or of the predicates it finds; `predicted` in
+    which share of steps it is trained on predictions in place of gold that it reads, when training
+    begins and when it ends.
     """
 
     kind: ClassVar[str]
     layer: ClassVar[str]
-    unit: ClassVar[Literal["word", "text", "pair"]] = "word"
+    unit: ClassVar[Unit] = "word"
     probable: ClassVar[bool] = True
+    reads_layer: ClassVar[str | None] = None
+    informed: ClassVar[bool] = False
+    predicted: tuple[float, float] = (0.0, 0.0)
     labels: tuple[str, ...]
     bio: bool = False
 
@@ -39,16 +47,18 @@ class Head(nn.Module, ABC):
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """The loss in nats, fp32, summed over labelled items.
 
-        Shapes: gold tensors (words,) of the output's sentences, or `labels` or `numbers` (groups,)
-        of its groups; items with `MISSING` or NaN add nothing.
+        Shapes: gold tensors (words,) of the output's sentences, `labels` or `numbers` (groups,) of
+        its groups, or `items` (items, 1 + numbers), the sentence first and the label last; what has
+        `MISSING` or NaN adds nothing.
         """
 
     @abstractmethod
     def decode(self, output: HeadOutput) -> list[Any]:
         """One annotation per sentence or group.
 
-        Label ids (words,) for tags, (heads, relation ids) for trees, numpy int64; a label's id or a
-        number for groups.
+        Label ids (words,) for tags, (heads, relation ids) for trees, items (items, numbers), the
+        label last, numpy int64; a label's id or a number for groups, and for documents items of
+        their sentences (items, 1 + numbers), the place in the document first.
         """
 
     def probabilities(self, output: HeadOutput) -> Tensor:

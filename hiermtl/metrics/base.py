@@ -18,6 +18,8 @@ METRIC_NAMES = (
     "recall",
     "f1",
     "f1_strict",
+    "f1_given",
+    "f1_predicate",
     "macro_f1",
     "uas",
     "las",
@@ -176,18 +178,21 @@ def percentage(part: NDArray[Any], whole: NDArray[Any]) -> Any:
     return float(rate) if rate.ndim == 0 else rate
 
 
-def check_sentences(gold: Sequence[Any], predicted: Sequence[Any]) -> None:
+def check_sentences(
+    gold: Sequence[Any], predicted: Sequence[Any], *, unit: str = "sentences"
+) -> None:
     """Check that there are as many predicted as gold sentences.
 
     Args:
         gold: One element per sentence.
         predicted: One element per sentence.
+        unit: What an element is, for the message.
 
     Raises:
         ValueError: If they differ in number.
     """
     if len(gold) != len(predicted):
-        raise ValueError(f"{len(gold)} gold sentences, but {len(predicted)} predicted ones")
+        raise ValueError(f"{len(gold)} gold {unit}, but {len(predicted)} predicted ones")
 
 
 def check_words(gold: NDArray[np.int64], predicted: NDArray[np.int64], *, unit: str) -> None:

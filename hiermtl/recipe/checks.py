@@ -30,6 +30,8 @@ from hiermtl.recipe.tables import (
     HintHead,
     NoAdapter,
     PairHead,
+    RelationHead,
+    SpanHead,
     TaggingHead,
     TextClassificationHead,
     hint_layer,
@@ -210,14 +212,19 @@ def _too_strong(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _heads_that_read(recipe: Recipe) -> Iterator[Problem]:
-    """What heads read must be other tasks of pairs, in a recipe that trains them together.
+    """What heads read must be other tasks of their kind, in a recipe that trains them together.
 
     Depths, rings and labels are for the model to check, which knows them.
     """
     reads = {task: getattr(o.head, "reads", ()) for task, o in recipe.tasks.items()}
-    pairs = [task for task, o in recipe.tasks.items() if isinstance(o.head, PairHead)]
     for task, lower in reads.items():
-        others = [name for name in pairs if name != task]
+        spans = isinstance(recipe.tasks[task].head, RelationHead)
+        kind, what = (SpanHead, "tasks that find spans") if spans else (PairHead, "tasks of pairs")
+        others = [
+            name
+            for name, options in recipe.tasks.items()
+            if name != task and isinstance(options.head, kind)
+        ]
         for name in lower:
             path = ("tasks", task, "head", "reads")
             if recipe.sharing.name == "single":
@@ -229,8 +236,9 @@ def _heads_that_read(recipe: Recipe) -> Iterator[Problem]:
             elif name not in others:
                 yield Problem(
                     path,
-                    f"is {name!r}; allowed are the other tasks of pairs, which are "
-                    f"{listing(others)}{nearest(name, others)}",
+                    f"is {name!r}; allowed are the other {what}, which are "
+                    f"{listing(others) if others else 'none in this recipe'}"
+                    f"{nearest(name, others)}",
                 )
             elif recipe.tasks[name].auxiliary and not recipe.tasks[task].auxiliary:
                 yield Problem(

@@ -86,11 +86,11 @@ class FileCorpus(CorpusOptions):
     """Test files, one or a list; training does not read them."""
 
 
-class ColumnsJoin(Section):
-    """Layers from files of columns, added to a corpus's sentences by id or by position."""
+class Join(Section):
+    """Layers from other files, added to a corpus's sentences by id or by position."""
 
-    format: str = row("columns", required=True)
-    """One word per line, an empty line after each sentence."""
+    format: str
+    """How the files are read."""
 
     train: Files | None = None
     """Files for the training sentences, one or a list."""
@@ -105,6 +105,20 @@ class ColumnsJoin(Section):
     """What partners have in common: their id, or their place in the files. Default: the safer
     one."""
 
+    mismatch: Literal["skip", "project"] = "skip"
+    """What happens where the two have other words: `skip` leaves the sentence without the layer and
+    counts it, `project` carries spans over whose characters agree. Default: ours."""
+
+    note: str | None = None
+    """What a reader of these layers' scores must know; it stands under every such table."""
+
+
+class ColumnsJoin(Join):
+    """Layers from files of columns."""
+
+    format: str = row("columns", required=True)
+    """One word per line, an empty line after each sentence."""
+
     words: Column = 0
     """Column of the words: its number from 0, or its name in a header line. Default: the first."""
 
@@ -115,15 +129,15 @@ class ColumnsJoin(Section):
     """What an IOB2 violation is: an error, mended (I- without a beginning becomes B-), or left as
     it is (`off`). Default: the safest."""
 
-    mismatch: Literal["skip", "project"] = "skip"
-    """What happens where the two have other words: `skip` leaves the sentence without the layer and
-    counts it, `project` carries spans over whose characters agree. Default: ours."""
 
-    note: str | None = None
-    """What a reader of these layers' scores must know; it stands under every such table."""
+class PropbankJoin(Join):
+    """Semantic roles, `srl`, from files in PropBank's columns."""
+
+    format: str = row("propbank", required=True)
+    """Those of the CoNLL-2005 shared task."""
 
 
-JOINS: Table = MappingProxyType({"columns": ColumnsJoin})
+JOINS: Table = MappingProxyType({"columns": ColumnsJoin, "propbank": PropbankJoin})
 
 
 class Documents(Section):
@@ -141,7 +155,10 @@ class Documents(Section):
 
 
 class ConlluCorpus(FileCorpus):
-    """CoNLL-U files: upos, xpos, feats, lemma and dep; ner and chunk from MISC; segment of text."""
+    """CoNLL-U files: segment, upos, xpos, feats, lemma and dep; others from MISC.
+
+    Those are ner, chunk, entity, coref and srl.
+    """
 
     format: str = row("conllu", required=True)
     """Universal Dependencies' format."""
@@ -151,7 +168,7 @@ class ConlluCorpus(FileCorpus):
     left as it is (`off`). Default: the safest."""
 
     join: Annotated[
-        tuple[Annotated[ColumnsJoin, OneOf(JOINS, key="format")], ...], Field(strict=False)
+        tuple[Annotated[Join, OneOf(JOINS, key="format")], ...], Field(strict=False)
     ] = ()
     """Layers from other files, added by sentence id or by position."""
 
@@ -227,7 +244,8 @@ class JsonlCorpus(FileCorpus):
 
     columns: Features
     """Layer -> key that holds its labels, with dots into inner objects (`tags.ner`); for trees
-    {heads: key, relations: key}."""
+    {heads: key, relations: key}. Below `spans`, `roles`, `relations` and `clusters` lie structures
+    (`spans.entity`)."""
 
     heads_from: Literal[0, 1] = 0
     """What the first word is counted as in heads; the root is one less. Default: as `annotate`
@@ -297,6 +315,40 @@ class PairsCorpus(RowsCorpus):
         return self
 
 
+class PropbankCorpus(FileCorpus):
+    """Files in PropBank's columns: srl, and xpos."""
+
+    format: str = row("propbank", required=True)
+    """Those of the CoNLL-2005 shared task."""
+
+
+class CrossreCorpus(FileCorpus):
+    """CrossRE's JSON lines: entity and relation."""
+
+    format: str = row("crossre", required=True)
+    """As Bassignana and Plank (2022) gave it out."""
+
+
+class SemevalCorpus(FileCorpus):
+    """SemEval-2010 task 8: two marked nominals of a sentence, entity, and their relation."""
+
+    format: str = row("semeval", required=True)
+    """As the task gave it out; it has no development split."""
+
+    held_out: int = Field(default=0, ge=0)
+    """Examples at the end of train that are taken for dev, where there is no file for that.
+    Default: none."""
+
+    @model_validator(mode="after")
+    def _check_dev(self) -> Self:
+        if self.held_out and self.dev is not None:
+            raise problem(
+                f"holds {self.held_out} examples of train out for dev, and names files for it too; "
+                "leave one of the two out"
+            )
+        return self
+
+
 class SickCorpus(CorpusOptions):
     """SICK: pairs of sentences with relatedness and entailment, all splits in one file."""
 
@@ -311,8 +363,8 @@ class SampleCorpus(CorpusOptions):
     """Sentences generated from the package's grammar: no file, no download."""
 
     format: str = row("sample", required=True)
-    """Layers upos, xpos, feats, lemma, chunk, ner and dep; segment of their text; relatedness and
-    entailment of pairs."""
+    """Layers upos, xpos, feats, lemma, chunk, ner, dep, entity, srl, relation and coref; segment of
+    their text; relatedness and entailment of pairs."""
 
     seed: int = Field(default=0, ge=0)
     """Which sentences are drawn. Default: ours."""
@@ -331,11 +383,14 @@ CORPORA: Table = MappingProxyType(
     {
         "conllu": ConlluCorpus,
         "columns": ColumnsCorpus,
+        "crossre": CrossreCorpus,
         "dataset": DatasetCorpus,
         "docbin": DocBinCorpus,
         "jsonl": JsonlCorpus,
         "pairs": PairsCorpus,
+        "propbank": PropbankCorpus,
         "sample": SampleCorpus,
+        "semeval": SemevalCorpus,
         "sick": SickCorpus,
         "table": TableCorpus,
     }
@@ -345,17 +400,23 @@ CORPORA: Table = MappingProxyType(
 SEGMENT = "segment"
 """The layer of plain text: where its words and sentences begin."""
 
-CONLLU_LAYERS = frozenset({"upos", "xpos", "feats", "lemma", "dep", "ner", "chunk"})
-DOCBIN_LAYERS = CONLLU_LAYERS - {"chunk"}
+FLAT_LAYERS = frozenset({"upos", "xpos", "feats", "lemma", "dep", "ner", "chunk"})
+CONLLU_LAYERS = FLAT_LAYERS | {"entity", "mention", "coref", "srl"}
+DOCBIN_LAYERS = FLAT_LAYERS - {"chunk"}
 PAIR_LAYERS = frozenset({"relatedness", "entailment"})
-SAMPLE_LAYERS = CONLLU_LAYERS | PAIR_LAYERS | {SEGMENT}
+RELATION_LAYERS = frozenset({"entity", "relation"})
+SAMPLE_LAYERS = CONLLU_LAYERS | PAIR_LAYERS | {"relation", SEGMENT}
 
 
 def layers(corpus: CorpusOptions) -> frozenset[str]:
     """The layers a corpus can have by what its options say, before any file is read."""
     match corpus:
         case ConlluCorpus(join=joins):
-            return CONLLU_LAYERS.union({SEGMENT}, *(join.columns for join in joins))
+            return CONLLU_LAYERS.union({SEGMENT}, *map(joined_layers, joins))
+        case PropbankCorpus():
+            return frozenset({"srl", "xpos"})
+        case CrossreCorpus() | SemevalCorpus():
+            return RELATION_LAYERS
         case (
             ColumnsCorpus(columns=columns)
             | DatasetCorpus(columns=columns)
@@ -370,3 +431,8 @@ def layers(corpus: CorpusOptions) -> frozenset[str]:
             return DOCBIN_LAYERS
         case _:
             return SAMPLE_LAYERS
+
+
+def joined_layers(join: Join) -> tuple[str, ...]:
+    """The layers that a join adds."""
+    return tuple(join.columns) if isinstance(join, ColumnsJoin) else ("srl",)

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hiermtl.recipe.aggregators import AGGREGATORS
 from hiermtl.recipe.base import Options, Table, problem, row
-from hiermtl.recipe.files import NamesOrNone
+from hiermtl.recipe.files import Names, NamesOrNone
 
 
 class SharingOptions(Options):
@@ -385,6 +385,65 @@ class BiaffineHead(HeadOptions):
     """Numbers per word and role when labels are scored. Default: the paper."""
 
 
+class SpanHead(HeadOptions):
+    """Labelled spans that may nest, by biaffine scores of their ends (Yu et al., 2020)."""
+
+    name: str = row("span")
+    """Spans, such as entities inside others."""
+
+    size: int = Field(default=150, ge=1)
+    """Numbers per word, as a first and as a last one. Default: ours; the paper has 150."""
+
+
+class RolesHead(HeadOptions):
+    """Predicates, their senses, and the spans of their arguments (Strubell et al., 2018)."""
+
+    of_labels = frozenset({"min_count", "most_inserted"})
+    name: str = row("roles")
+    """Semantic roles."""
+
+    size: int = Field(default=150, ge=1)
+    """Numbers per word, as a predicate and as a part of an argument. Default: ours."""
+
+    reach: int = Field(default=16, ge=0)
+    """Words from a predicate up to which distances are told apart. Default: ours."""
+
+    min_count: int = Field(default=2, ge=1)
+    """Scripts of senses on fewer training words are left out. Default: as of `edits`."""
+
+    most_inserted: int = Field(default=8, ge=1)
+    """Scripts that insert more characters are left out. Default: ours; a sense ends on three more
+    than a lemma."""
+
+
+class RelationHead(HeadOptions):
+    """Directed relations between the spans that another task finds."""
+
+    name: str = row("relation")
+    """Each label of each pair of spans by itself."""
+
+    reads: Names = ("entity",)
+    """The task whose spans are paired. Default: `entity`."""
+
+    size: int = Field(default=150, ge=1)
+    """Numbers per word, as an end of a head or a tail. Default: ours."""
+
+    first_predicted: float = Field(default=0.0, ge=0, le=1)
+    """Share of steps that read predicted spans instead of gold ones, when training begins. Default:
+    gold, as teacher forcing does."""
+
+    last_predicted: float = Field(default=0.5, ge=0, le=1)
+    """That share when training ends; it grows evenly in between (scheduled sampling, Bengio et al.,
+    2015). Default: ours."""
+
+    @field_validator("reads")
+    @classmethod
+    def _one(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > 1:
+            raise problem(f"names {len(value)} tasks, but relations pair the spans of one; name it")
+        return value
+
+
 class TextClassificationHead(HeadOptions):
     """One label per text: the largest value of each state over its words, and a linear layer."""
 
@@ -579,6 +638,9 @@ HEADS: Table = MappingProxyType(
         "edits": EditsHead,
         "hint": HintHead,
         "biaffine": BiaffineHead,
+        "span": SpanHead,
+        "roles": RolesHead,
+        "relation": RelationHead,
         "text_classification": TextClassificationHead,
         "pair_classification": PairClassificationHead,
         "pair_regression": PairRegressionHead,
@@ -614,6 +676,10 @@ DEFAULT_HEADS = MappingProxyType(
         "chunk": "crf",
         "ner": "crf",
         "dep": "biaffine",
+        "entity": "span",
+        "mention": "span",
+        "srl": "roles",
+        "relation": "relation",
         "relatedness": "pair_regression",
         "entailment": "pair_classification",
     }

@@ -6,6 +6,16 @@ from itertools import pairwise
 from hiermtl.sample.meaning import Clause
 from hiermtl.sample.tree import Mark, Node, Sketch, ordered
 
+TYPES = {
+    "P": "person",
+    "O": "organization",
+    "L": "place",
+    "T": "object",
+    "A": "abstract",
+    "E": "event",
+}
+"""What the classes of arguments are called as types of noun phrases, which are CorefUD's."""
+
 _IN_NOUN_PHRASE = (
     "acl",
     "acl:relcl",
@@ -41,6 +51,22 @@ class NestedEntity:
 
 
 @dataclass(frozen=True)
+class NounPhrase:
+    """A noun phrase that names or describes something, or a pronoun for a participant.
+
+    `head` is its head word and `start` to `end` all of its words, counted from 0; `label` is one of
+    `TYPES`, `referent` the participant, empty where it is none, and `source` NAM, NOM or PRO.
+    """
+
+    start: int
+    end: int
+    head: int
+    label: str
+    referent: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Argument:
     """An argument of a predicate: its role, its head word and its words, counted from 0."""
 
@@ -61,7 +87,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Relation:
-    """A directed relation; `head` and `tail` are word spans counted from 0, ends excluded."""
+    """A directed relation of two noun phrases, given by their words, from 0, ends excluded."""
 
     label: str
     head: tuple[int, int]
@@ -115,6 +141,7 @@ class Derivation:
     chunks: tuple[str, ...]
     entities: tuple[Entity, ...]
     nested_entities: tuple[NestedEntity, ...]
+    noun_phrases: tuple[NounPhrase, ...]
     roles: tuple[Frame, ...]
     relations: tuple[Relation, ...]
     mentions: tuple[Mention, ...]
@@ -161,8 +188,9 @@ def derive(
     """Number the words of a tree and read the gold of every level off it."""
     nodes = ordered(root)
     _capitalise(nodes[0] if nodes[0].upos != "PUNCT" or len(nodes) == 1 else nodes[1])
-    spans = _Spans(nodes)
+    spans = _Spans(nodes, sketch.marks)
     entities, nested = _entities(sketch.marks, spans)
+    phrases = _noun_phrases(sketch.marks, spans)
     space_after = []
     for node, following in zip(nodes, [*nodes[1:], None], strict=True):
         glued = following is not None and (following.joined or following.tight_before)
@@ -178,9 +206,10 @@ def derive(
         chunks=_chunk_tags(nodes),
         entities=entities,
         nested_entities=nested,
+        noun_phrases=phrases,
         roles=_frames(sketch, spans),
-        relations=_relations(sketch, spans),
-        mentions=_mentions(sketch.marks, spans),
+        relations=_relations(sketch, spans, phrases),
+        mentions=_mentions(phrases),
         meaning=meaning,
         space_after=tuple(space_after),
         multiword_tokens=_multiword_tokens(nodes),
@@ -200,8 +229,11 @@ def _capitalise(node: Node) -> None:
 class _Spans:
     """Finds the contiguous words around a head that belong to its subtree."""
 
-    def __init__(self, nodes: list[Node]) -> None:
+    def __init__(self, nodes: list[Node], marks: list[Mark]) -> None:
         self._nodes = nodes
+        self._names = {
+            mark.head.index: {n.index for n in mark.nodes} for mark in marks if mark.nodes
+        }
         self._children: dict[int, list[Node]] = {node.index: [] for node in nodes}
         for node in nodes:
             if node.head is not None:
@@ -225,8 +257,10 @@ class _Spans:
 
         It has no preposition; where the head is a predicate, it has no subject and no adjuncts.
         """
+        name = self._names.get(head.index, ())
         children = self._children[head.index]
-        return self._around(head, [child for child in children if child.role in _IN_NOUN_PHRASE])
+        inside = [c for c in children if c.role in _IN_NOUN_PHRASE or c.index in name]
+        return self._around(head, inside)
 
     def _around(self, head: Node, children: list[Node]) -> tuple[int, int]:
         inside = {head.index}
@@ -279,13 +313,24 @@ def _entities(
     return tuple(flat), tuple(nested)
 
 
-def _mentions(marks: list[Mark], spans: _Spans) -> tuple[Mention, ...]:
-    mentions = []
+def _noun_phrases(marks: list[Mark], spans: _Spans) -> tuple[NounPhrase, ...]:
+    """One for each head; what a name is marked with besides says to whom it refers."""
+    found: dict[int, NounPhrase] = {}
     for mark in marks:
-        if mark.referent:
-            start, end = spans.phrase(mark.head)
-            mentions.append(Mention(start, end, mark.referent, mark.source))
-    return tuple(sorted(mentions, key=lambda item: (item.start, -item.end, item.referent)))
+        if mark.source == "PRO" and not mark.referent:
+            continue
+        start, end = spans.phrase(mark.head)
+        source = "NAM" if mark.nodes else mark.source
+        before = found.get(mark.head.index)
+        referent = mark.referent or (before.referent if before else "")
+        found[mark.head.index] = NounPhrase(
+            start, end, mark.head.index - 1, TYPES[mark.kind], referent, source
+        )
+    return tuple(sorted(found.values(), key=lambda item: (item.start, -item.end)))
+
+
+def _mentions(phrases: tuple[NounPhrase, ...]) -> tuple[Mention, ...]:
+    return tuple(Mention(p.start, p.end, p.referent, p.source) for p in phrases if p.referent)
 
 
 def _frames(sketch: Sketch, spans: _Spans) -> tuple[Frame, ...]:
@@ -300,10 +345,15 @@ def _frames(sketch: Sketch, spans: _Spans) -> tuple[Frame, ...]:
     return tuple(sorted(frames, key=lambda frame: frame.predicate))
 
 
-def _relations(sketch: Sketch, spans: _Spans) -> tuple[Relation, ...]:
+def _relations(
+    sketch: Sketch, spans: _Spans, phrases: tuple[NounPhrase, ...]
+) -> tuple[Relation, ...]:
+    """Those between noun phrases; `we` and `who` are none."""
+    heads = {phrase.head for phrase in phrases}
     return tuple(
         Relation(label, spans.phrase(head), spans.phrase(tail))
         for label, head, tail in sketch.relations
+        if {head.index - 1, tail.index - 1} <= heads
     )
 
 

@@ -103,7 +103,7 @@ class Nominals:
         # A name's own stretch of words is marked where the name is built; this is the mention.
         if spec.referent or spec.form == "noun":
             label = ENTITY_LABELS.get(spec.kind, "")
-            self.sketch.marks.append(Mark(label, source, spec.referent, head))
+            self.sketch.marks.append(Mark(label, source, spec.referent, head, kind=spec.kind))
         if spec.conjunct:
             second = self.nominal(spec.conjunct, role="conj", case=case)
             second.before.insert(0, Node(spec.conjunction, "CCONJ", "CC", role="cc"))
@@ -183,7 +183,7 @@ class Nominals:
             inside.lead(Node("of", "ADP", "IN", role="case", chunk=Chunk("PP")))
             head.follow(inside, "nmod")
             if kind == "O" and parts[0] != "Ministry":
-                inner = (inside, "LOC")
+                inner = (inside, "L")
         elif pattern == "and":
             head = word(parts[0])
             second = word(parts[1])
@@ -200,11 +200,13 @@ class Nominals:
             for part in parts[:-1]:
                 head.lead(word(part))
             if pattern in ("place+end", "person+end"):
-                inner = (head.before[0], "LOC" if pattern == "place+end" else "PER")
+                inner = (head.before[0], "L" if pattern == "place+end" else "P")
         nodes = tuple(head.walk())
-        self.sketch.marks.append(Mark(ENTITY_LABELS[kind], "NAME", "", head, nodes))
+        self.sketch.marks.append(Mark(ENTITY_LABELS[kind], "NAME", "", head, nodes, kind))
         if inner:
-            self.sketch.marks.append(Mark(inner[1], "INNER", "", inner[0], (inner[0],)))
+            node, inside = inner
+            label = ENTITY_LABELS[inside]
+            self.sketch.marks.append(Mark(label, "INNER", "", node, (node,), inside))
         return head
 
     def _determiner(self, word: str, chunk: Chunk) -> Node:
@@ -258,7 +260,8 @@ class Nominals:
             node = Node(form, "PRON", "PRP$", feats=feats, chunk=chunk)
             head.lead(node, "nmod:poss")
             label = ENTITY_LABELS.get(possessor.kind, "")
-            self.sketch.marks.append(Mark(label, "PRO", possessor.referent, node))
+            mark = Mark(label, "PRO", possessor.referent, node, kind=possessor.kind)
+            self.sketch.marks.append(mark)
             return
         owner = self.nominal(possessor, role="nmod:poss")
         ends_in_s = list(owner.walk())[-1].xpos == "NNS"

@@ -76,8 +76,8 @@ class Node:
 class Mark:
     """A marked stretch of words: a mention of a participant, or a name.
 
-    `source` is NAM, NOM or PRO; `nodes` are the words, or only the head where the stretch is the
-    whole subtree.
+    `source` is NAM, NOM or PRO, and NAME or INNER where only the words of a name or of one inside
+    it are marked; `nodes` are these words. `kind` is the class of what is named: P, O, L, T, A, E.
     """
 
     label: str
@@ -85,6 +85,7 @@ class Mark:
     referent: str
     head: Node
     nodes: tuple[Node, ...] = ()
+    kind: str = ""
 
 
 @dataclass(frozen=True)

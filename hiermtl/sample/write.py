@@ -1,5 +1,6 @@
-"""Writes the sample corpora: CoNLL-U, entity and chunk columns, pairs, raw text."""
+"""Writes the sample corpora: CoNLL-U, entity and chunk columns, relations, pairs, raw text."""
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,9 +32,10 @@ Seed: {seed}
 The text is generated. Scores on it show that a program runs and learns; they mean nothing
 outside this folder and cannot be compared with scores on any real corpus.
 
-Files of each split: `.conllu` (Universal Dependencies), `.ner.iob2` (flat entities),
-`.chunk.tsv` (chunks) and `.txt` (raw text), which sentence ids join; `.pairs.tsv` (pairs of
-sentences with relatedness and entailment).
+Files of each split: `.conllu` (Universal Dependencies, with nested entities, coreference and
+roles), `.ner.iob2` (flat entities), `.chunk.tsv` (chunks) and `.relations.jsonl` (relations), which
+sentence ids join; `.pairs.tsv` (pairs of sentences with relatedness and entailment) and `.txt` (raw
+text).
 """
 
 
@@ -139,6 +141,7 @@ def write_sample(
             f"{split}.conllu": conllu(documents),
             f"{split}.ner.iob2": entity_columns(documents),
             f"{split}.chunk.tsv": chunk_columns(documents),
+            f"{split}.relations.jsonl": relation_lines(documents),
             f"{split}.pairs.tsv": pair_rows(pairs, split),
             f"{split}.txt": raw_text(documents),
         }
@@ -175,24 +178,40 @@ def sentence_id(document: SampleDocument, number: int) -> str:
 
 
 def conllu(documents: Iterable[SampleDocument]) -> str:
-    """Return the documents in CoNLL-U."""
+    """Return the documents in CoNLL-U, with entities as in CorefUD and with roles."""
     lines: list[str] = []
+    ids: dict[tuple[str, str], str] = {}
     for document in documents:
         for number, sentence in enumerate(document.sentences):
+            name = sentence_id(document, number)
             if number == 0:
                 lines.append(f"# newdoc id = {document.doc_id}")
+                lines.append("# global.Entity = eid-etype-head-other")
+                lines.append("# global.SRL = sense-arguments")
             if sentence.starts_paragraph:
                 lines.append("# newpar")
-            lines.append(f"# sent_id = {sentence_id(document, number)}")
+            lines.append(f"# sent_id = {name}")
             lines.append(f"# text = {sentence.text}")
-            lines.extend(conllu_rows(sentence))
+            # Who takes part in a document is one everywhere in it, and what does not, only itself.
+            groups = [
+                ids.setdefault(
+                    (document.doc_id, phrase.referent) if phrase.referent else (name, str(place)),
+                    f"e{len(ids) + 1}",
+                )
+                for place, phrase in enumerate(sentence.noun_phrases)
+            ]
+            lines.extend(conllu_rows(sentence, groups))
             lines.append("")
     return "".join(line + "\n" for line in lines)
 
 
-def conllu_rows(sentence: Derivation) -> list[str]:
-    """Return the CoNLL-U lines of a sentence's words, without comments."""
+def conllu_rows(sentence: Derivation, groups: Sequence[str]) -> list[str]:
+    """Return the CoNLL-U lines of a sentence's words, without comments.
+
+    `groups` are the ids of those that the noun phrases refer to.
+    """
     rows: list[str] = []
+    entities, roles = _entity_cells(sentence, groups), _role_cells(sentence)
     inside = 0
     ranges = {first: (last, form) for first, last, form in sentence.multiword_tokens}
     enhanced = _enhanced(sentence)
@@ -200,8 +219,11 @@ def conllu_rows(sentence: Derivation) -> list[str]:
         index = position + 1
         if index in ranges:
             last, form = ranges[index]
-            rows.append(_row((f"{index}-{last}", form, *"_______", _misc(sentence, last - 1))))
+            spacing = _spacing(sentence, last - 1)
+            rows.append(_row((f"{index}-{last}", form, *"_______", spacing or "_")))
             inside = last
+        spacing = "" if index <= inside else _spacing(sentence, position)
+        misc = (entities[position], spacing, roles[position])
         rows.append(
             _row(
                 (
@@ -214,7 +236,7 @@ def conllu_rows(sentence: Derivation) -> list[str]:
                     str(sentence.heads[position]),
                     sentence.deprels[position],
                     enhanced[index],
-                    "_" if index <= inside else _misc(sentence, position),
+                    "|".join(filter(None, misc)) or "_",
                 )
             )
         )
@@ -230,9 +252,36 @@ def _row(columns: Sequence[str]) -> str:
     return "\t".join(columns)
 
 
-def _misc(sentence: Derivation, position: int) -> str:
+def _spacing(sentence: Derivation, position: int) -> str:
     last = position == len(sentence.words) - 1
-    return "_" if last or sentence.space_after[position] else "SpaceAfter=No"
+    return "" if last or sentence.space_after[position] else "SpaceAfter=No"
+
+
+def _entity_cells(sentence: Derivation, groups: Sequence[str]) -> list[str]:
+    """Return the brackets of each word; none crosses another."""
+    opened, closed, alone = ([""] * len(sentence.words) for _ in range(3))
+    for phrase, group in zip(sentence.noun_phrases, groups, strict=True):
+        empty = sum(phrase.start < node.after <= phrase.head for node in sentence.empty_nodes)
+        head = phrase.head - phrase.start + 1 + empty
+        opening = f"({group}-{phrase.label}-{head}"
+        if phrase.end == phrase.start + 1:
+            alone[phrase.start] = f"{opening})"
+        else:
+            opened[phrase.start] += opening
+            closed[phrase.end - 1] = f"{group}){closed[phrase.end - 1]}"
+    cells = [
+        closes + opens + single if opens else single + closes
+        for opens, closes, single in zip(opened, closed, alone, strict=True)
+    ]
+    return [f"Entity={cell}" if cell else "" for cell in cells]
+
+
+def _role_cells(sentence: Derivation) -> list[str]:
+    cells = [""] * len(sentence.words)
+    for frame in sentence.roles:
+        arguments = [f"{item.role}:{item.start + 1}-{item.end}" for item in frame.arguments]
+        cells[frame.predicate] = "SRL=" + ";".join([frame.sense, *arguments])
+    return cells
 
 
 def _enhanced(sentence: Derivation) -> dict[int, str]:
@@ -276,6 +325,29 @@ def chunk_columns(documents: Iterable[SampleDocument]) -> str:
                 lines.append(f"{index}\t{word}\t{xpos}\t{tag}")
             lines.append("")
     return "".join(line + "\n" for line in lines)
+
+
+def relation_lines(documents: Iterable[SampleDocument]) -> str:
+    """Return the noun phrases and relations of each sentence as CrossRE has them, ends included."""
+    lines: list[str] = []
+    for document in documents:
+        for number, sentence in enumerate(document.sentences):
+            line = {
+                "doc_key": sentence_id(document, number),
+                "sentence": sentence.words,
+                "ner": [(item.start, item.end - 1, item.label) for item in sentence.noun_phrases],
+                # What annotators of CrossRE say besides: why, whether sure, whether by syntax.
+                "relations": [
+                    (*_inclusive(item.head), *_inclusive(item.tail), item.label, "", False, False)
+                    for item in sentence.relations
+                ],
+            }
+            lines.append(json.dumps(line, ensure_ascii=False))
+    return "".join(line + "\n" for line in lines)
+
+
+def _inclusive(words: tuple[int, int]) -> tuple[int, int]:
+    return words[0], words[1] - 1
 
 
 def pair_rows(pairs: Iterable[SentencePair], split: str) -> str:

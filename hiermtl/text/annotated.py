@@ -9,6 +9,7 @@ from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.text.jsonl import JsonLine, read_jsonl
 from hiermtl.text.listed import ColumnMap, tags_of, tree_of
 from hiermtl.text.sentence import Layer, Sentence, Tree
+from hiermtl.text.structured import is_structure, structures_of
 
 HEADS_FROM = (0, 1)
 """What the first word may be counted as in heads; the root is one less."""
@@ -23,20 +24,26 @@ def read_annotated(
     """Sentences of a `.jsonl` or `.jsonl.gz` file with their layers, one at a time.
 
     Each object has `words` and, where these are several sentences, `sentences` (`[start, end]` of
-    each, half open). Layers lie under the keys of `columns`, where `tags.ner` is `ner` in `tags`;
-    without it, all of `tags` (layer to labels) and `trees` (layer to `heads` and `relations`) are
-    read, as `Document.to_dict` gives them. Null is "not annotated", and so are a key that is absent
-    and a label that is a number below 0. Heads count the object's words from `heads_from`, 0 (as
+    each, half open). Layers lie under the keys of `columns`, where `tags.ner` is `ner` in `tags`
+    and `spans.entity` a structure; without it, all of `tags` (layer to labels), `trees` (layer to
+    `heads` and `relations`) and the structures of `hiermtl.text.structured` are read, as
+    `Document.to_dict` gives them. Null is "not annotated", and so are a key that is absent and a
+    label that is a number below 0. Heads count the object's words from `heads_from`, 0 (as
     `to_dict` does) or 1, and the root is one less. `sent_id` or `id` names the sentence, or the
     document if there are several.
 
     Raises:
         DataError: With file and line: the file is missing, a line is malformed or has no `words`,
-            its values do not fit its words or are no tree, or no line has any of `columns`.
+            its values do not fit its words, are no tree or are in two sentences, or no line has any
+            of `columns`.
         RecipeError: `heads_from` is neither.
     """
     if heads_from not in HEADS_FROM:
         raise RecipeError(f"heads_from is {heads_from!r}; allowed are {listing(HEADS_FROM)}")
+    flat = {name: column for name, column in (columns or {}).items() if not is_structure(column)}
+    placed = None
+    if columns is not None:
+        placed = {name: str(column) for name, column in columns.items() if name not in flat}
     read = found = False
     for line in read_jsonl(path):
         read = True
@@ -44,22 +51,29 @@ def read_annotated(
             _refuse("it has no `words`; labels belong to words, so every object lists them", line)
         if not line.words:
             continue
-        values = _values(line, line.words, _own(line) if columns is None else columns, heads_from)
-        found = found or bool(values)
-        yield from _sentences(line, values)
+        values = _values(line, line.words, _own(line) if columns is None else flat, heads_from)
+        sentences = line.sentences()
+        structures = structures_of(line, [len(own.words) for own in sentences], placed)
+        found = found or bool(values) or any(structures)
+        yield from _sentences(line, sentences, values, structures)
     if columns and read and not found:
         raise DataError(f"no object has the keys of {listing(columns)}; name others", path)
 
 
-def _sentences(line: JsonLine, values: Mapping[str, list[Any] | _Arcs]) -> Iterator[Sentence]:
-    data, sentences = line.data, line.sentences()
+def _sentences(
+    line: JsonLine,
+    sentences: Sequence[Sentence],
+    values: Mapping[str, list[Any] | _Arcs],
+    structures: Sequence[Mapping[str, Layer]],
+) -> Iterator[Sentence]:
+    data = line.data
     name = next((str(data[key]) for key in ("sent_id", "id") if data.get(key) is not None), None)
     several = len(sentences) > 1
     document = data.get("doc_id", name if several else None)
     end = 0
-    for sentence in sentences:
+    for sentence, placed in zip(sentences, structures, strict=True):
         start, end = end, end + len(sentence.words)
-        layers: dict[str, Layer] = {}
+        layers = dict(placed)
         for layer, of_line in values.items():
             own = (
                 tags_of(of_line[start:end])

@@ -10,19 +10,23 @@ column:
 - LEMMA: not annotated, except of an annotated word that is itself an underscore.
 - FEATS: "no features", a value like others, of a word with UPOS or XPOS; else not annotated.
 - MISC: no `NER=` or `Chunk=` key means that the word has no gold for it; `O` is written out. Those
-  tags are not checked here, so that whatever a model wrote can be read.
+  tags are not checked here, so that whatever a model wrote can be read. `Entity=` and `SRL=` are
+  read after comments that declare them; a sentence without a key then has no entity, no predicate.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from hiermtl.text.conllu_checks import check_rows, check_tree, find_cycle
 from hiermtl.text.conllu_write import MISC_KEYS, render_conllu, unescape
-from hiermtl.text.entities import entity_structures, names_entities
+from hiermtl.text.entities import BOTH, entity_structures, layers_named, names_entities
 from hiermtl.text.lines import read_blocks, read_lines
-from hiermtl.text.sentence import Layer, Origin, Sentence, Structure, Tags, Tree
+from hiermtl.text.roles import HEADER as ROLES
+from hiermtl.text.roles import frames_of
+from hiermtl.text.sentence import Layer, Origin, Sentence, Tags, Tree
 
 __all__ = ["parse_conllu", "read_conllu", "render_conllu"]
 
@@ -30,8 +34,29 @@ _KNOWN = 1024
 _IDS = tuple(str(place) for place in range(1, _KNOWN + 1))
 _NUMBERS = {str(place): place for place in range(_KNOWN + 1)}
 _COMMENT = re.compile(
-    r"#\s*(sent_id|text|newdoc|global\.Entity)(\s+id)?\s*(?:$|=\s?(.*))", re.DOTALL
+    r"#\s*(sent_id|text|newdoc|global\.(?:Entity|EntityLayers|SRL))(\s+id)?\s*(?:$|=\s?(.*))",
+    re.DOTALL,
 )
+
+
+@dataclass(slots=True)
+class _Declared:
+    """What comments have said of the sentences from there on."""
+
+    mentions: str | None = None
+    layers: tuple[str, ...] = BOTH
+    roles: bool = False
+
+    def take(self, key: str, value: str, origin: Origin) -> None:
+        """Takes a comment `# global.`."""
+        match key:
+            case "global.Entity":
+                self.mentions = value if names_entities(value) else None
+                self.layers = BOTH
+            case "global.EntityLayers":
+                self.layers = layers_named(value, origin)
+            case _:
+                self.roles = value == ROLES
 
 
 def read_conllu(path: str | Path) -> Iterator[Sentence]:
@@ -40,9 +65,9 @@ def read_conllu(path: str | Path) -> Iterator[Sentence]:
     Layers: `upos`, `xpos`, `feats`, `lemma`, `dep`, and `ner` and `chunk` from MISC; a layer
     without any value in a sentence is absent there. After a comment `# global.Entity` sentences
     have the structures `entity` and `coref`, unless a mention has several parts or stands on an
-    empty node, or the comment names no types. `doc_id` is that
-    of the last `# newdoc`; a document without id is called `newdoc-2` after its place among the
-    documents of the file. A file without sentences yields nothing.
+    empty node, or the comment names no types; after `# global.SRL = sense-arguments` they have
+    `srl`. `doc_id` is that of the last `# newdoc`; a document without id is called `newdoc-2` after
+    its place among the documents of the file. A file without sentences yields nothing.
 
     Raises:
         DataError: With file and line, when the file is missing, is not UTF-8 or is malformed.
@@ -52,11 +77,11 @@ def read_conllu(path: str | Path) -> Iterator[Sentence]:
 
 def parse_conllu(lines: Iterable[bytes], name: str) -> Iterator[Sentence]:
     """Like `read_conllu`, from encoded lines such as standard input; `name` stands in messages."""
-    doc_id, documents, mentions = None, 0, None
+    doc_id, documents, declared = None, 0, _Declared()
     for first, block in read_blocks(lines, name):
         sent_id = text = None
         rows: list[list[str]] = []
-        for line in block:
+        for number, line in enumerate(block, first):
             if line[0] != "#":
                 rows.append(line.split("\t"))
             elif match := _COMMENT.match(line):
@@ -66,13 +91,12 @@ def parse_conllu(lines: Iterable[bytes], name: str) -> Iterator[Sentence]:
                     doc_id = (value or "").strip() or f"newdoc-{documents}"
                 elif key == "text":
                     text = value
-                elif key == "global.Entity":
-                    header = (value or "").strip()
-                    mentions = header if names_entities(header) else None
+                elif key.startswith("global."):
+                    declared.take(key, (value or "").strip(), Origin(name, number))
                 else:
                     sent_id = (value or "").strip() or None
         ids = {"sent_id": sent_id, "doc_id": doc_id, "text": text}
-        yield _sentence(block, rows, first, name=name, mentions=mentions, **ids)
+        yield _sentence(block, rows, first, name=name, declared=declared, **ids)
 
 
 def _sentence(
@@ -81,7 +105,7 @@ def _sentence(
     first: int,
     *,
     name: str,
-    mentions: str | None,
+    declared: _Declared,
     sent_id: str | None,
     doc_id: str | None,
     text: str | None,
@@ -121,12 +145,7 @@ def _sentence(
         if f"{key}=" in notes and (tags := _keyed(misc, f"{key}=")):
             layers[layer] = tags
     origin = Origin(name, first)
-    # A mention on an empty node is no span of words.
-    hidden = any("." in row[0] and "Entity=" in row[9] for row in rows)
-    if mentions is not None and not hidden:
-        cells = _keyed(misc, "Entity=") or ()
-        cells = [cell or "" for cell in cells] or [""] * count
-        layers |= entity_structures(cells, mentions, origin=origin) or {}
+    layers |= _structures(rows, misc, declared, origin=origin, block=block)
     return Sentence(
         words=words,
         layers=MappingProxyType(layers),
@@ -137,6 +156,32 @@ def _sentence(
         origin=origin,
         lines=tuple(block),
     )
+
+
+def _structures(
+    rows: Sequence[Sequence[str]],
+    misc: Sequence[str],
+    declared: _Declared,
+    *,
+    origin: Origin,
+    block: Sequence[str],
+) -> dict[str, Layer]:
+    layers: dict[str, Layer] = {}
+    if declared.mentions is not None:
+        # A mention on an empty node is no span of words.
+        hidden = any("." in row[0] and "Entity=" in row[9] for row in rows)
+        cells = [cell or "" for cell in _keyed(misc, "Entity=") or (None,) * len(misc)]
+        if not hidden:
+            header, names = declared.mentions, declared.layers
+            layers |= entity_structures(cells, header, origin=origin, layers=names) or {}
+    if declared.roles:
+
+        def where(row: str) -> Origin:
+            lines = enumerate(block, origin.line)
+            return Origin(origin.path, next(n for n, line in lines if line.startswith(f"{row}\t")))
+
+        layers["srl"] = frames_of([(row[0], row[9]) for row in rows], words=len(misc), where=where)
+    return layers
 
 
 def _tags(column: tuple[str, ...]) -> Tags | None:

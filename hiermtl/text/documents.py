@@ -59,7 +59,7 @@ def conllu_rows(sentence: Sentence, layers: Mapping[str, Layer | None]) -> list[
             for row, parent, relation in zip(words, layer.heads, layer.relations, strict=True):
                 row[_HEAD] = "_" if parent is None else str(parent)
                 row[_RELATION] = relation or "_"
-        elif layer is not None:
+        elif isinstance(layer, tuple):
             for row, tag in zip(words, layer, strict=True):
                 row[COLUMN[name]] = tag or "_"
     return rows

@@ -1,8 +1,8 @@
 """Two annotations of the same sentences made one: layers of `other` are added to `base`.
 
 Sentences are matched by id (or by position) and their forms compared. Where forms differ nothing is
-guessed: the layer stays absent, or, if asked for, spans are carried over by their characters where
-that is certain. All of it is counted.
+guessed: the layer stays absent, or, if asked for, spans and what is made of them are carried over
+by their characters where that is certain. All of it is counted.
 """
 
 from collections import Counter
@@ -13,7 +13,20 @@ from typing import Literal
 
 from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.text.bio import bio_spans, span_tags
-from hiermtl.text.sentence import Layer, Origin, Sentence, Tags
+from hiermtl.text.sentence import (
+    Frame,
+    Frames,
+    Layer,
+    Mentions,
+    Origin,
+    Relation,
+    Relations,
+    Sentence,
+    Span,
+    Spans,
+    Tree,
+    Words,
+)
 
 EXAMPLES = 5
 COUNTED = ("joined", "projected", "different_forms", "missing_in_other", "missing_in_base")
@@ -71,9 +84,9 @@ def join_layers(
     """The sentences of `base`, in their order, with `layers` of `other` where there is a partner.
 
     `other` is held in memory when sentences are matched by id. `mismatch="project"` carries IOB2
-    layers over where the concatenated characters agree and every span boundary is a word boundary
-    of `base`; other layers are left out. `report` is called once, when all sentences have been
-    read.
+    layers and structures over where the concatenated characters agree, every span boundary is a
+    word boundary of `base`, and a predicate is one word there; other layers are left out. `report`
+    is called once, when all sentences have been read.
 
     Raises:
         RecipeError: `key` or `mismatch` is not one of the allowed values.
@@ -187,28 +200,50 @@ def _project(
         return {}
     starts = [0, *accumulate(map(len, source))]
     boundaries = {at: place for place, at in enumerate([0, *accumulate(map(len, words))])}
+
+    def moved(start: int, end: int) -> Words:
+        return boundaries[starts[start]], boundaries[starts[end]]
+
     out: dict[str, Layer] = {}
     for name, layer in layers.items():
-        tags = (
-            _projected(layer, starts, boundaries, len(words)) if isinstance(layer, tuple) else None
-        )
-        if tags is not None:
-            out[name] = tags
+        try:
+            projected = _projected(layer, moved, len(words))
+        except KeyError:  # a boundary that the words do not have
+            continue
+        if projected is not None:
+            out[name] = projected
     return out
 
 
-def _projected(
-    layer: Tags, starts: Sequence[int], boundaries: dict[int, int], length: int
-) -> Tags | None:
-    spans = bio_spans(layer)
-    if spans is None:
-        return None
-    moved = [
-        (boundaries.get(starts[start]), boundaries.get(starts[end]), name)
-        for start, end, name in spans
-    ]
-    if any(start is None or end is None for start, end, _ in moved):
-        return None
-    return span_tags(
-        [(s, e, name) for s, e, name in moved if s is not None and e is not None], length
-    )
+def _projected(layer: Layer, moved: Callable[[int, int], Words], length: int) -> Layer | None:
+    """The layer among other words; `None` if it is not of spans. Raises KeyError as `moved`."""
+
+    def all_moved(spans: Iterable[Span]) -> tuple[Span, ...]:
+        return tuple(Span(*moved(span.start, span.end), span.label) for span in spans)
+
+    match layer:
+        case Spans(spans):
+            return Spans(all_moved(spans))
+        case Mentions(mentions):
+            return Mentions(all_moved(mentions))
+        case Relations(relations):
+            return Relations(
+                tuple(Relation(moved(*r.head), moved(*r.tail), r.label) for r in relations)
+            )
+        case Frames(frames):
+            places = [moved(frame.predicate, frame.predicate + 1) for frame in frames]
+            if any(end != start + 1 for start, end in places):
+                return None
+            return Frames(
+                tuple(
+                    Frame(start, frame.sense, all_moved(frame.arguments))
+                    for (start, _), frame in zip(places, frames, strict=True)
+                )
+            )
+        case Tree():
+            return None
+        case tags:
+            spans = bio_spans(tags)
+            if spans is None:
+                return None
+            return span_tags([(*moved(start, end), name) for start, end, name in spans], length)

@@ -2,8 +2,8 @@
 
 A *layer* is one kind of annotation under the name a recipe uses for it (`upos`, `ner`, `dep`): a
 value per word, a tree over the words, or spans of words and what holds between them. A sentence
-carries any subset; what is absent is unknown, not empty. What is said of whole texts and of pairs of
-them belongs to a *passage*.
+carries any subset; what is absent is unknown, not empty. What is said of whole texts and of pairs
+of them belongs to a *passage*.
 """
 
 from collections.abc import Iterator, Mapping

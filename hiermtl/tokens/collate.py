@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from hiermtl.records import MISSING, Batch, Example, Group, Groups, Layout, placed, recurring
+from hiermtl.records import (
+    MISSING,
+    Batch,
+    Example,
+    Group,
+    Groups,
+    Layout,
+    Unit,
+    placed,
+    recurring,
+)
 from hiermtl.tokens.base import Rows, Tokenizer
 
 
@@ -72,6 +82,7 @@ class Collator:
             word_units=unit_of_piece[first_pieces],
             piece_units=unit_of_piece,
             piece_words=word_of_piece,
+            pieces=rows.pieces,
             scatter_units=rows.unit_of_copy,
             scatter_words=word_of_piece[rows.piece_of_copy],
             device=self.device,
@@ -86,12 +97,20 @@ class Collator:
                 for t in dict.fromkeys(t for i in order for t in given.tasks[i])
             },
             order=np.array(given.places)[order],
-            groups=Groups(np.argsort(order)[given.members], np.array(given.sizes, dtype=np.int64)),
+            groups=Groups(
+                np.argsort(order)[given.members],
+                np.array(given.sizes, dtype=np.int64),
+                np.array(given.units, dtype=np.str_),
+            ),
             group_gold={
                 t: placed(torch.tensor(values).numpy(), self.device)
                 for t, values in given.group_gold().items()
             },
             items=_items(examples),
+            itemised={
+                task: np.array([task in example.items for example in examples])
+                for task in dict.fromkeys(task for example in examples for task in example.items)
+            },
         )
 
     def _rows(
@@ -159,8 +178,8 @@ def _items(examples: Sequence[Example]) -> dict[str, np.ndarray]:
 class _Given:
     """The sentences of entries, each with the tasks it is needed for, and the groups among them.
 
-    `places` are where sentences stand among those of all entries; `members` and `sizes` as in
-    `Groups`.
+    `places` are where sentences stand among those of all entries; `members`, `sizes`
+    and `units` as in `Groups`.
     """
 
     examples: list[Example] = field(default_factory=list)
@@ -168,6 +187,7 @@ class _Given:
     places: list[int] = field(default_factory=list)
     members: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    units: list[Unit] = field(default_factory=list)
     gold: list[Mapping[str, int | float]] = field(default_factory=list)
 
     @classmethod
@@ -181,21 +201,23 @@ class _Given:
                 found.places.append(place)
                 place += 1
                 continue
+            apart = entry.document  # its sentences have places in it
             for example in entry.examples:
                 arrays = (example.pieces, example.piece_counts, *example.features.values())
                 key = b"|".join(array.tobytes() for array in arrays)
-                at = known.get(key) if once and not example.gold else None
+                at = known.get(key) if once and not (apart or example.gold) else None
                 if at is None:
                     at = len(found.examples)
                     found.examples.append(example)
                     found.tasks.append(set(example.gold))
                     found.places.append(place)
-                    if not example.gold:
+                    if not (apart or example.gold):
                         known[key] = at
                 found.tasks[at].update(entry.gold)
                 found.members.append(at)
                 place += 1
             found.sizes.append(len(entry.examples))
+            found.units.append(entry.unit)
             found.gold.append(entry.gold)
         return found
 

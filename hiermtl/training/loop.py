@@ -174,7 +174,9 @@ def train_model(
         history = History(**found.state)
     total = settings.epochs * plan.steps_per_epoch
     total = total if settings.max_steps is None else min(total, settings.max_steps)
-    stepper = Stepper(replicas, optimizer, accelerator, guard, examples, settings, leash)
+    stepper = Stepper(
+        replicas, optimizer, accelerator, guard, examples, settings, leash, total=total
+    )
     log = Log(folder / "log.jsonl", accelerator, start=history.step)
     bar = progress(total, start=history.step)
     with (

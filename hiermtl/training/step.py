@@ -82,6 +82,7 @@ class TrainingStep(nn.Module):
         step: int,
         once: bool,
         counted: Mapping[str, bool] | None = None,
+        predicted: Collection[str] = (),
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """What to descend, and each task's loss per item of the whole step, detached.
 
@@ -91,6 +92,7 @@ class TrainingStep(nn.Module):
         `items` are the labelled items per task of the whole step; `once` adds the terms that do not
         depend on the batch, which must happen in one piece of a step. `counted` are the tasks that
         are to run, and whether their loss counts; by default all that have gold, and it does.
+        `predicted` are those that read predictions where there is gold too.
         """
         # What is computed first is derived last, and so, weight by weight, added to gradients that
         # are there already. Of several processes each sends a gradient once all of it is there.
@@ -98,7 +100,7 @@ class TrainingStep(nn.Module):
         on_weights = self._on_weights(batch) if early else []
         asked = None if counted is None else {task: batch.annotated[task] for task in counted}
         outputs = self.model(batch, asked)
-        losses = self.model.losses(batch, outputs)
+        losses = self.model.losses(batch, outputs, predicted=predicted)
         if self.training and self.model.sharing.observes:
             self.model.sharing.observe(self._margins(batch, outputs))
         if counted is not None:
@@ -141,7 +143,7 @@ class Stepper:
     """What a step of training is made with.
 
     `pieces` are those a process cuts its share into; with `accumulation` `auto` they are doubled
-    when memory runs out.
+    when memory runs out. `total` is how many steps the training has.
     """
 
     replicas: "Replicas | Shards"
@@ -152,6 +154,7 @@ class Stepper:
     settings: Settings
     leash: Leash | None = None
     pieces: int = 1
+    total: int = 0
 
     def __post_init__(self) -> None:
         """Begins with the pieces that were asked for."""
@@ -196,6 +199,14 @@ class Stepper:
                 "encoder"
             ) from None
         return losses
+
+    def predicted(self, step: int) -> list[str]:
+        """The tasks that read predictions in this step, not gold; the same for all processes."""
+        done = step / max(1, self.total)
+        drawn = np.random.default_rng(derived_seed(self.settings.seed, "predicted", step)).random()
+        model = self.replicas.trained.model
+        shares = {task: model.head(task).predicted for task in model.hierarchy.names}
+        return [task for task, (a, b) in shares.items() if drawn < a + (b - a) * done]
 
     def _descend(
         self, collate: Collator, chosen: np.ndarray, *, step: int, task: str | None
@@ -303,7 +314,12 @@ class Stepper:
             once = place == 0 and rank == 0
             with torch.autocast(device.type, half, enabled=half is not None):
                 parts, each = trained(
-                    collate(fetched), items, step=step, once=once, counted=own.counted
+                    collate(fetched),
+                    items,
+                    step=step,
+                    once=once,
+                    counted=own.counted,
+                    predicted=self.predicted(step),
                 )
             self._backward(parts, gradients)
             for name, loss in each.items():

@@ -31,6 +31,8 @@ Target = Callable[[bytes], object]
 NASTY = (Path(__file__).parents[1] / "data" / "nasty.conllu").read_bytes()
 ROW = b"1\tAda\tAda\tPROPN\tNNP\tNumber=Sing\t0\troot\t_\tNER=B-PER|Entity=(1-person)\n\n"
 ENTITIES = b"# global.Entity = eid-etype-head-other\n" + ROW
+MENTIONS = b"# global.Entity = eid-etype-head-other\n# global.EntityLayers = mention coref\n" + ROW
+ROLES = b"# global.SRL = sense-arguments\n" + ROW.replace(b"NER=B-PER", b"SRL=go.01;ARG0:1-1")
 COLUMNS = b"# sent_id = 1\nAda\tB-PER\nslept\tO\n\n-DOCSTART-\tO\n\nx\tI-X\n"
 PROPBANK = b"# sent_id = a\n1\tHe\tPRP\t(TOP(S(NP*)\t-\t-\t(ARG0*)\n"
 PROPBANK += b"2\tran\tVBD\t(VP*)))\trun\trun.02\t(V*)\n\n"
@@ -45,6 +47,12 @@ ANNOTATED = (
     b'{"words": ["a", "b"], "sentences": [[0, 1], [1, 2]], "tags": {"ner": ["O", null]}, '
     b'"trees": {"dep": {"heads": [-1, -1], "relations": ["r", "r"]}}, "text": "a b"}\n'
 )
+STRUCTURED = (
+    b'{"words": ["a", "b"], "sentences": [[0, 1], [1, 2]], "spans": {"e": [[0, 1, "x"]]}, '
+    b'"roles": {"srl": [{"predicate": 1, "sense": null, "arguments": [[1, 2, "A"]]}]}, '
+    b'"doc_id": 1, "relations": {"r": [[0, 1, 0, 1, "x"]]}, '
+    b'"clusters": {"c": [[[0, 1], [1, 2]]]}}\n'
+)
 TEXT = "One two. Dr. Who?\n\n你好 😀 שלום\u200b\n".encode()
 RECIPE = show_recipe("quickstart").encode()
 EXTENDING = b"extends: low_supervision/sample\ntasks:\n  ner: {depth: 50%}\ntraining: {lr: 4e-4}\n"
@@ -56,10 +64,15 @@ def lines(data: bytes) -> list[bytes]:
 
 def conllu(data: bytes) -> None:
     """What is read can be written, and reads the same."""
-    for sentence in parse_conllu(lines(data), "x"):
-        written = render_conllu(sentence, {})
-        (again,) = parse_conllu(lines(written.encode()), "x")
+    sentences = list(parse_conllu(lines(data), "x"))
+    written = "".join(map(render_conllu, sentences))
+    for sentence, again in zip(sentences, parse_conllu(lines(written.encode()), "x"), strict=True):
         assert (again.words, dict(again.layers)) == (sentence.words, dict(sentence.layers))
+        own = {
+            k: v for k, v in sentence.layers.items() if k in ("entity", "mention", "coref", "srl")
+        }
+        (again,) = parse_conllu(lines(render_conllu(sentence, own).encode()), "x")
+        assert own.items() <= again.layers.items()
 
 
 def columns(data: bytes) -> None:
@@ -128,14 +141,14 @@ READERS: dict[str, tuple[Callable[[Path], object], str, tuple[bytes, ...]]] = {
     "annotated": (
         lambda p: every(read_annotated(p)),
         "a.jsonl",
-        (ANNOTATED, JSONL),
+        (ANNOTATED, JSONL, STRUCTURED),
     ),
     "recipe": (recipe, "a.yaml", (RECIPE, EXTENDING)),
     "counts": (load_counts, "a.npz", (b"PK\x03\x04", b"")),
     "packed": (lambda p: every(read_columns(p, {"ner": 1})), "a.gz", (b"\x1f\x8b\x08\x00abc",)),
 }
 PARSERS: dict[str, tuple[Target, tuple[bytes, ...]]] = {
-    "conllu": (conllu, (NASTY, ROW, ENTITIES)),
+    "conllu": (conllu, (NASTY, ROW, ENTITIES, MENTIONS, ROLES)),
     "lines of columns": (columns, (COLUMNS,)),
     "jsonl": (lambda data: every(parse_jsonl(lines(data), "x")), (JSONL,)),
     "text": (text, (TEXT,)),

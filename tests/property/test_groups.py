@@ -283,11 +283,11 @@ def test_groups_know_which_lie_inside_some_sentences() -> None:
     world = make_world("bert")
     batch = batch_of(world, entries(world))
     everyone = np.arange(batch.layout.sentences)
-    pairs, texts = (batch.groups.inside(everyone, size) for size in (2, 1))
+    pairs, texts = (batch.groups.inside(everyone, unit) for unit in ("pair", "text"))
     assert sorted([*pairs, *texts]) == list(range(len(batch.groups)))
     first = batch.groups.at(pairs[:1])
-    assert pairs[0] in batch.groups.inside(np.sort(first.members), 2)
-    assert pairs[0] not in batch.groups.inside(np.sort(first.members)[:1], 2)
+    assert pairs[0] in batch.groups.inside(np.sort(first.members), "pair")
+    assert pairs[0] not in batch.groups.inside(np.sort(first.members)[:1], "pair")
     assert len(SENTENCES) == 6
 
 

@@ -1,16 +1,30 @@
 """The document: levels, spans, trees, and the formats it goes to."""
 
+import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import spacy
 
-from hiermtl.document import Arcs, Document, Span
+from hiermtl.document import Arcs, Document, Span, conllu_columns
 from hiermtl.errors import DataError, ModelError
+from hiermtl.text.annotated import read_annotated
+from hiermtl.text.conllu import parse_conllu
 from hiermtl.text.plain import from_words, split_text
-from hiermtl.text.sentence import Sentence, Tree
+from hiermtl.text.sentence import (
+    Frame,
+    Frames,
+    Mentions,
+    Relation,
+    Relations,
+    Sentence,
+    Spans,
+    Tree,
+)
+from hiermtl.text.sentence import Span as TextSpan
 
 TEXT = "Ada Lovelace wrote to Babbage.  He read it!"
 FIRST = {
@@ -227,3 +241,35 @@ def test_a_document_needs_neither_torch_nor_spacy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_tasks_have_places_in_conllu_by_layer_and_kind() -> None:
+    layers = {"roles": "srl", "mention": "mention", "ents": "entity", "flat": "ner", "old": "coref"}
+    kinds = {"roles": "frames", "mention": "spans", "ents": "spans", "flat": "tags", "old": "tags"}
+    expected = {"roles": "srl", "ents": "entity", "flat": "ner"}
+    assert conllu_columns(layers, kinds) == expected
+    del layers["ents"]
+    assert conllu_columns(layers, kinds) == {"roles": "srl", "mention": "mention", "flat": "ner"}
+
+
+def test_structures_are_read_as_they_were_written(tmp_path: Path) -> None:
+    sentences = [Sentence(("Ada", "met", "Max", ".")), Sentence(("She", "left", "."))]
+    layers = [
+        {
+            "entity": Spans((TextSpan(0, 1, "person"), TextSpan(2, 3, "person"))),
+            "coref": Mentions((TextSpan(0, 1, "0"),)),
+            "srl": Frames((Frame(1, "meet.02", (TextSpan(0, 1, "ARG0"),)),)),
+        },
+        {
+            "entity": Spans(()),
+            "coref": Mentions((TextSpan(0, 1, "0"),)),
+            "srl": Frames(()),
+        },
+    ]
+    made = Document(sentences, layers)
+    lines = io.BytesIO(made.to_conllu().encode())
+    assert [dict(found.layers) for found in parse_conllu(lines, "x")] == layers
+    related = Relations((Relation((0, 1), (2, 3), "knows"),))
+    whole = [{**layers[0], "relation": related}, {**layers[1], "relation": Relations(())}]
+    (tmp_path / "a.jsonl").write_text(json.dumps(Document(sentences, whole).to_dict()))
+    assert [dict(found.layers) for found in read_annotated(tmp_path / "a.jsonl")] == whole

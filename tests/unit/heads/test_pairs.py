@@ -14,7 +14,7 @@ from hiermtl.records import MISSING, Groups, HeadOutput, Tap
 from tests.unit.heads.test_tagging import layout_of
 
 SCALE = ("1", "2", "3", "4", "5")
-PAIR = Groups(np.array([0, 2, 1, 1]), np.array([2, 2]))
+PAIR = Groups(np.array([0, 2, 1, 1]), np.array([2, 2]), np.array(["pair", "pair"]))
 
 
 def states() -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -33,7 +33,8 @@ def test_a_sentence_is_the_largest_value_over_its_words() -> None:
 
 def test_no_pair_is_no_vector_and_no_error() -> None:
     values, _ = states()
-    none = Groups(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    nothing = np.zeros(0, dtype=np.int64)
+    none = Groups(nothing, nothing, nothing.astype(np.str_))
     found = vectors_of(values, layout_of((4, 3, 1)), none, size=2)
     assert [vector.shape for vector in found] == [(0, 5), (0, 5)]
 

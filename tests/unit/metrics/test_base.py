@@ -7,10 +7,28 @@ from hiermtl.metrics.accuracy import Accuracy
 from hiermtl.metrics.attachment import Attachment
 from hiermtl.metrics.base import METRIC_NAMES, Tally, percentage
 from hiermtl.metrics.conll18 import RawText
+from hiermtl.metrics.coreference import Coreference
 from hiermtl.metrics.correlation import Correlation
+from hiermtl.metrics.labelled_spans import LabelledSpanF1
+from hiermtl.metrics.relations import RelationF1
+from hiermtl.metrics.roles import RoleF1
 from hiermtl.metrics.spans import SpanF1
 
-METRICS = [Accuracy(), SpanF1(), SpanF1("strict"), Attachment(), RawText(), Correlation()]
+METRICS = [
+    Accuracy(),
+    SpanF1(),
+    SpanF1("strict"),
+    Attachment(),
+    RawText(),
+    Correlation(),
+    LabelledSpanF1(),
+    RoleF1(),
+    RoleF1(given=True, senses=True),
+    RelationF1(["Cause-Effect", "part.of"]),
+    RelationF1([]),
+    Coreference(),
+    Coreference(singletons=False),
+]
 EVERY = pytest.mark.parametrize(
     "metric", METRICS, ids=lambda metric: f"{metric.name}-{metric.scorer}"
 )
@@ -45,6 +63,10 @@ def test_counts_of_different_metrics_are_not_merged():
         Tally(Accuracy()).merge(Tally(SpanF1()))
     with pytest.raises(ValueError, match="seqeval-strict"):
         Tally(SpanF1()).merge(Tally(SpanF1("strict")))
+    with pytest.raises(ValueError, match="singletons"):
+        Tally(Coreference()).merge(Tally(Coreference(singletons=False)))
+    with pytest.raises(ValueError, match="types"):
+        Tally(RelationF1(["Use"])).merge(Tally(RelationF1(["Part"])))
     with pytest.raises(ValueError, match="origin"):
         Tally(Correlation()).merge(Tally(Correlation(origin=3.0)))
 
@@ -58,6 +80,11 @@ def test_no_sentences_have_scores_without_warnings(metric):
     assert all(value == 0 or np.isnan(value) for value in scores.values())
     assert all(type(value) is float for value in scores.values())
     assert all(metric.scorer_of(name) for name in scores)
+
+
+@EVERY
+def test_no_sentences_have_no_rows(metric):
+    assert metric.count([], []).shape == (0, len(metric.columns))
 
 
 @EVERY

@@ -1,12 +1,13 @@
 import pytest
 
 from hiermtl.sample.derivation import Derivation
-from hiermtl.sample.write import SampleCorpus, sample_corpus
+from hiermtl.sample.write import SampleCorpus
+from tests.unit.sample.seeds import corpus_of
 
 
 @pytest.fixture(scope="session")
 def corpus() -> SampleCorpus:
-    return sample_corpus(0)
+    return corpus_of(0)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,19 @@ from hiermtl.errors import DataError, RecipeError
 from hiermtl.text.columns import read_columns
 from hiermtl.text.conllu import read_conllu
 from hiermtl.text.join import JoinReport, join_layers
-from hiermtl.text.sentence import Layer, Origin, Sentence
+from hiermtl.text.sentence import (
+    Frame,
+    Frames,
+    Layer,
+    Mentions,
+    Origin,
+    Relation,
+    Relations,
+    Sentence,
+    Span,
+    Spans,
+    Tree,
+)
 
 
 def make(name: str | None, words: str, line: int = 1, **layers: Layer) -> Sentence:
@@ -146,3 +158,61 @@ def test_layers_that_cannot_be_carried_over_are_counted() -> None:
     assert reports[0].lines()[-1] == "1 of those carried over lost upos"
     list(join_layers([other], [other], layers=["ner", "upos"], report=reports.append))
     assert reports[1].left_out == ()
+
+
+STRUCTURES: dict[str, Layer] = {
+    "entity": Spans((Span(0, 2, "LOC"), Span(1, 2, "x"))),
+    "coref": Mentions((Span(0, 2, "1"),)),
+    "relation": Relations((Relation((3, 4), (0, 2), "in"),)),
+    "srl": Frames((Frame(2, "be.01", (Span(0, 2, "ARG1"), Span(3, 4, "ARG2"))),)),
+}
+
+
+@pytest.mark.parametrize("mismatch", ["skip", "project"])
+def test_structures_are_joined_where_words_are_equal(mismatch: str) -> None:
+    base, other = make("1", "New York is big"), make("1", "New York is big", **STRUCTURES)
+    names = list(STRUCTURES)
+    (found,) = join_layers([base], [other], layers=names, mismatch=mismatch)  # type: ignore[arg-type]
+    assert dict(found.layers) == STRUCTURES
+
+
+def projected(words: str) -> tuple[dict[str, Layer], JoinReport]:
+    reports: list[JoinReport] = []
+    other = make("1", "New York is big", **STRUCTURES, dep=Tree((0, 1, 1, 1), ("a",) * 4))
+    (found,) = join_layers(
+        [make("1", words)],
+        [other],
+        layers=[*STRUCTURES, "dep"],
+        mismatch="project",
+        report=reports.append,
+    )
+    return dict(found.layers), reports[0]
+
+
+def test_structures_are_carried_over_by_their_characters() -> None:
+    layers, report = projected("N ew York is b ig")
+    assert layers == {
+        "entity": Spans((Span(0, 3, "LOC"), Span(2, 3, "x"))),
+        "coref": Mentions((Span(0, 3, "1"),)),
+        "relation": Relations((Relation((4, 6), (0, 3), "in"),)),
+        "srl": Frames((Frame(3, "be.01", (Span(0, 3, "ARG1"), Span(4, 6, "ARG2"))),)),
+    }
+    assert (report.projected, report.left_out) == (1, (("dep", 1),))
+
+
+@pytest.mark.parametrize(
+    ("words", "lost"),
+    [
+        ("NewYork is big", ["dep", "entity"]),
+        ("New York i s big", ["dep", "srl"]),
+        ("New York isbig", ["dep", "relation", "srl"]),
+        ("New Yorkis big", ["coref", "dep", "entity", "relation", "srl"]),
+    ],
+)
+def test_structures_without_words_of_their_own_are_left_out_and_counted(
+    words: str, lost: list[str]
+) -> None:
+    layers, report = projected(words)
+    assert sorted({*STRUCTURES, "dep"} - layers.keys()) == lost
+    assert (report.projected, report.different_forms) == ((1, 0) if layers else (0, 1))
+    assert report.left_out == (tuple((name, 1) for name in lost) if layers else ())

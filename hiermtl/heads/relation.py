@@ -1,0 +1,220 @@
+"""Relations between spans that another task finds: every ordered pair, each label by itself.
+
+Source: Verga et al. 2018 (Simultaneously Self-Attending to All Mentions for Full-Abstract
+Biological Relation Extraction), section 2.2: a pair has for each label a score that is bilinear in
+a head and a tail projection. Departs: what is scored are spans, each the sum of a projection of its
+first and of one of its last word, and of a vector for its label; two linear terms are added, of the
+words between the two, by the mean of a third projection, and of which of the two comes first;
+labels are decided one by one (a pair may have several), by whether their score is above 0. In
+training spans are gold, in a share of the steps those that the other task predicts; then a gold
+relation of a span that is not among them is not learnt.
+Shapes: states (words, width) to projections (words, size); scores (pairs, labels) are made where
+they are used. Units: nats, summed over pairs and labels.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hiermtl.dropout import Dropout
+from hiermtl.heads.base import Head, evened
+from hiermtl.heads.biaffine import with_one
+from hiermtl.precision import full_precision
+from hiermtl.records import MISSING, HeadOutput, Tap, placed
+
+
+class RelationHead(Head):
+    """Directed, labelled pairs of spans."""
+
+    kind = "relation"
+    layer = "relations"
+    probable = False
+    reads_layer = "spans"
+    informed = True
+
+    def __init__(
+        self,
+        width: int,
+        labels: Sequence[str],
+        *,
+        reads: Mapping[str, int],
+        size: int = 150,
+        dropout: float = 0.1,
+        first_predicted: float = 0.0,
+        last_predicted: float = 0.5,
+    ) -> None:
+        """Takes the states' width, the labels, and the projections' width.
+
+        `reads` is the task whose spans are paired, and how many labels it has. The share of steps
+        in which its predictions are read while training goes from `first_predicted` to
+        `last_predicted`.
+        """
+        super().__init__()
+        self.labels = tuple(labels)
+        self._options: dict[str, Any] = {
+            "size": size,
+            "dropout": dropout,
+            "first_predicted": first_predicted,
+            "last_predicted": last_predicted,
+        }
+        ((self._task, kinds),) = reads.items()
+        self._reads = dict(reads)
+        self.predicted = (first_predicted, last_predicted)
+        self.dropout = Dropout(dropout)
+        self.projection = nn.Linear(width, 5 * size)
+        self.span_label = nn.Parameter(torch.zeros(2, kinds, size))
+        self.label = nn.Parameter(torch.zeros(size + 1, len(self.labels), size + 1))
+        self.between = nn.Parameter(torch.zeros(len(self.labels), size))
+        self.order = nn.Parameter(torch.zeros(2, len(self.labels)))
+
+    def forward(self, tap: Tap) -> dict[str, Tensor]:
+        """Projections of the words: as first and as last of a head and of a tail, and between.
+
+        `head_first`, `head_last`, `tail_first`, `tail_last`, `between`.
+        """
+        states = evened(self.dropout(tap.values))
+        projected = self.projection(states)[: len(tap.values)]
+        return dict(zip(_PARTS, projected.chunk(len(_PARTS), dim=-1), strict=True))
+
+    def pair_scores(self, output: HeadOutput, spans: Tensor, pairs: Tensor) -> Tensor:
+        """(pairs, labels).
+
+        Shapes: spans (spans, 3) first word and last among all words of the layout, and label; pairs
+        (pairs, 2) places of spans, the head first.
+        """
+        first, last, kind = spans.unbind(1)
+        scores = output.scores
+        ends = []
+        for side in ("head", "tail"):
+            value = scores[f"{side}_first"].index_select(0, first)
+            value = value + scores[f"{side}_last"].index_select(0, last)
+            table = F.pad(self.span_label[len(ends)], (0, 0, 0, 1))  # a label it does not know
+            value = value + table[kind].to(value.dtype)
+            ends.append(self.dropout(F.leaky_relu(value, 0.1)))
+        size, labels, _ = self.label.shape
+        mixed = (evened(with_one(ends[0])) @ self.label.view(size, -1))[: len(spans)]
+        mixed = mixed.view(-1, labels, size).index_select(0, pairs[:, 0])
+        tails = with_one(ends[1]).index_select(0, pairs[:, 1])
+        found = full_precision((mixed @ tails.unsqueeze(-1)).squeeze(-1))
+        apart = self.dropout(F.leaky_relu(self._between(output, spans, pairs), 0.1))
+        found = found + full_precision(apart @ self.between.T)
+        return found + full_precision(self.order)[(first[pairs[:, 0]] > first[pairs[:, 1]]).long()]
+
+    def _between(self, output: HeadOutput, spans: Tensor, pairs: Tensor) -> Tensor:
+        """(pairs, size): the mean over the words between two spans; 0 where there are none."""
+        values = output.scores["between"]
+        totals = F.pad(full_precision(values).cumsum(0), (0, 0, 1, 0))
+        one, other = spans[pairs[:, 0]], spans[pairs[:, 1]]
+        begin = torch.minimum(one[:, 1], other[:, 1]) + 1
+        end = torch.maximum(torch.maximum(one[:, 0], other[:, 0]), begin)
+        total = totals.index_select(0, end) - totals.index_select(0, begin)
+        return (total / (end - begin).clamp(min=1).unsqueeze(1)).to(values.dtype)
+
+    def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
+        """Binary cross-entropy of each label of each ordered pair of spans that are read.
+
+        Shapes: gold `items` (relations, 6): sentence of the output, first word and word behind the
+        last of head and of tail, label.
+        """
+        spans, owners, places = self._spans(output)
+        pairs = _pairs(owners)
+        scores = self.pair_scores(output, spans, pairs)
+        wanted = torch.zeros_like(scores)
+        known = torch.ones_like(scores)
+        if len(pairs) and len(gold["items"]):
+            row, label = _rows_of(gold["items"], places, pairs, len(spans))
+            there = row >= 0
+            learnt = there & (label != MISSING)
+            wanted[row[learnt], label[learnt]] = 1.0
+            # Of a label it does not know the head can only tell that the pair has one.
+            known[row[there & (label == MISSING)]] = 0.0
+        loss = F.binary_cross_entropy_with_logits(scores, wanted, reduction="none")
+        return (loss * known).sum()
+
+    def decode(self, output: HeadOutput) -> list[Any]:
+        """Of each sentence (relations, 5): first word and word behind the last of both, label."""
+        layout = output.layout
+        spans, owners, places = self._spans(output)
+        pairs = _pairs(owners)
+        if not len(pairs):
+            return [np.zeros((0, 5), dtype=np.int64) for _ in layout.word_counts]
+        row, label = (self.pair_scores(output, spans, pairs).detach() > 0).nonzero().unbind(1)
+        chosen = pairs[row]
+        items = torch.cat([places[chosen[:, 0], 1:], places[chosen[:, 1], 1:], label[:, None]], 1)
+        of = owners[chosen[:, 0]].cpu().numpy()
+        found = items.cpu().numpy()
+        order = np.lexsort((*found.T[::-1], of))
+        counts = np.bincount(of, minlength=layout.sentences)
+        return np.split(found[order], np.cumsum(counts)[:-1])
+
+    def _spans(self, output: HeadOutput) -> tuple[Tensor, Tensor, Tensor]:
+        """The spans that are read: as `pair_scores` takes them, their sentences, their places.
+
+        A place is sentence, first word and word behind the last; each is there once.
+        """
+        items = output.read[self._task]
+        places, at = _unique(items[:, :3])
+        kind = items[at, 3]
+        kind = torch.where(kind == MISSING, self.span_label.shape[1], kind)
+        starts = placed(output.layout.word_starts[:-1], items.device)[places[:, 0]]
+        spans = torch.stack([starts + places[:, 1], starts + places[:, 2] - 1, kind], dim=1)
+        return spans, places[:, 0], places
+
+    def start_even(self) -> None:
+        """Its scores are 0 before training as it is."""
+
+    def options(self) -> dict[str, Any]:
+        """Projection width, dropout, what is read and how often it is predicted."""
+        return {**self._options, "reads": self._reads}
+
+
+_PARTS = ("head_first", "head_last", "tail_first", "tail_last", "between")
+
+
+def _unique(places: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows without repetition, sorted, and where each stands first."""
+    found, inverse = places.unique(dim=0, return_inverse=True)
+    first = torch.full((len(found),), len(places), device=places.device)
+    order = torch.arange(len(places), device=places.device)
+    return found, first.scatter_reduce(0, inverse, order, "amin")
+
+
+def _pairs(owners: Tensor) -> Tensor:
+    """(pairs, 2): all ordered pairs of different spans of one sentence; owners ascending."""
+    count = len(owners)
+    sizes = torch.bincount(owners) if count else owners
+    each = sizes[owners]
+    starts = (sizes.cumsum(0) - sizes)[owners]
+    head = torch.arange(count, device=owners.device).repeat_interleave(each)
+    within = torch.arange(len(head), device=owners.device)
+    within = within - (each.cumsum(0) - each).repeat_interleave(each)
+    tail = starts.repeat_interleave(each) + within
+    different = head != tail
+    return torch.stack([head[different], tail[different]], dim=1)
+
+
+def _rows_of(items: Tensor, places: Tensor, pairs: Tensor, spans: int) -> tuple[Tensor, Tensor]:
+    """For each relation the pair it is of, -1 where its spans are not among those read, and label.
+
+    Shapes: items as in `loss`; places (spans, 3) sorted; pairs (pairs, 2) in the order of `_pairs`.
+    """
+    longest = int(torch.maximum(items[:, 1:5].max(), places[:, 1:].max())) + 1
+
+    def keys(sentence: Tensor, first: Tensor, behind: Tensor) -> Tensor:
+        return (sentence * longest + first) * longest + behind
+
+    known = keys(*places.unbind(1))
+    ends = []
+    for columns in ((1, 2), (3, 4)):
+        wanted = keys(items[:, 0], *(items[:, at] for at in columns))
+        place = torch.searchsorted(known, wanted).clamp(max=spans - 1)
+        ends.append(torch.where(known[place] == wanted, place, -1))
+    of_pairs = pairs[:, 0] * spans + pairs[:, 1]
+    wanted = ends[0] * spans + ends[1]
+    row = torch.searchsorted(of_pairs, wanted).clamp(min=0, max=len(of_pairs) - 1)
+    there = (ends[0] >= 0) & (ends[1] >= 0) & (of_pairs[row] == wanted)
+    return torch.where(there, row, -1), items[:, 5]

@@ -1,0 +1,205 @@
+"""Semantic roles: predicates with their senses, and for each predicate the spans of its arguments.
+
+Source: Strubell et al. 2018 (Linguistically-Informed Self-Attention for Semantic Role Labeling),
+section 2.3: with projections of each word as a predicate, p, and as a part of an argument, a, word
+i has for the predicate at word j and each IOB2 tag of a role the score
+
+    [p_j; 1]^T U_tag [a_i; 1]
+
+and the softmax over tags gives the loss, word by word; the best legal sequence of tags is taken, as
+in He et al. 2017 (Deep Semantic Role Labeling: What Works and What's Next), section 2.2. Departs:
+the tag outside has no weights, since only differences of scores matter; a learned number is added
+for the distance from the predicate to the word, up to `reach` words away; being a predicate and its
+sense are one choice of each word, by a linear layer, among scripts that make a sense of a word (see
+`hiermtl.text.edits`), so that senses of new words can be told; no sense is a choice too. Tags are
+learnt for gold predicates, and told for those that are predicted. Shapes: states (words, width) to
+projections (words, size); tag scores (predicates, longest, tags) are made where they are used.
+Units: the loss is in nats, summed over words, of senses and of tags.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hiermtl.corpus.items import SENSE
+from hiermtl.dropout import Dropout
+from hiermtl.heads.base import Head, evened, pad_words
+from hiermtl.heads.biaffine import with_one
+from hiermtl.precision import full_precision
+from hiermtl.records import MISSING, HeadOutput, Layout, Tap, placed
+from hiermtl.structures.bio import best_bio, spans_of_bio
+
+
+class RolesHead(Head):
+    """Predicates and their arguments, by tags of words for each predicate."""
+
+    kind = "roles"
+    layer = "frames"
+    probable = False
+    informed = True
+    sense_of: Tensor
+    role_of: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        labels: Sequence[str],
+        *,
+        size: int = 150,
+        reach: int = 16,
+        dropout: float = 0.1,
+    ) -> None:
+        """Takes the states' width, roles and scripts of senses, and the projections' width.
+
+        `reach` is how many words away from a predicate distances are told apart.
+        """
+        super().__init__()
+        self.labels = tuple(labels)
+        self.reach = reach
+        self._options: dict[str, Any] = {"size": size, "reach": reach, "dropout": dropout}
+        places = range(len(self.labels))
+        self._senses = [at for at in places if self.labels[at].startswith(SENSE)]
+        self._roles = [at for at in places if not self.labels[at].startswith(SENSE)]
+        tags = 2 * len(self._roles)
+        self.dropout = Dropout(dropout)
+        self.output = nn.Linear(width, 1 + len(self._senses))
+        self.projection = nn.Linear(width, 2 * size)
+        self.tag = nn.Parameter(torch.zeros(size + 1, tags, size + 1))
+        self.distance = nn.Parameter(torch.zeros(2 * reach + 1, tags))
+        self.register_buffer("sense_of", _places_in(self._senses, len(labels)), persistent=False)
+        self.register_buffer("role_of", _places_in(self._roles, len(labels)), persistent=False)
+
+    def forward(self, tap: Tap) -> dict[str, Tensor]:
+        """`sense`: (words, 1 + senses), no predicate first; projections of the words.
+
+        `predicate` and `argument`.
+        """
+        states = evened(self.dropout(tap.values))
+        count = len(tap.values)
+        projected = self.dropout(F.leaky_relu(self.projection(states)[:count], 0.1))
+        predicate, argument = projected.chunk(2, dim=-1)
+        sense = self.output(states)[:count]
+        return {"sense": sense, "predicate": predicate, "argument": argument}
+
+    def tag_scores(self, output: HeadOutput, owners: Tensor, at: Tensor) -> Tensor:
+        """(predicates, longest, 2 roles): of begin, then of inside each role; no mask.
+
+        Shapes: owners (predicates,) the sentence of each, at (predicates,) its word there.
+        """
+        layout = output.layout
+        size, tags, _ = self.tag.shape
+        starts = placed(layout.word_starts[:-1], at.device)
+        own = evened(with_one(output.scores["predicate"].index_select(0, starts[owners] + at)))
+        mixed = (own @ self.tag.view(size, -1))[: len(at)].view(len(at), tags, size)
+        words, _ = pad_words(with_one(output.scores["argument"]), layout)
+        scores = full_precision(words.index_select(0, owners) @ mixed.transpose(1, 2))
+        apart = torch.arange(scores.shape[1], device=at.device) - at[:, None]
+        apart = apart.clamp(-self.reach, self.reach) + self.reach
+        return scores + full_precision(self.distance)[apart]
+
+    def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy of each word's sense, and of each word's tag for each gold predicate.
+
+        Shapes: gold `items` (items, 5): sentence of the output, predicate, first word, word behind
+        the last, label. A predicate has an item of its own before its arguments. Predicates of
+        unknown sense and arguments of unknown role add nothing.
+        """
+        items, layout = gold["items"], output.layout
+        starts = placed(layout.word_starts[:-1], items.device)
+        heading = _heading(items)
+        owners, at = items[heading][:, 0], items[heading][:, 1]
+        label = items[heading][:, 4]
+        senses = torch.zeros(layout.words, dtype=torch.long, device=items.device)
+        known = torch.where(label == MISSING, MISSING, 1 + self.sense_of[label.clamp(min=0)])
+        senses[starts[owners] + at] = known
+        scores = full_precision(output.scores["sense"])
+        loss = F.cross_entropy(scores, senses, ignore_index=MISSING, reduction="sum")
+        if not len(at):
+            return loss
+        tags = self._tags(items, heading, layout)
+        scores = self.tag_scores(output, owners, at)
+        scores = torch.cat([scores.new_zeros((*scores.shape[:2], 1)), scores], dim=-1)
+        return loss + F.cross_entropy(
+            scores.flatten(0, 1), tags.flatten(), ignore_index=MISSING, reduction="sum"
+        )
+
+    def _tags(self, items: Tensor, heading: Tensor, layout: Layout) -> Tensor:
+        """(predicates, longest) the tag of each word, `MISSING` behind the sentence's end."""
+        longest = int(layout.word_counts.max(initial=0))
+        counts = layout.tensor("word_counts")[items[heading][:, 0]]
+        places = torch.arange(longest, device=items.device)
+        tags = torch.where(places < counts[:, None], 0, MISSING)
+        arguments = items[~heading]
+        rows = (heading.cumsum(0) - 1)[~heading]
+        first, behind, label = arguments[:, 2:].unbind(1)
+        role = self.role_of[label.clamp(min=0)]
+        sizes = behind - first
+        row = rows.repeat_interleave(sizes)
+        within = torch.arange(len(row), device=items.device)
+        within = within - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+        kind = 1 + role.repeat_interleave(sizes) + len(self._roles) * (within > 0)
+        kind = torch.where(label.repeat_interleave(sizes) == MISSING, MISSING, kind)
+        tags[row, first.repeat_interleave(sizes) + within] = kind
+        return tags
+
+    def decode(self, output: HeadOutput) -> list[Any]:
+        """Of each sentence (items, 4): each predicate, and behind it its arguments.
+
+        Predicate, first word, word behind the last, label; a predicate's own item is its word with
+        its sense. Given predicates keep their place, and have the best sense.
+        """
+        layout = output.layout
+        scores = output.scores["sense"].detach()
+        if output.given is None:
+            found = scores.argmax(-1).cpu().numpy()
+            words = np.flatnonzero(found)
+            chosen = found[words] - 1
+        else:
+            own = output.given[_heading(output.given)].cpu().numpy()
+            words = np.unique(layout.word_starts[own[:, 0]] + own[:, 1])
+            chosen = scores[placed(words, scores.device), 1:].argmax(-1).cpu().numpy()
+        if not len(words) or not self._senses:
+            return [np.zeros((0, 4), dtype=np.int64) for _ in layout.word_counts]
+        owners = layout.word_sentences[words]
+        at = words - layout.word_starts[owners]
+        path = self._paths(output, owners, at)
+        rows, first, behind, role = spans_of_bio(path, len(self._roles))
+        heads = np.column_stack([at, at, at + 1, np.array(self._senses)[chosen]])
+        arguments = np.column_stack([at[rows], first, behind, np.array(self._roles)[role]])
+        every = np.concatenate([heads, arguments.reshape(-1, 4)]).astype(np.int64)
+        predicates = np.concatenate([np.arange(len(at)), rows])
+        order = np.argsort(predicates, kind="stable")
+        counts = np.bincount(owners[predicates], minlength=layout.sentences)
+        return np.split(every[order], np.cumsum(counts)[:-1])
+
+    def _paths(self, output: HeadOutput, owners: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """(predicates, longest): the best tags of the words of each."""
+        device = output.scores["sense"].device
+        scores = self.tag_scores(output, placed(owners, device), placed(at, device)).detach()
+        begin, inside = scores.chunk(2, dim=-1)
+        lengths = placed(output.layout.word_counts[owners], device)
+        outside = scores.new_zeros(scores.shape[:2])
+        return best_bio(outside, begin, inside, lengths=lengths).cpu().numpy()
+
+    def options(self) -> dict[str, Any]:
+        """Width of the projections, reach of distances, and dropout."""
+        return self._options
+
+
+def _places_in(chosen: Sequence[int], count: int) -> Tensor:
+    """(labels,): the place of each label among those chosen, -1 for the others."""
+    places = torch.full((count,), -1, dtype=torch.long)
+    places[list(chosen)] = torch.arange(len(chosen))
+    return places
+
+
+def _heading(items: Tensor) -> Tensor:
+    """(items,) bool: which are predicates; each stands before its arguments."""
+    frame = items[:, :2]
+    heading = torch.ones(len(items), dtype=torch.bool, device=items.device)
+    heading[1:] = (frame[1:] != frame[:-1]).any(1)
+    return heading
