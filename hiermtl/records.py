@@ -122,9 +122,9 @@ class Layout:
     Shapes: word_counts (sentences,); row_sentences, row_lengths, row_starts (rows,); word_units
     (words,) unit of each word's first piece; piece_units, piece_words (pieces,) each piece's unit
     and word, pieces their ids; scatter_units, scatter_words: units and words for every copy of a
-    piece, copies in overlapping windows included. Rows of a sentence are neighbours and in the order of its text. `padded` is
-    the common row length, or 0 when rows lie end to end; then `units` is `recurring` and those
-    behind the last row belong to none.
+    piece, copies in overlapping windows included. Rows of a sentence are neighbours and in the
+    order of its text. `padded` is the common row length, or 0 when rows lie end to end; then
+    `units` is `recurring` and those behind the last row belong to none.
     """
 
     word_counts: np.ndarray

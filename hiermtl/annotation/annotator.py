@@ -29,6 +29,7 @@ from hiermtl.hierarchy import Hierarchy
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import has_bf16
 from hiermtl.pretrained import find_model, load_model, read_card, save_model
+from hiermtl.text.documents import by_document
 from hiermtl.text.plain import split_text
 from hiermtl.text.segment import SEGMENT
 from hiermtl.text.sentence import Layer, Passage, Sentence, Structure
@@ -210,7 +211,7 @@ class Annotator:
         *,
         with_scores: bool,
     ) -> Iterator[Document]:
-        words = [task for task in names if self.model.head(task).unit == "word"]
+        words = [task for task in names if self.model.head(task).unit in ("word", "document")]
         kinds = {task: self.model.head(task).layer for task in words}
         levels = {task: "tags" if kind == "edits" else kind for task, kind in kinds.items()}
         for first in found:
@@ -256,14 +257,20 @@ class Annotator:
             for lower in heads[task].reads or (task,)
         }
 
-        def entry(sentence: Sentence) -> Known:
+        def known(sentence: Sentence) -> dict[str, Structure]:
             layers = ((task, sentence.layers.get(columns[task])) for task in told)
-            return Known(
-                sentence.words,
-                {task: layer for task, layer in layers if isinstance(layer, Structure)},
-            )
+            return {task: layer for task, layer in layers if isinstance(layer, Structure)}
 
-        for prediction in self.predictions(map(entry, sentences), names):
+        def entries() -> Iterator[Entry]:
+            if any(heads[task].unit == "document" for task in names):
+                for document in by_document(sentences):
+                    words = tuple(sentence.words for sentence in document)
+                    yield Together(words, document=True, known=tuple(map(known, document)))
+            else:
+                for sentence in sentences:
+                    yield Known(sentence.words, known(sentence))
+
+        for prediction in self.predictions(entries(), names):
             given = {task + INFORMED: layer for task, layer in prediction.informed.items()}
             yield {**prediction.layers, **given}
 

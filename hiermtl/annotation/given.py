@@ -52,22 +52,25 @@ def entries_of(
     """What is to be predicted, one text after the other; documents are put in line in `waiting`.
 
     `split` makes sentences of raw texts, of which so many are read `ahead` for it. `units` say what
-    each task asked for judges: `word`, `text`, `pair`. A text of several sentences that is to be
-    judged as a whole follows its sentences.
+    each task asked for judges: `word`, `text`, `pair`, `document`. Sentences of a text come
+    together where documents are judged. A text of several sentences, or one whose sentences come
+    so, that is to be judged as a whole follows them.
 
     Raises:
         DataError: What is given is no text, or none of the tasks judges it.
     """
     judged = set(units.values())
     for source in _sources(texts, split, ahead):
-        if source.sentences and judged and not judged & {"word", "pair" if source.pair else "text"}:
+        able = {"word", "pair"} if source.pair else {"word", "text", "document"}
+        if source.sentences and judged and not judged & able:
             raise DataError(_not_judged(source, units))
-        several = "text" in judged and len(source.sentences) > 1 and not source.pair
+        document = "document" in judged and not source.pair
+        several = "text" in judged and not source.pair and (len(source.sentences) > 1 or document)
         waiting.append(Source(source.sentences, source.text, source.pair, several))
         if not source.sentences:
             yield ()  # keeps the document's place in the line
-        elif source.pair or ("text" in judged and not several):
-            yield Together(tuple(sentence.words for sentence in source.sentences))
+        elif document or source.pair or ("text" in judged and not several):
+            yield Together(tuple(s.words for s in source.sentences), document=document)
         else:
             for sentence in source.sentences:
                 yield sentence.words

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from hiermtl.corpus.items import from_items, to_items
 from hiermtl.corpus.names import PLACES
 from hiermtl.errors import ModelError
 from hiermtl.model import HierarchicalModel
-from hiermtl.records import MISSING, Example, Group, HeadOutput
+from hiermtl.records import MISSING, Example, Group, HeadOutput, Unit
 from hiermtl.text.edits import apply_edits
 from hiermtl.text.sentence import Layer, Structure, Tree
 from hiermtl.tokens import Collator, Tokenizer
@@ -49,13 +49,16 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Sentences that are judged as one, a text's one or a pair's two, none of them empty.
+    """Sentences that are judged as one: a text's one, a pair's two, or those of a document.
 
-    With `words` they are asked the tasks of words as well.
+    None of a text or pair is empty. With `words` they are asked the tasks of words as well. `known`
+    has for each sentence gold that informed heads are told: task to its structure.
     """
 
     sentences: tuple[Sequence[str], ...]
     words: bool = True
+    document: bool = False
+    known: tuple[Mapping[str, Structure], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +165,10 @@ class _Predictor:
         """One prediction per sentence."""
         sentences: list[Sequence[str]] = []
         parts: list[list[int]] = []
+        begins = []
         for entry in entries:
             own = _sentences_of(entry)
+            begins.append(len(sentences))
             parts.append([len(sentences) + place for place, words in enumerate(own) if len(words)])
             sentences += own
         nothing = Prediction({task: self._empty(task) for task in self._words}, {})
@@ -175,9 +180,9 @@ class _Predictor:
         pieces, counts = arrays["pieces"], arrays["piece_counts"]
         others = [name for name in arrays if name not in ("pieces", "piece_counts")]
         told = {
-            own[0]: self._items(entry)
-            for entry, own in zip(entries, parts, strict=True)
-            if isinstance(entry, Known) and own
+            place: self._items(layers, sentences[place])
+            for entry, begin in zip(entries, begins, strict=True)
+            for place, layers in enumerate(_known_of(entry), begin)
         }
         examples = {
             place: Example(
@@ -204,15 +209,17 @@ class _Predictor:
                     results[place] = prediction
         return results
 
-    def _items(self, entry: Known) -> dict[str, np.ndarray]:
+    def _items(
+        self, layers: Mapping[str, Structure], words: Sequence[str]
+    ) -> dict[str, np.ndarray]:
         """Task to the items (items, numbers) of what is known of a sentence."""
         found = {}
-        for task, layer in entry.layers.items():
+        for task, layer in layers.items():
             head = self.model.head(task)
             ids = {label: number for number, label in enumerate(head.labels)}
             rows = [
                 (*places, MISSING if label is None else ids.get(label, MISSING))
-                for places, label in to_items(layer, entry.words, entities={})
+                for places, label in to_items(layer, words, entities={})
             ]
             width = PLACES[head.layer] + 1
             found[task] = np.array(rows, dtype=np.int64).reshape(-1, width)
@@ -220,8 +227,8 @@ class _Predictor:
 
     @property
     def _words(self) -> list[str]:
-        """The tasks that judge words."""
-        return [task for task in self.tasks if self.model.head(task).unit == "word"]
+        """The tasks whose annotation lies in sentences."""
+        return [task for task in self.tasks if self.model.head(task).unit in ("word", "document")]
 
     def _batches(self, entries: Sequence[Sequence[Example]]) -> Iterator[list[int]]:
         """Places of the entries of each batch, longest first; equal lengths in their order."""
@@ -267,7 +274,7 @@ class _Predictor:
         """The predictions of the sentences of these entries, by their places."""
         batch = self.collator(
             [
-                Group(tuple(examples[place] for place in own))
+                Group(tuple(examples[place] for place in own), document=entry.document)
                 if isinstance(entry, Together)
                 else examples[own[0]]
                 for entry, own in zip(entries, parts, strict=True)
@@ -281,7 +288,8 @@ class _Predictor:
         decoded = self.model.decode(outputs, asked)
         told = [task for task in asked if batch.items and self.model.head(task).informed]
         informed = self.model.decode_informed(batch, outputs, told)
-        first = [own[0] for e, own in zip(entries, parts, strict=True) if isinstance(e, Together)]
+        grouped = [own for e, own in zip(entries, parts, strict=True) if isinstance(e, Together)]
+        first = [own[0] for own in grouped]
         layers: dict[int, dict[str, Layer]] = {place: {} for place in places}
         scores: dict[int, dict[str, tuple[float, ...]]] = {place: {} for place in places}
         labels: dict[int, dict[str, str | float]] = {place: {} for place in first}
@@ -299,6 +307,15 @@ class _Predictor:
                     made = self._layers(task, informed[task], words)
                     for place, layer in zip(where, made, strict=True):
                         known[place][task] = layer
+            elif self.model.head(task).unit == "document":
+                for i, items in zip(output.groups.tolist(), decoded[task], strict=True):
+                    cuts = np.searchsorted(items[:, 0], np.arange(1, len(grouped[i])))
+                    own = np.split(items[:, 1:], cuts)
+                    words = [sentences[int(place)] for place in grouped[i]]
+                    made = self._layers(task, own, words)
+                    for place, layer in zip(grouped[i], made, strict=True):
+                        layers[place][task] = layer
+                continue
             else:
                 where = [first[i] for i in output.groups.tolist()]
                 head = self.model.head(task)
@@ -316,12 +333,13 @@ class _Predictor:
         self, entries: Sequence[Entry], parts: Sequence[Sequence[int]], places: Sequence[int]
     ) -> dict[str, np.ndarray]:
         """Task -> which of the sentences at these places it is asked of."""
-        units: dict[str, set[int]] = {"word": set(), "text": set(), "pair": set()}
+        units: dict[str, set[int]] = {unit: set() for unit in get_args(Unit)}
         for entry, own in zip(entries, parts, strict=True):
             if not isinstance(entry, Together) or entry.words:
                 units["word"].update(own)
             if isinstance(entry, Together):
-                units["text" if len(own) == 1 else "pair"].update(own)
+                unit = "text" if len(own) == 1 else "pair"
+                units["document" if entry.document else unit].update(own)
         masks = {
             unit: np.array([place in of_unit for place in places])
             for unit, of_unit in units.items()
@@ -379,6 +397,17 @@ class _Predictor:
         if kind in PLACES:
             return from_items(kind, (), (), ())
         return Tree((), ()) if kind == "tree" else ()
+
+
+def _known_of(entry: Entry) -> Sequence[Mapping[str, Structure]]:
+    """What is known of each sentence of an entry, if anything is."""
+    match entry:
+        case Together():
+            return entry.known
+        case Known():
+            return (entry.layers,)
+        case _:
+            return ()
 
 
 def _sentences_of(entry: Entry) -> Sequence[Sequence[str]]:

@@ -24,17 +24,13 @@ Splitter: TypeAlias = Callable[[Sequence[str]], Iterable[list[Sentence]]]
 
 
 def segment_texts(
-    nlp: "Annotator",
-    texts: Iterable[str],
-    *,
-    tokens_per_batch: int | None = None,
-    window: int = WINDOW,
+    nlp: "Annotator", texts: Iterable[str], *, tokens_per_batch: int, window: int
 ) -> Iterator[list[Sentence]]:
     """The sentences of each text, by the model's task `segment`; only the blocks it needs run.
 
     A paragraph is read in stretches of `STRETCH` atoms that overlap, as a sentence longer than the
-    encoder is; of each atom that stretch decides in which it stands furthest from an edge. The
-    sizes are those of `Annotator.predictions`.
+    encoder is; of each atom that stretch decides in which it stands furthest from an edge. Sizes
+    are those of `Annotator.predictions`.
     """
     waiting: deque[tuple[Atoms, list[int]]] = deque()
 
@@ -53,9 +49,10 @@ def segment_texts(
                 yield atoms.marked(first, last)
 
     tags: list[str] = []
-    for found in nlp.predictions(
+    found_of = nlp.predictions(
         stretches(), [SEGMENT], tokens_per_batch=tokens_per_batch, window=window
-    ):
+    )
+    for found in found_of:
         atoms, (own, rest, ends) = waiting.popleft()
         layer = found.layers[SEGMENT]
         assert isinstance(layer, tuple)

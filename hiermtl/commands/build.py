@@ -10,7 +10,7 @@ import numpy as np
 
 from hiermtl.commands.corpora import auxiliary_tasks, judging_tasks, layers_of, main_tasks
 from hiermtl.corpus.build import Corpus
-from hiermtl.corpus.examples import Examples, PassageExamples, Wanted
+from hiermtl.corpus.examples import DocumentExamples, Examples, PassageExamples, Wanted
 from hiermtl.corpus.items import SENSE
 from hiermtl.corpus.names import OF_PASSAGES
 from hiermtl.corpus.plain import TextCorpus
@@ -42,6 +42,9 @@ from hiermtl.training.examples import ChainedExamples
 
 LEAST_TAGS = 2
 """On how many training atoms a tag of `segment` must stand that speaks of their characters."""
+
+MOST_WORDS = 1_000
+"""Words of a document that are one example; what is longer is cut between sentences."""
 
 MOST_STEPS = 100
 """How far apart the lowest and the highest number of a task may be."""
@@ -237,6 +240,14 @@ def make_examples(
         }
         of_words = {task: gold for task, gold in wanted.items() if gold.kind not in OF_PASSAGES}
         part = Examples(corpus.split("train"), encoded.dataset, tasks=of_words)
+        whole = [t for t in tasks if HEADS[recipe.tasks[t].head.name].unit == "document"]
+        if whole and "train" in corpus.passages:
+            raise RecipeError(
+                f"tasks.{whole[0]} judges documents, and corpus {name!r} has texts or pairs with "
+                "labels of their own, which are examples too; read them as two corpora"
+            )
+        if whole:
+            part = DocumentExamples(part, corpus.split("train"), tasks=whole, most=MOST_WORDS)
         if "train" in corpus.passages:
             others = {task: gold for task, gold in wanted.items() if task not in of_words}
             part = PassageExamples(part, corpus.passages["train"], tasks=others)

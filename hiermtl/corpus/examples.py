@@ -1,7 +1,7 @@
 """What the training loop reads of a split: arrays straight from Arrow, label ids of the model."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -321,6 +321,67 @@ class PassageExamples:
         for part in parts(len(self._lone)):
             found[passages + part.start : passages + part.stop] = of_sentences[self._lone[part]]
         return found
+
+
+class DocumentExamples:
+    """Examples of a split whose sentences belong to documents: a document is one example.
+
+    Neighbouring sentences with the same id are one, cut where it is longer than `most` words; a
+    sentence without an id is one by itself. Shapes: as `Examples`.
+    """
+
+    def __init__(
+        self, sentences: Examples, split: "Dataset", *, tasks: Iterable[str], most: int
+    ) -> None:
+        """Takes the examples of the sentences, and the tasks that judge documents."""
+        self._sentences, self._tasks = sentences, tuple(tasks)
+        self._starts = _document_starts(split, sentences.words, most)
+        self.lengths = self._summed(sentences.lengths)
+        self.words = self._summed(sentences.words)
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    @cached_property
+    def items(self) -> dict[str, np.ndarray]:
+        """Task -> (examples,) int32: labelled items."""
+        return {task: self._summed(counts) for task, counts in self._sentences.items.items()}
+
+    def place(self, index: int) -> tuple[str, int]:
+        """No corpus; the number of the document's first sentence."""
+        return "", int(self._starts[index]) + 1
+
+    def fetch(self, indices: Sequence[int]) -> list[Group]:
+        """The documents at these places, in this order.
+
+        Raises:
+            IndexError: An index is negative or not less than the number of examples.
+        """
+        return [self._example(int(index)) for index in indices]
+
+    def _example(self, index: int) -> Group:
+        if not 0 <= index < len(self):
+            raise IndexError(f"example {index} of {len(self)}")
+        rows = range(int(self._starts[index]), int(self._starts[index + 1]))
+        found = tuple(self._sentences.fetch(rows))
+        gold = {task: 1 for task in self._tasks if any(task in e.gold for e in found)}
+        return Group(found, gold, index, document=True)
+
+    def _summed(self, of_sentences: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(of_sentences, self._starts[:-1], dtype=np.int32)
+
+
+def _document_starts(split: "Dataset", words: np.ndarray, most: int) -> np.ndarray:
+    """(documents + 1,): the first row of each, and behind them the number of rows."""
+    starts, before, length = [], None, 0
+    names = split.data.column("doc_id").to_pylist()
+    for row, (name, own) in enumerate(zip(names, words.tolist(), strict=True)):
+        if row == 0 or name is None or name != before or length + own > most:
+            starts.append(row)
+            length = 0
+        before = name
+        length += own
+    return np.array([*starts, len(names)], dtype=np.int64)
 
 
 def _known(values: np.ndarray) -> np.ndarray:

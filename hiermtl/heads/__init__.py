@@ -2,6 +2,7 @@
 
 from hiermtl.heads.base import Head
 from hiermtl.heads.biaffine import BiaffineHead
+from hiermtl.heads.coreference import CoreferenceHead
 from hiermtl.heads.crf import CrfHead
 from hiermtl.heads.edits import EditsHead
 from hiermtl.heads.hint import HintHead
@@ -24,6 +25,7 @@ HEADS: dict[str, type[Head]] = {
         SpanHead,
         RolesHead,
         RelationHead,
+        CoreferenceHead,
         TextHead,
         PairClassificationHead,
         PairRegressionHead,
@@ -33,6 +35,7 @@ HEADS: dict[str, type[Head]] = {
 __all__ = [
     "HEADS",
     "BiaffineHead",
+    "CoreferenceHead",
     "CrfHead",
     "EditsHead",
     "Head",

@@ -296,7 +296,7 @@ def _key(rank: Tensor, start: Tensor, end: Tensor, longest: int) -> Tensor:
 
 def _step(distance: Tensor) -> Tensor:
     """0 for none, 1 to 4 as they are, then by powers of two, up to `_STEPS` - 1."""
-    far = 3 + torch.log2(distance.clamp(min=4).float()).floor().long() - 1
+    far = 3 + torch.log2(distance.clamp(min=4).float()).floor().long()
     return torch.where(distance < 5, distance, far).clamp(0, _STEPS - 1)
 
 

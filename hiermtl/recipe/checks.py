@@ -26,6 +26,7 @@ from hiermtl.recipe.tables import (
     SHARING,
     AdaptiveSharing,
     BottomUpSampling,
+    CoreferenceHead,
     CrfHead,
     HintHead,
     NoAdapter,
@@ -218,7 +219,7 @@ def _heads_that_read(recipe: Recipe) -> Iterator[Problem]:
     """
     reads = {task: getattr(o.head, "reads", ()) for task, o in recipe.tasks.items()}
     for task, lower in reads.items():
-        spans = isinstance(recipe.tasks[task].head, RelationHead)
+        spans = isinstance(recipe.tasks[task].head, RelationHead | CoreferenceHead)
         kind, what = (SpanHead, "tasks that find spans") if spans else (PairHead, "tasks of pairs")
         others = [
             name

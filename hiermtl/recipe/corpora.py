@@ -155,9 +155,9 @@ class Documents(Section):
 
 
 class ConlluCorpus(FileCorpus):
-    """CoNLL-U files: segment, upos, xpos, feats, lemma and dep; others from MISC.
+    """CoNLL-U files: upos, xpos, feats, lemma, dep, segment of their text, and what MISC holds.
 
-    Those are ner, chunk, entity, coref and srl.
+    That is ner, chunk, entity, mention, coref and srl.
     """
 
     format: str = row("conllu", required=True)

@@ -439,9 +439,41 @@ class RelationHead(HeadOptions):
     @field_validator("reads")
     @classmethod
     def _one(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(value) > 1:
-            raise problem(f"names {len(value)} tasks, but relations pair the spans of one; name it")
-        return value
+        return _one_task(value)
+
+
+class CoreferenceHead(HeadOptions):
+    """Clusters of the spans that another task finds, by links backwards (Lee et al., 2017)."""
+
+    name: str = row("coreference")
+    """Each mention with one before it, or with none."""
+
+    reads: Names = ("mention",)
+    """The task whose spans are mentions. Default: `mention`."""
+
+    size: int = Field(default=150, ge=1)
+    """Numbers per mention. Default: ours."""
+
+    window: int = Field(default=200, ge=1)
+    """Mentions before each that are looked at. Default: ours, of a document of about 700 words."""
+
+    first_predicted: float = Field(default=0.0, ge=0, le=1)
+    """Share of steps that read predicted mentions instead of gold ones, when training begins.
+    Default: as of `relation`."""
+
+    last_predicted: float = Field(default=0.5, ge=0, le=1)
+    """That share when training ends. Default: as of `relation`."""
+
+    @field_validator("reads")
+    @classmethod
+    def _one(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _one_task(value)
+
+
+def _one_task(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(value) > 1:
+        raise problem(f"names {len(value)} tasks, but the spans of one are read; name it")
+    return value
 
 
 class TextClassificationHead(HeadOptions):
@@ -641,6 +673,7 @@ HEADS: Table = MappingProxyType(
         "span": SpanHead,
         "roles": RolesHead,
         "relation": RelationHead,
+        "coreference": CoreferenceHead,
         "text_classification": TextClassificationHead,
         "pair_classification": PairClassificationHead,
         "pair_regression": PairRegressionHead,
@@ -680,6 +713,7 @@ DEFAULT_HEADS = MappingProxyType(
         "mention": "span",
         "srl": "roles",
         "relation": "relation",
+        "coref": "coreference",
         "relatedness": "pair_regression",
         "entailment": "pair_classification",
     }

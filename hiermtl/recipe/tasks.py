@@ -93,7 +93,8 @@ class TaskOptions(Section):
     head: Annotated[HeadOptions, OneOf(HEADS)]
     """What turns states into labels. Default: by the task's name (segment, upos, xpos, feats:
     tagging; lemma: edits; chunk, ner: crf; dep: biaffine; entity, mention: span; srl: roles;
-    relation: relation; relatedness: pair_regression; entailment: pair_classification)."""
+    relation: relation; coref: coreference; relatedness: pair_regression; entailment:
+    pair_classification)."""
 
     corpus: Names | None = None
     """The corpora that annotate the task, one name or a list. Default: all that have the column."""

@@ -1,0 +1,194 @@
+"""Against loops over pairs of mentions, as the equation is written."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hiermtl.heads.coreference import CoreferenceHead, _step
+from hiermtl.records import MISSING, Groups, HeadOutput, Tap
+from tests.unit.heads.test_tagging import layout_of
+
+COUNTS = (5, 4, 3, 2, 1)
+MEMBERS = Groups(np.array([2, 0, 4, 3, 1]), np.array([3, 2]), np.array(["document", "document"]))
+"""Two documents: sentences 2, 0 and 4; 3 and 1."""
+SPANS = [
+    (0, 1, 3, 1),
+    (0, 0, 5, 0),
+    (2, 2, 3, MISSING),
+    (2, 0, 2, 0),
+    (4, 0, 1, 1),
+    (1, 0, 2, 1),
+    (1, 3, 4, 0),
+    (3, 0, 1, 0),
+]
+"""Sentence, first word, word behind the last, label; in no order."""
+ORDER = [3, 2, 1, 0, 4, 7, 5, 6]
+"""Places of the spans in the order of the text."""
+GOLD = [
+    (2, 0, 2, 0, 0),
+    (0, 0, 5, 1, 0),
+    (0, 1, 3, 0, 0),
+    (4, 0, 1, 1, 0),
+    (1, 1, 2, 5, 0),
+    (3, 0, 1, 0, 0),
+    (1, 3, 4, 0, 0),
+]
+"""Sentence, words, entity in the document, label; one is no span that is read."""
+
+
+def head_of(window: int = 8) -> CoreferenceHead:
+    torch.manual_seed(0)
+    head = CoreferenceHead(6, ("mention",), reads={"mention": 2}, size=3, window=window)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.normal_()
+    return head.double().eval()
+
+
+def scored(head: CoreferenceHead, spans: list[tuple[int, ...]] = SPANS) -> HeadOutput:
+    layout = layout_of(COUNTS)
+    torch.manual_seed(1)
+    states = torch.randn(layout.words, 6, dtype=torch.float64)
+    scores = head(Tap(states, layout, MEMBERS))
+    output = HeadOutput(scores, layout, np.arange(layout.sentences), np.arange(2), MEMBERS)
+    # Some words are the same: by their places modulo three.
+    layout.__dict__["word_keys"] = np.arange(layout.words, dtype=np.int64) % 3 + 7
+    return replace(output, read={"mention": torch.tensor(spans, dtype=torch.int64).view(-1, 4)})
+
+
+def gold_of(items: list[tuple[int, ...]]) -> dict[str, Tensor]:
+    return {"items": torch.tensor(items, dtype=torch.int64).view(-1, 5)}
+
+
+def words_of(output: HeadOutput, span: tuple[int, ...]) -> range:
+    start = int(output.layout.word_starts[span[0]])
+    return range(start + span[1], start + span[2])
+
+
+def vector(head: CoreferenceHead, output: HeadOutput, span: tuple[int, ...]) -> Tensor:
+    words, scores = words_of(output, span), output.scores
+    value = scores["first"][words[0]] + scores["last"][words[-1]]
+    value = value + scores["inside"][list(words)].mean(0)
+    return F.leaky_relu(value + (0 if span[3] == MISSING else head.span_label[span[3]]), 0.1)
+
+
+def slow_scores(head: CoreferenceHead, output: HeadOutput) -> list[Tensor]:
+    """For each mention, in the order of the text: being new, then each of its document before."""
+    keys = output.layout.word_keys
+    ranks = {int(sentence): rank for rank, sentence in enumerate(MEMBERS.members)}
+    document = {2: 0, 0: 0, 4: 0, 3: 1, 1: 1}
+    one = torch.ones(1, dtype=torch.float64)
+    found = []
+    ordered = [SPANS[at] for at in ORDER]
+    for i, own in enumerate(ordered):
+        mine = vector(head, output, own)
+        tables = head.weigh(mine).split([10, 10, 32, 3])
+        anaphor = torch.cat([F.leaky_relu(head.anaphor(mine), 0.1), one])
+        row = [head.new(mine)[0]]
+        for j, other in enumerate(ordered[:i]):
+            if document[own[0]] != document[other[0]]:
+                continue
+            theirs = F.leaky_relu(head.antecedent(vector(head, output, other)), 0.1)
+            words, others = words_of(output, own), words_of(output, other)
+            same = [
+                keys[words[0]] == keys[others[0]],
+                keys[words[-1]] == keys[others[-1]],
+                keys[list(words)].sum() == keys[list(others)].sum(),
+                len(words) == 1,
+                len(others) == 1,
+            ]
+            steps = [i - j, ranks[own[0]] - ranks[other[0]]]
+            row.append(
+                anaphor @ head.link @ torch.cat([theirs, one])
+                + tables[0][int(_step(torch.tensor(steps[0])))]
+                + tables[1][int(_step(torch.tensor(steps[1])))]
+                + tables[2][int("".join(str(int(bit)) for bit in same), 2)]
+                + tables[3][2 if other[3] == MISSING else other[3]]
+            )
+        found.append(torch.stack(row))
+    return found
+
+
+def slow_loss(head: CoreferenceHead, output: HeadOutput) -> Tensor:
+    document = {2: 0, 0: 0, 4: 0, 3: 1, 1: 1}
+    entity = {item[:3]: item[3] for item in GOLD}
+    ordered = [SPANS[at] for at in ORDER]
+    total = torch.zeros((), dtype=torch.float64)
+    for i, (own, scores) in enumerate(zip(ordered, slow_scores(head, output), strict=True)):
+        mine = entity.get(own[:3])
+        before = [o for o in ordered[:i] if document[o[0]] == document[own[0]]]
+        right = [
+            1 + k for k, o in enumerate(before) if mine is not None and entity.get(o[:3]) == mine
+        ]
+        total = total - scores.log_softmax(0)[right or [0]].logsumexp(0)
+    return total
+
+
+def test_scores_are_those_of_the_equation() -> None:
+    head = head_of()
+    output = scored(head)
+    scores, new = head.link_scores(output, head._found(output))
+    for row, fresh, slow in zip(scores, new, slow_scores(head, output), strict=True):
+        there = row[row.isfinite()]
+        torch.testing.assert_close(torch.cat([fresh[None], there.flip(0)]), slow)
+
+
+def test_the_loss_is_that_of_the_equation() -> None:
+    head = head_of()
+    output = scored(head)
+    torch.testing.assert_close(head.loss(output, gold_of(GOLD)), slow_loss(head, output))
+    moved = [*GOLD[:2], (0, 1, 3, 1, 0), *GOLD[3:]]
+    assert not torch.isclose(head.loss(output, gold_of(moved)), slow_loss(head, output))
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 5])
+def test_a_window_leaves_out_what_is_further_away(window: int) -> None:
+    wide, narrow = head_of(), head_of(window)
+    output = scored(wide)
+    scores, new = wide.link_scores(output, wide._found(output))
+    own, same = narrow.link_scores(output, narrow._found(output))
+    torch.testing.assert_close(own, scores[:, :window])
+    torch.testing.assert_close(same, new)
+
+
+def test_links_make_clusters_that_are_numbered_as_they_begin() -> None:
+    head = head_of()
+    output = scored(head)
+    links = []
+    rows = slow_scores(head, output)
+    for i, row in enumerate(rows):
+        best = int(row.argmax())
+        # The first mention of the second document is the sixth.
+        links.append(i if not best else best - 1 + (5 if i >= 5 else 0))
+    assert any(link != i for i, link in enumerate(links))
+    numbers: list[int] = []
+    for i, link in enumerate(links):
+        begun = max(numbers[5 if i >= 5 else 0 :], default=-1)
+        numbers.append(begun + 1 if link == i else numbers[link])
+    places = {2: 0, 0: 1, 4: 2, 3: 0, 1: 1}
+    ordered = [SPANS[at] for at in ORDER]
+    expected = [
+        [places[span[0]], *span[1:3], number, 0]
+        for span, number in zip(ordered, numbers, strict=True)
+    ]
+    found = head.decode(output)
+    assert [items.tolist() for items in found] == [expected[:5], expected[5:]]
+
+
+def test_documents_without_mentions_have_no_clusters_and_no_loss() -> None:
+    head = head_of()
+    output = scored(head, [])
+    assert head.loss(output, gold_of(GOLD)) == 0
+    assert [items.shape for items in head.decode(output)] == [(0, 5), (0, 5)]
+    alone = scored(head, SPANS[-1:])
+    assert [len(items) for items in head.decode(alone)] == [0, 1]
+    assert head.loss(alone, gold_of([])) == 0
+
+
+def test_distances_are_told_apart_less_and_less() -> None:
+    far = torch.tensor([0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 31, 32, 63, 64, 1000])
+    assert _step(far).tolist() == [0, 1, 2, 3, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9]
