@@ -3,7 +3,6 @@
 import copy
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
@@ -178,7 +177,7 @@ class Annotator:
         units = {task: self.model.head(task).unit for task in names}
         size = self.tokens_per_batch if tokens_per_batch is None else tokens_per_batch
         check_sizes(tokens_per_batch=size, window=window)
-        split, ahead = self._splitter(size, window)
+        split, ahead = self._splitter(tokens_per_batch=size, window=window)
         words = entries_of(texts, waiting, split, units=units, ahead=ahead)
         if workers:
             found = predict_in_workers(
@@ -196,11 +195,10 @@ class Annotator:
             )
         return self._documents(found, waiting, names, with_scores=with_scores)
 
-    def _splitter(self, size: int, window: int) -> tuple[Splitter, int]:
+    def _splitter(self, **sizes: int) -> tuple[Splitter, int]:
         """What makes sentences of texts, and how many it is to be given at once."""
         if self.segments:
-            segment = partial(segment_texts, self, tokens_per_batch=size, window=window)
-            return segment, window
+            return lambda texts: segment_texts(self, texts, **sizes), sizes["window"]
         return lambda texts: [split_text(text, self.language) for text in texts], 1
 
     def _documents(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from hiermtl.annotation.predict import WINDOW
 from hiermtl.text.atoms import Atoms, find_atoms
 from hiermtl.text.segment import SEGMENT, STRETCH, segmented
 from hiermtl.text.sentence import Sentence
