@@ -119,7 +119,7 @@ def test_a_long_paragraph_is_read_in_stretches(
             yield Prediction({"segment": tags}, {})
 
     monkeypatch.setattr(nlp, "predictions", predictions)
-    (found,) = segment_texts(nlp, [text])
+    (found,) = segment_texts(nlp, [text], tokens_per_batch=64, window=8)
     assert [sentence.words for sentence in found] == [
         *((f"w{n}",) for n in range(1000)),
         (".",),
