@@ -209,7 +209,7 @@ class Annotator:
         *,
         with_scores: bool,
     ) -> Iterator[Document]:
-        words = [task for task in names if self.model.head(task).unit in ("word", "document")]
+        words = [task for task in names if self.model.head(task).of_sentences]
         kinds = {task: self.model.head(task).layer for task in words}
         levels = {task: "tags" if kind == "edits" else kind for task, kind in kinds.items()}
         for first in found:

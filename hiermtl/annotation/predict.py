@@ -228,7 +228,7 @@ class _Predictor:
     @property
     def _words(self) -> list[str]:
         """The tasks whose annotation lies in sentences."""
-        return [task for task in self.tasks if self.model.head(task).unit in ("word", "document")]
+        return [task for task in self.tasks if self.model.head(task).of_sentences]
 
     def _batches(self, entries: Sequence[Sequence[Example]]) -> Iterator[list[int]]:
         """Places of the entries of each batch, longest first; equal lengths in their order."""

@@ -216,7 +216,7 @@ def score_corpora(
                 scores = evaluate_raw(nlp, corpus.treebank[split](), tasks=(), **about)
                 parts.append(_with_notes(scores, recipe, corpora=[name]))
             continue
-        of_words = [task for task in wanted if nlp.heads[task].unit == "word"]
+        of_words = [task for task in wanted if nlp.heads[task].of_sentences]
         found: list[Scores] = []
         used: dict[str, Any] = _used(recipe) if split == "train" else {"limit": None}
         of_passages = [task for task in wanted if task not in of_words]

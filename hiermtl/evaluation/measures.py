@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from hiermtl.errors import DataError, ModelError, RunError, listing
 from hiermtl.evaluation.aligned import AlignedF1, ProjectedSpanF1
 from hiermtl.evaluation.predictor import INFORMED, HeadInfo
+from hiermtl.evaluation.structures import frames_in, relations_in, spans_in
 from hiermtl.metrics.accuracy import Accuracy
 from hiermtl.metrics.attachment import Attachment, universal
 from hiermtl.metrics.base import Metric
@@ -120,7 +121,7 @@ def gold_layer(sentence: Sentence, task: str, *, head: HeadInfo) -> Layer | None
         DataError: The layer is of another kind than the head's.
     """
     layer = sentence.layers.get(head.column or task)
-    if layer is None or not head.of_words:
+    if layer is None or not head.of_sentences:
         return None
     if kind_of(layer) != ("tags" if head.layer == "edits" else head.layer):
         found = "a tree" if isinstance(layer, Tree) else kind_of(layer)
@@ -212,8 +213,6 @@ def scored_pair(
                 return gold, own
             check_iob2(sentence, task, head=heads[task], gold=gold)
             return _cut(gold, gold), _cut(own, gold)
-        case Spans(), Spans():
-            return _spans(gold), _spans(own)
         case _:
             return _structures(sentence, task, heads=heads, gold=gold, predicted=predicted)
 
@@ -227,39 +226,26 @@ def _structures(
     predicted: Mapping[str, Layer],
 ) -> tuple[Any, Any]:
     """The same of layers of which a second prediction is scored, which was told gold."""
-    own, told = predicted[task], predicted.get(task + INFORMED)
-    match gold, own:
-        case Frames(), Frames():
-            if not heads[task].informed:
-                return _frames(gold), _frames(own)
-            assert isinstance(told, Frames)
-            return _frames(gold), (_frames(own), _frames(told))
-        case Relations(), Relations():
-            (read,) = heads[task].reads
-            right = _spans(sentence.layers.get(heads[read].column or read))
-            both = _relations(gold), right
-            free = _relations(own), _spans(predicted.get(read))
-            if not heads[task].informed:
-                return both, free
-            assert isinstance(told, Relations)
-            return both, (free, (_relations(told), right))
-    raise AssertionError(f"{type(gold).__name__} of {task!r} are not scored by sentence")
+    reads = heads[task].reads
+    entities = sentence.layers.get(heads[reads[0]].column or reads[0]) if reads else None
+    found = predicted.get(reads[0]) if reads else None
+    right = scored_items(gold, entities)
+    free = scored_items(predicted[task], found)
+    if not heads[task].informed:
+        return right, free
+    return right, (free, scored_items(predicted[task + INFORMED], entities))
 
 
-def _spans(layer: Layer | None) -> list[tuple[int, int, str]]:
-    spans = layer.spans if isinstance(layer, Spans) else ()
-    return [(span.start, span.end, span.label) for span in spans]
-
-
-def _relations(layer: Relations) -> list[tuple[int, int, int, int, str]]:
-    return [(*one.head, *one.tail, one.label) for one in layer.relations]
-
-
-def _frames(layer: Frames) -> list[tuple[int, str | None, list[tuple[int, int, str]]]]:
-    return [
-        (frame.predicate, frame.sense, [(a.start, a.end, a.label) for a in frame.arguments])
-        for frame in layer.frames
-    ]
+def scored_items(layer: Layer, entities: Layer | None) -> Any:
+    """A structure of a sentence as its metric takes it; of relations with the spans between."""
+    match layer:
+        case Spans():
+            return spans_in(layer)
+        case Frames():
+            return frames_in(layer)
+        case Relations():
+            return relations_in(layer), spans_in(entities)
+    raise AssertionError(f"{type(layer).__name__} are not scored by sentence")
 
 
 def check_iob2(sentence: Sentence, task: str, *, head: HeadInfo, gold: Tags) -> None:

@@ -33,7 +33,7 @@ def evaluate_passages(
     gold = {
         task: [passage.labels.get(heads[task].column or task) for passage in passages]
         for task in chosen_tasks(hierarchy, asked)
-        if heads[task].unit != "word"
+        if not heads[task].of_sentences
     }
     known = {task for task, values in gold.items() if any(v is not None for v in values)}
     check_gold(hierarchy, asked, has_gold=known, data=data)

@@ -54,7 +54,7 @@ class HeadInfo:
         )
 
     @property
-    def of_words(self) -> bool:
+    def of_sentences(self) -> bool:
         """Whether what it says lies in sentences, not beside them."""
         return self.unit in ("word", "document")
 

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +16,7 @@ from hiermtl.evaluation.measures import (
     metric_of,
     only_iob2,
     place_of,
+    scored_items,
     seen_labels,
     unseen_labels,
 )
@@ -23,12 +24,18 @@ from hiermtl.evaluation.official import TREE, is_official, is_whole, scores_of
 from hiermtl.evaluation.predictor import HeadInfo, RawPredictor
 from hiermtl.evaluation.score import RowMaker, check_gold, chosen_tasks, unseen_note
 from hiermtl.evaluation.scores import Scores
+from hiermtl.evaluation.structures import at_characters, clusters_in
+from hiermtl.metrics.base import Metric
 from hiermtl.metrics.conll18 import count_conll18
+from hiermtl.metrics.projection import word_places
 from hiermtl.metrics.raw import Analysis
 from hiermtl.metrics.spans import SpanF1
 from hiermtl.text.documents import by_document, conllu_rows, raw_text
 from hiermtl.text.segment import SEGMENT
-from hiermtl.text.sentence import Layer, Sentence, Tags
+from hiermtl.text.sentence import STRUCTURES, Layer, Mentions, Sentence, Structure, Tags
+
+_MOST_WORDS = 1 << 16
+"""More than the words of any token."""
 
 _SEGMENTATION = {"words": "Words", "tokens": "Tokens", "sentences": "Sentences"}
 
@@ -73,9 +80,9 @@ def evaluate_raw(
     hierarchy, heads = nlp.hierarchy, nlp.heads
     asked = None if tasks is None else [task for task in tasks if task != SEGMENT]
     every = [task for task in chosen_tasks(hierarchy, asked) if task != SEGMENT]
-    chosen = [task for task in every if heads[task].unit == "word"]
+    chosen = [task for task in every if heads[task].of_sentences]
     whole = [task for task in every if task not in chosen]
-    gathered = {task: _Gathered(task, heads[task]) for task in chosen}
+    gathered = {task: _Gathered(task, heads) for task in chosen}
     has_gold: set[str] = set()
     segment: list[Rows] = []
     ids: list[str] = []
@@ -86,7 +93,7 @@ def evaluate_raw(
         layers = {
             task: [gold_layer(sentence, task, head=heads[task]) for sentence in gold]
             for task in hierarchy.names
-            if task != SEGMENT and heads[task].unit == "word"
+            if task != SEGMENT and heads[task].of_sentences
         }
         has_gold.update(task for task, found in layers.items() if any(found))
         _check_system(system, chosen)
@@ -180,6 +187,44 @@ class _Document:
             lambda right, guess: ProjectedSpanF1().count([(right, gold)], [(guess, system)]), {}
         )
 
+    def structures(self, task: str) -> tuple[Any, Any]:
+        """Gold and prediction of a structure as its metric takes them, by characters."""
+        system = {name: [one.layers.get(name) for one in self.system] for name in self.heads}
+        return self._whole(task, self.gold, self.layers), self._whole(task, self.system, system)
+
+    def _whole(
+        self,
+        task: str,
+        sentences: Sequence[Sentence],
+        layers: Mapping[str, Sequence[Layer | None]],
+    ) -> Any:
+        """One side's structure of all sentences, with what relations hold between."""
+        counts = [len(sentence.words) for sentence in sentences]
+        starts, ends = self._characters(sentences)
+
+        def whole(name: str) -> Structure | None:
+            found = [layer for layer in layers[name] if isinstance(layer, Structure)]
+            return at_characters(found, counts, starts, ends) if len(found) == len(counts) else None
+
+        own = whole(task)
+        assert own is not None
+        if isinstance(own, Mentions):
+            return clusters_in([own])
+        reads = self.heads[task].reads
+        return scored_items(own, whole(reads[0]) if reads else None)
+
+    def _characters(self, sentences: Sequence[Sentence]) -> tuple[list[int], list[int]]:
+        """Where each word begins and ends, in characters without white space.
+
+        The words of a token that do not write it lie at all of it and are told apart by number.
+        """
+        analysis = Analysis.from_rows(conllu_rows(sentence, {}) for sentence in sentences)
+        places = word_places(analysis)
+        return (
+            [begin * _MOST_WORDS + number for begin, _, number in places],
+            [end * _MOST_WORDS + number for _, end, number in places],
+        )
+
     def _compared(self, count: Any, tasks: Mapping[str, str]) -> Rows:
         """Counts of the two analyses, with tasks in columns of CoNLL-U."""
         path, line = place_of(self.gold[0])
@@ -207,8 +252,11 @@ class _Document:
 class _Gathered:
     """What is gathered of one task over the documents."""
 
-    def __init__(self, task: str, head: HeadInfo) -> None:
-        self._task, self._head = task, head
+    def __init__(self, task: str, heads: Mapping[str, HeadInfo]) -> None:
+        self._task = task
+        # Nothing is told gold of a text whose words are not given.
+        head = self._head = replace(heads[task], informed=False)
+        self._structure = head.layer in STRUCTURES
         self._seen = seen_labels(head)
         self._spans = isinstance(metric_of(task, head), SpanF1)
         self._official = is_official(task, head)
@@ -233,6 +281,11 @@ class _Gathered:
                     unseen_labels(layer, self._seen, head=self._head, words=sentence.words)
                 )
         self.documents.add(number)
+        if self._structure:
+            right, guess = document.structures(self._task)
+            self.sentences.append(first)
+            self.rows.append(metric_of(self._task, self._head).count([right], [guess]))
+            return
         self.sentences += range(first, first + len(document.gold))
         if self._spans:
             self.rows.append(document.span_rows(self._task))
@@ -243,10 +296,14 @@ class _Gathered:
 
     def _is_whole(self, sentence: Sentence, layer: Layer | None) -> bool:
         """Whether every word has gold."""
+        if self._structure:
+            return layer is not None
         return is_whole(sentence, self._task if self._official else "", layer=layer)
 
-    def metric(self, others: Mapping[str, "_Gathered"]) -> AlignedF1 | ProjectedSpanF1:
+    def metric(self, others: Mapping[str, "_Gathered"]) -> Metric:
         """The metric of the task; scores of several layers need the others' documents, too."""
+        if self._structure:
+            return metric_of(self._task, self._head)
         if self._spans:
             return ProjectedSpanF1()
         if not self._official:

@@ -21,6 +21,7 @@ from hiermtl.evaluation.measures import (
 from hiermtl.evaluation.official import GoldWords
 from hiermtl.evaluation.predictor import HeadInfo
 from hiermtl.evaluation.scores import ScoreRow, Scores
+from hiermtl.evaluation.structures import clusters_in
 from hiermtl.hierarchy import Hierarchy
 from hiermtl.metrics.base import Metric, Tally
 from hiermtl.metrics.conll18 import universal_features
@@ -330,23 +331,14 @@ class _GatheredDocuments(_Gathered):
         if not self._open:
             return
         gold, predicted = zip(*self._open, strict=True)
-        self._gold.append(_clusters(gold))
-        self._predicted.append(_clusters(predicted))
+        self._gold.append(clusters_in(gold))
+        self._predicted.append(clusters_in(predicted))
         self._open = []
 
 
 def _gathered(task: str, heads: Mapping[str, HeadInfo]) -> _Gathered:
     kind = _GatheredDocuments if heads[task].layer == "mentions" else _Gathered
     return kind(task, heads)
-
-
-def _clusters(sentences: Sequence[Mentions]) -> list[list[tuple[int, int, int]]]:
-    """The mentions of each entity of a document: sentence, first word, word behind the last."""
-    found: dict[str, list[tuple[int, int, int]]] = {}
-    for place, layer in enumerate(sentences):
-        for span in layer.mentions:
-            found.setdefault(span.label, []).append((place, span.start, span.end))
-    return list(found.values())
 
 
 def unseen_note(task: str, unseen: Counter[str], *, head: HeadInfo, spans: bool) -> list[str]:

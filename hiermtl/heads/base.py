@@ -36,6 +36,11 @@ class Head(nn.Module, ABC):
     labels: tuple[str, ...]
     bio: bool = False
 
+    @property
+    def of_sentences(self) -> bool:
+        """Whether what it says lies in sentences, not beside them."""
+        return self.unit in ("word", "document")
+
     @abstractmethod
     def forward(self, tap: Tap) -> dict[str, Tensor]:
         """Scores by name, each with the tap's words (or groups) as first axis.

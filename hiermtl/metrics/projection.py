@@ -68,18 +68,26 @@ def _extents(
     check_sentences(analysis.words, tags)
     lengths = np.fromiter(map(len, analysis.words), np.int64, len(tags))
     check_words(lengths, np.fromiter(map(len, tags), np.int64, len(tags)), unit="words")
-    places = [
-        place
-        for tokens in analysis.sentences
-        for token in tokens
-        for place in _word_places(token, analysis.characters)
-    ]
+    places = word_places(analysis)
     spans: SpanTable = read_spans(tags, kinds)
     columns = (spans.begin, spans.end, spans.kind, spans.strict)
     return {
         (places[begin][0], places[begin][2], places[end][1], places[end][2], kind): strict
         for begin, end, kind, strict in zip(*(c.tolist() for c in columns), strict=True)
     }
+
+
+def word_places(analysis: Analysis) -> list[tuple[int, int, int]]:
+    """First character, end and number in its token of each word, in order.
+
+    The number is 0 but for words that do not write their token: these lie at all of it.
+    """
+    return [
+        place
+        for tokens in analysis.sentences
+        for token in tokens
+        for place in _word_places(token, analysis.characters)
+    ]
 
 
 def _word_places(token: Token, characters: str) -> Iterator[tuple[int, int, int]]:
