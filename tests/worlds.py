@@ -372,7 +372,7 @@ def theta(model: HierarchicalModel, task: str) -> set[str]:
     word. Of one whose spans are read no loss of the reader tells.
     """
     route = model.routes[task]
-    told = {task} if model.head(task).reads_layer else route.tasks
+    told = route.tasks - (set(model.lower[task]) if model.head(task).reads_layer else set())
     prefixes = [f"{part}.{name}." for name in told for part in ("heads", "taps")]
     for depth, branch in route.raw:
         where = f"blocks.{depth}.{branch}" if depth else f"embeddings.{branch}"

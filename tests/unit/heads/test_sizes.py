@@ -12,10 +12,12 @@ from hiermtl.records import Tap, recurring
 from tests.unit.heads.test_tagging import layout_of
 
 
-@pytest.mark.parametrize("kind", [k for k, h in HEADS.items() if h.unit == "word"])
+@pytest.mark.parametrize("kind", [k for k, h in HEADS.items() if h.unit in ("word", "document")])
 def test_heads_multiply_by_sizes_that_recur(kind: str) -> None:
+    """Where they read words; what they make of mentions and predicates differs in number anyhow."""
     layout = layout_of((30, 7))
-    head: Any = HEADS[kind](5, ["B-A", "I-A", "O"])
+    reads: Any = {"reads": {"entity": 2}} if HEADS[kind].reads_layer else {}
+    head: Any = HEADS[kind](5, ["B-A", "I-A", "O"], **reads)
     seen = []
     for module in head.modules():
         if isinstance(module, nn.Linear):
