@@ -10,7 +10,7 @@ import numpy as np
 
 from hiermtl.commands.corpora import auxiliary_tasks, judging_tasks, layers_of, main_tasks
 from hiermtl.corpus.build import Corpus
-from hiermtl.corpus.examples import DocumentExamples, Examples, PassageExamples, Wanted
+from hiermtl.corpus.examples import DocumentExamples, Documents, Examples, PassageExamples, Wanted
 from hiermtl.corpus.items import SENSE
 from hiermtl.corpus.names import OF_PASSAGES
 from hiermtl.corpus.plain import TextCorpus
@@ -242,16 +242,16 @@ def make_examples(
         sentences = Examples(corpus.split("train"), encoded.dataset, tasks=of_words)
         part = sentences
         whole = [t for t in tasks if HEADS[recipe.tasks[t].head.name].unit == "document"]
-        if whole and "train" in corpus.passages:
-            raise RecipeError(
-                f"tasks.{whole[0]} judges documents, and corpus {name!r} has texts or pairs with "
-                "labels of their own, which are examples too; read them as two corpora"
-            )
+        documents = None
         if whole:
-            part = DocumentExamples(sentences, corpus.split("train"), tasks=whole, most=MOST_WORDS)
+            names = corpus.split("train").data.column("doc_id").to_pylist()
+            documents = Documents(names, tuple(whole), MOST_WORDS)
         if "train" in corpus.passages:
             others = {task: gold for task, gold in wanted.items() if task not in of_words}
-            part = PassageExamples(sentences, corpus.passages["train"], tasks=others)
+            passages = corpus.passages["train"]
+            part = PassageExamples(sentences, passages, tasks=others, documents=documents)
+        elif documents is not None:
+            part = DocumentExamples(sentences, documents)
         parts.append(part)
         lines += corpus.lines()
         if encoded.dropped:

@@ -503,6 +503,9 @@ def _sample_sources(options: SampleCorpus, *, layers: Set[str]) -> dict[str, Sou
         for layer, suffix, column in (("ner", "ner.iob2", 2), ("chunk", "chunk.tsv", 3)):
             other = columns_source(folder / f"{split}.{suffix}", {layer: column}, words=1)
             base = joined_source(base, other, layers=[layer])
+        if "relation" in layers:
+            other = crossre_source(folder / f"{split}.relations.jsonl")
+            base = joined_source(base, other, layers=["relation"])
         if layers & PAIR_LAYERS:
             base = _chained([base, _sample_pairs(folder / f"{split}.pairs.tsv")])
         sources[split] = base

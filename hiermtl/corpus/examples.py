@@ -1,8 +1,8 @@
 """What the training loop reads of a split: arrays straight from Arrow, label ids of the model."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from hiermtl.arrays import new_array, nonzero, parts, zeros
+from hiermtl.arrays import joined, new_array, nonzero, parts, taken, zeros
 from hiermtl.corpus.names import PLACES, Kind, label_column, place_column
 from hiermtl.errors import DataError, listing
 from hiermtl.records import MISSING, Example, Group
@@ -226,14 +226,23 @@ class Examples:
 class PassageExamples:
     """Examples of a split whose sentences are parts of passages: a passage is one example.
 
-    Sentences that are part of none are examples too, behind the passages. Shapes: as `Examples`;
-    `items` of a task that judges passages are 1 where its label is there and known to the model.
+    What is part of none is an example too, behind the passages: each sentence, or each document of
+    such. Shapes: as `Examples`; `items` of a task that judges passages are 1 where its label is
+    there and known to the model.
     """
 
     def __init__(
-        self, sentences: Examples, passages: "Dataset", *, tasks: Mapping[str, Wanted]
+        self,
+        sentences: Examples,
+        passages: "Dataset",
+        *,
+        tasks: Mapping[str, Wanted],
+        documents: "Documents | None" = None,
     ) -> None:
-        """Takes the examples of the sentences, and the tasks that judge passages."""
+        """Takes the examples of the sentences, and the tasks that judge passages.
+
+        `documents` says which sentences are one document, where documents are examples.
+        """
         self.tasks = {**sentences.tasks, **tasks}
         self._sentences, self._passages = sentences, passages
         self._rows = _Lists(passages.data.column("sentences"))
@@ -241,7 +250,9 @@ class PassageExamples:
         lone[:] = True
         for rows in self._rows.values:
             lone[rows] = False
-        self._lone = nonzero(lone)
+        places = nonzero(lone)
+        some = _Some(sentences, places)
+        self._rest = some if documents is None else DocumentExamples(some, documents.among(places))
         self._gold: dict[str, np.ndarray] = {}
         for task, wanted in tasks.items():
             if wanted.layer not in passages.column_names:
@@ -262,16 +273,20 @@ class PassageExamples:
                 found[first : first + len(chunk)] = values
                 first += len(chunk)
             self._gold[task] = found
-        self.lengths = self._summed(sentences.lengths)
-        self.words = self._summed(sentences.words)
+        self.lengths = joined([self._summed(sentences.lengths), self._rest.lengths])
+        self.words = joined([self._summed(sentences.words), self._rest.words])
 
     def __len__(self) -> int:
-        return len(self._passages) + len(self._lone)
+        return len(self._passages) + len(self._rest)
 
     @cached_property
     def items(self) -> dict[str, np.ndarray]:
         """Task -> (examples,) int32: labelled items."""
-        out = {task: self._summed(counts) for task, counts in self._sentences.items.items()}
+        rest = self._rest.items
+        out = {
+            task: joined([self._summed(counts), rest[task]])
+            for task, counts in self._sentences.items.items()
+        }
         for task in self.tasks:
             if task in out:
                 continue
@@ -285,11 +300,11 @@ class PassageExamples:
 
     def place(self, index: int) -> tuple[str, int]:
         """No corpus; the number of a passage, or of a sentence that is in none."""
-        lone = index - len(self._passages)
-        return "", (int(self._lone[lone]) if lone >= 0 else index) + 1
+        rest = index - len(self._passages)
+        return self._rest.place(rest) if rest >= 0 else ("", index + 1)
 
     def fetch(self, indices: Sequence[int]) -> list[Example | Group]:
-        """The examples at these places, in this order; passages as groups.
+        """The examples at these places, in this order; passages and documents as groups.
 
         Raises:
             IndexError: An index is negative or not less than the number of examples.
@@ -300,7 +315,7 @@ class PassageExamples:
         if not 0 <= index < len(self):
             raise IndexError(f"example {index} of {len(self)}")
         if index >= len(self._passages):
-            (found,) = self._sentences.fetch([self._lone[index - len(self._passages)]])
+            (found,) = self._rest.fetch([index - len(self._passages)])
             return found
         rows = _there(self._rows.row(*self._rows.find(index)))
         gold: dict[str, int | float] = {}
@@ -310,32 +325,64 @@ class PassageExamples:
         return Group(tuple(self._sentences.fetch(rows.tolist())), gold, index)
 
     def _summed(self, of_sentences: np.ndarray) -> np.ndarray:
-        """(sentences,) to (examples,), added up over a passage's sentences."""
-        found = new_array(len(self), np.int32)
+        """(sentences,) to (passages,), added up over a passage's sentences."""
+        found = new_array(len(self._passages), np.int32)
         for first, offsets, rows in zip(
             self._rows.starts, self._rows.offsets, self._rows.values, strict=False
         ):
             sums = np.add.reduceat(of_sentences[rows], offsets[:-1])
             found[first : first + len(sums)] = sums
-        passages = len(self._passages)
-        for part in parts(len(self._lone)):
-            found[passages + part.start : passages + part.stop] = of_sentences[self._lone[part]]
         return found
 
 
-class DocumentExamples:
-    """Examples of a split whose sentences belong to documents: a document is one example.
+class _Some:
+    """The examples of some sentences of a split; shapes as of `Examples`."""
 
-    Neighbouring sentences with the same id are one, cut where it is longer than `most` words; a
-    sentence without an id is one by itself. Shapes: as `Examples`.
+    def __init__(self, sentences: Examples, rows: np.ndarray) -> None:
+        self._sentences, self._rows = sentences, rows
+        self.lengths, self.words = (taken(of, rows) for of in (sentences.lengths, sentences.words))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @cached_property
+    def items(self) -> dict[str, np.ndarray]:
+        return {task: taken(of, self._rows) for task, of in self._sentences.items.items()}
+
+    def place(self, index: int) -> tuple[str, int]:
+        return "", int(self._rows[index]) + 1
+
+    def fetch(self, indices: Sequence[int]) -> list[Example]:
+        return self._sentences.fetch([int(self._rows[index]) for index in indices])
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Which sentences are one document: neighbours with the same id.
+
+    `names` are the ids, (sentences,); a sentence without one is a document by itself. What is
+    longer than `most` words is cut between sentences. `tasks` are those that judge documents.
     """
 
-    def __init__(
-        self, sentences: Examples, split: "Dataset", *, tasks: Iterable[str], most: int
-    ) -> None:
-        """Takes the examples of the sentences, and the tasks that judge documents."""
-        self._sentences, self._tasks = sentences, tuple(tasks)
-        self._starts = _document_starts(split, sentences.words, most)
+    names: Sequence[str | None]
+    tasks: tuple[str, ...]
+    most: int
+
+    def among(self, rows: np.ndarray) -> "Documents":
+        """The same of some sentences."""
+        return replace(self, names=[self.names[row] for row in rows])
+
+
+class DocumentExamples:
+    """Examples of sentences that belong to documents: a document is one example.
+
+    Shapes: as of `Examples`.
+    """
+
+    def __init__(self, sentences: "Examples | _Some", documents: Documents) -> None:
+        """Takes the examples of the sentences."""
+        self._sentences, self._tasks = sentences, documents.tasks
+        self._starts = _document_starts(documents.names, sentences.words, documents.most)
         self.lengths = self._summed(sentences.lengths)
         self.words = self._summed(sentences.words)
 
@@ -349,7 +396,7 @@ class DocumentExamples:
 
     def place(self, index: int) -> tuple[str, int]:
         """No corpus; the number of the document's first sentence."""
-        return "", int(self._starts[index]) + 1
+        return self._sentences.place(int(self._starts[index]))
 
     def fetch(self, indices: Sequence[int]) -> list[Group]:
         """The documents at these places, in this order.
@@ -368,16 +415,18 @@ class DocumentExamples:
         return Group(found, gold, index, document=True)
 
     def _summed(self, of_sentences: np.ndarray) -> np.ndarray:
+        if not len(self):
+            return of_sentences[:0]
         return np.add.reduceat(of_sentences, self._starts[:-1], dtype=np.int32)
 
 
-def _document_starts(split: "Dataset", words: np.ndarray, most: int) -> np.ndarray:
-    """(documents + 1,): the first row of each, and behind them the number of rows."""
-    starts, before, length = [], None, 0
-    names = split.data.column("doc_id").to_pylist()
-    for row, (name, own) in enumerate(zip(names, words.tolist(), strict=True)):
-        if row == 0 or name is None or name != before or length + own > most:
-            starts.append(row)
+def _document_starts(names: Sequence[str | None], words: np.ndarray, most: int) -> np.ndarray:
+    """(documents + 1,): the first sentence of each, and behind them the number of sentences."""
+    starts: list[int] = []
+    before, length = None, 0
+    for place, (name, own) in enumerate(zip(names, words.tolist(), strict=True)):
+        if not place or name is None or name != before or length + own > most:
+            starts.append(place)
             length = 0
         before = name
         length += own

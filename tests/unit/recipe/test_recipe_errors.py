@@ -57,7 +57,7 @@ CASES = [
     ),
     (
         {"corpora.sample.noise": {"upso": 0.2}},
-        "corpora.sample.noise.upso is no layer of this corpus, which has chunk, dep,",
+        "corpora.sample.noise.upso is no layer of this corpus, which has chunk, coref, dep,",
     ),
     (
         {"corpora.sample.noise": {"upos": 1.5}},
@@ -130,8 +130,9 @@ CASES = [
     ({"sampling": {}, "sampling.nam": 1}, "sampling.nam is not a key; did you mean 'name'?"),
     (
         {"tasks.ner.head": "crff"},
-        "tasks.ner.head.name is 'crff', but allowed are tagging, crf, edits, hint, biaffine, "
-        "text_classification, pair_classification and pair_regression; did you mean 'crf'?",
+        "tasks.ner.head.name is 'crff', but allowed are tagging, crf, edits, hint, biaffine, span, "
+        "roles, relation, coreference, text_classification, pair_classification and "
+        "pair_regression; did you mean 'crf'?",
     ),
     ({"tasks.ner.head.boi": True}, "tasks.ner.head.boi is not a key; did you mean 'bio'?"),
     (
@@ -193,7 +194,7 @@ CASES = [
     ({"tasks.ner.corpus": ["a", 3]}, "tasks.ner.corpus holds 3, but a text or a list of texts"),
     (
         {"tasks.ner.column": "nerr"},
-        "tasks.ner.column is 'nerr', but corpus sample has the columns chunk, dep,",
+        "tasks.ner.column is 'nerr', but corpus sample has the columns chunk, coref, dep,",
     ),
     (
         {"tasks.ner.class_weights": "balanced"},
@@ -227,8 +228,8 @@ CASES = [
     ({"corpora.sample": "ewt"}, "corpora.sample is 'ewt', but {format: ..., ...} is needed"),
     (
         {"corpora.sample.format": "conllux"},
-        "corpora.sample.format is 'conllux', but allowed are conllu, columns, dataset, docbin, "
-        "jsonl, pairs, sample, sick and table",
+        "corpora.sample.format is 'conllux', but allowed are conllu, columns, crossre, dataset, "
+        "docbin, jsonl, pairs, propbank, sample, semeval, sick and table",
     ),
     ({"corpora.sample.format": "conllu"}, "corpora.sample.train is missing; a value is needed"),
     (
