@@ -322,11 +322,25 @@ class PropbankCorpus(FileCorpus):
     """Those of the CoNLL-2005 shared task."""
 
 
+def _crossre(split: str) -> tuple[str, ...]:
+    domains = ("ai", "literature", "music", "politics", "science")
+    return tuple(f"crossre/crossre_data/{domain}-{split}.json" for domain in domains)
+
+
 class CrossreCorpus(FileCorpus):
     """CrossRE's JSON lines: entity and relation."""
 
     format: str = row("crossre", required=True)
     """As Bassignana and Plank (2022) gave it out."""
+
+    train: Files = Field(default_factory=lambda: _crossre("train"))
+    """Training files. Default: those of the five domains, where docs/data.md expects them."""
+
+    dev: Files | None = Field(default_factory=lambda: _crossre("dev"))
+    """Development files. Default: likewise."""
+
+    test: Files | None = Field(default_factory=lambda: _crossre("test"))
+    """Test files. Default: likewise."""
 
 
 class SemevalCorpus(FileCorpus):
