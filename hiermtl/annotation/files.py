@@ -109,7 +109,8 @@ def annotate_jobs(
     levels = {name: LEVELS.get(nlp.model.head(name).layer, "tags") for name in names}
     with ExitStack() as stack:
         at, writer = -1, None
-        for document in nlp.pipe(_texts(jobs, line), names, workers=workers):
+        whole = any(nlp.model.head(name).unit == "document" for name in names)
+        for document in nlp.pipe(_texts(jobs, line, whole), names, workers=workers):
             place, record = line.popleft()
             while at < place:
                 at, writer = _next_writer(jobs, at, stack, writer, levels=levels)
@@ -126,10 +127,10 @@ def annotate_jobs(
     return AnnotateReport(sentences, words, seconds, documents, len(jobs), names)
 
 
-def _texts(jobs: Sequence[Job], line: deque[tuple[int, Record]]) -> Iterator[Given]:
-    """What is to be annotated, of all files; the records are put in line."""
+def _texts(jobs: Sequence[Job], line: deque[tuple[int, Record]], whole: bool) -> Iterator[Given]:
+    """What is to be annotated, of all files, by documents if they are; records are put in line."""
     for place, job in enumerate(jobs):
-        for record in read_records(job.source, job.source_format, part=job.part):
+        for record in read_records(job.source, job.source_format, part=job.part, whole=whole):
             line.append((place, record))
             yield record.given
 

@@ -1,10 +1,10 @@
 """Files to the texts that are annotated: a paragraph, a sentence or a line of JSON at a time."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hiermtl.annotation.given import Given, Pair
 from hiermtl.annotation.parquet import read_rows
@@ -12,10 +12,14 @@ from hiermtl.errors import DataError, RecipeError, listing, nearest
 from hiermtl.text.conllu import parse_conllu
 from hiermtl.text.jsonl import JsonLine, parse_jsonl
 from hiermtl.text.lines import decoded_lines, read_lines
+from hiermtl.text.sentence import Sentence
 
 PARQUET = "parquet"
 SOURCE_FORMATS = ("txt", "conllu", "jsonl", PARQUET)
 STANDARD = "-"
+
+LONGEST = 100_000
+"""Words after which a document is annotated in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,9 @@ def format_of(path: Path) -> str | None:
     return name if name in SOURCE_FORMATS else None
 
 
-def read_records(source: str | Path, format: str, *, part: Part | None = None) -> Iterator[Record]:
+def read_records(
+    source: str | Path, format: str, *, part: Part | None = None, whole: bool = False
+) -> Iterator[Record]:
     """The records of a file or a part of it, or of standard input for `-`.
 
     - `txt`: a paragraph per line; blank lines lie between documents, `doc-1`, `doc-2` and so on.
@@ -60,6 +66,9 @@ def read_records(source: str | Path, format: str, *, part: Part | None = None) -
     - `jsonl`: a line each, `first` and `second`, or `words`, divided by `sentences` if there are
       several, or `text`; blank lines are passed over.
     - `parquet`: a row each, with such columns.
+
+    With `whole`, `txt` and `conllu` are read document by document, one of more than `LONGEST` words
+    in parts; sentences of CoNLL-U without `# newdoc` are one document.
 
     Raises:
         DataError: With file and line, when the file is missing or malformed.
@@ -72,9 +81,11 @@ def read_records(source: str | Path, format: str, *, part: Part | None = None) -
         lines = read_lines(source) if part is None else _lines_of(source, part)
         name = str(source)
     if format == "txt":
-        return _paragraphs(lines, name)
+        paragraphs = _paragraphs(lines, name)
+        return map(_text_of, _documents(paragraphs)) if whole else paragraphs
     if format == "conllu":
-        return _sentences(lines, name)
+        sentences = _sentences(lines, name)
+        return map(_sentences_of, _documents(sentences)) if whole else sentences
     if format == "jsonl":
         where = {} if part is None else {"first": part.line, "offset": part.begin}
         return _objects(parse_jsonl(lines, name, pairs=True, **where))
@@ -126,6 +137,44 @@ def _sentences(lines: Iterable[bytes], name: str) -> Iterator[Record]:
         last = sentence.doc_id
         data = {key: value for key, value in ids.items() if value is not None}
         yield Record((sentence,), data, sentence.doc_id, opens)
+
+
+def _documents(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """The records of each document, of a long one some at a time."""
+    own: list[Record] = []
+    words = 0
+    for record in records:
+        if own and (record.opens or words >= LONGEST):
+            yield own
+            own, words = [], 0
+        own.append(record)
+        given = record.given
+        if isinstance(given, str):
+            words += len(given.split())
+        else:
+            words += sum(len(sentence.words) for sentence in _given_sentences(record))
+    if own:
+        yield own
+
+
+def _given_sentences(record: Record) -> Sequence[Sentence]:
+    """The sentences of a record of CoNLL-U."""
+    return cast("Sequence[Sentence]", record.given)
+
+
+def _text_of(records: list[Record]) -> Record:
+    """The paragraphs of a document as one text."""
+    first = records[0]
+    texts = (record.given for record in records)
+    return replace(first, given="\n\n".join(text for text in texts if isinstance(text, str)))
+
+
+def _sentences_of(records: list[Record]) -> Record:
+    """The sentences of a document as one record."""
+    first = records[0]
+    sentences = tuple(sentence for record in records for sentence in _given_sentences(record))
+    data = {key: value for key, value in first.data.items() if key == "doc_id"}
+    return Record(sentences, data, first.doc_id, first.opens)
 
 
 def _lines_of(source: str | Path, part: Part) -> Iterator[bytes]:

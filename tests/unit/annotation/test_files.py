@@ -11,7 +11,8 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from hiermtl.annotation import Annotator, annotate_files
+from hiermtl.annotation import Annotator, annotate_files, reading
+from hiermtl.annotation.reading import read_records
 from hiermtl.errors import DataError, RecipeError, RunError
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.text.conllu import read_conllu
@@ -305,3 +306,29 @@ def test_tasks_without_a_place_in_a_docbin(nlp: Annotator, tmp_path: Path):
     with pytest.raises(RecipeError, match="DocBin has no place for word_class; it holds upos,"):
         annotate_files(own, tmp_path / "a.txt", tmp_path / "o.spacy", tasks=["word_class"])
     assert annotate_files(own, tmp_path / "a.txt", tmp_path / "o.jsonl").left_out == ()
+
+
+def test_documents_are_read_whole_where_they_are_judged_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("One two.\nThree.\n\n\nFour.\n")
+    found = list(read_records(text, "txt", whole=True))
+    assert [(r.given, r.doc_id, r.opens) for r in found] == [
+        ("One two.\n\nThree.", "doc-1", True),
+        ("Four.", "doc-2", True),
+    ]
+    row = "1\t{}\t_\t_\t_\t_\t_\t_\t_\t_\n\n"
+    conllu = tmp_path / "a.conllu"
+    conllu.write_text(
+        "# newdoc id = x\n" + row.format("a") + row.format("b") + "# newdoc\n" + row.format("c")
+    )
+    words = [[s.words for s in r.given] for r in read_records(conllu, "conllu", whole=True)]
+    assert words == [[("a",), ("b",)], [("c",)]]
+    monkeypatch.setattr(reading, "LONGEST", 1)
+    parts = list(read_records(conllu, "conllu", whole=True))
+    assert [(len(r.given), r.doc_id, r.opens) for r in parts] == [
+        (1, "x", True),
+        (1, "x", False),
+        (1, "newdoc-2", True),
+    ]
