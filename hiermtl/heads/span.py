@@ -9,9 +9,11 @@ each label the score
 and 0 for being none; the softmax over both gives the loss. Decoding takes each span's best label
 and, best first, drops what crosses a span that was taken. Departs: the 1 appended on both sides
 holds the paper's linear terms; "none" has no weights, since only differences of scores matter; the
-projections are one linear layer instead of two with the paper's inner one. Shapes: states (words,
-width) to projections (words, size) of both kinds; scores of all spans of a sentence (sentences,
-longest, longest, labels), the second axis the start. Units: the loss is in nats, summed over spans.
+projections are one linear layer instead of two with the paper's inner one; spans of more than
+`reach` words are not looked at, so that memory grows with the words of a sentence and not with
+their square. Shapes: states (words, width) to projections (words, size) of both kinds; scores
+(words, reach, labels), of the span from each word to the k-th behind it. Units: the loss is in
+nats, summed over spans.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +25,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened, pad_words
+from hiermtl.heads.base import Head, evened
 from hiermtl.heads.biaffine import with_one
 from hiermtl.precision import full_precision
-from hiermtl.records import MISSING, HeadOutput, Layout, Tap
+from hiermtl.records import MISSING, HeadOutput, Layout, Tap, placed
 from hiermtl.structures.spans import nested
 
 
@@ -37,12 +39,22 @@ class SpanHead(Head):
     layer = "spans"
 
     def __init__(
-        self, width: int, labels: Sequence[str], *, size: int = 150, dropout: float = 0.1
+        self,
+        width: int,
+        labels: Sequence[str],
+        *,
+        size: int = 150,
+        reach: int = 100,
+        dropout: float = 0.1,
     ) -> None:
-        """Takes the states' width, the labels, and the width of the projections."""
+        """Takes the states' width, the labels, and the width of the projections.
+
+        `reach` is how many words the longest span has that is looked at.
+        """
         super().__init__()
         self.labels = tuple(labels)
-        self._options: dict[str, Any] = {"size": size, "dropout": dropout}
+        self.reach = reach
+        self._options: dict[str, Any] = {"size": size, "reach": reach, "dropout": dropout}
         self.dropout = Dropout(dropout)
         self.projection = nn.Linear(width, 2 * size)
         self.label = nn.Parameter(torch.zeros(size + 1, len(self.labels), size + 1))
@@ -53,33 +65,47 @@ class SpanHead(Head):
         start, end = self.dropout(F.leaky_relu(projected, 0.1)).chunk(2, dim=-1)
         return {"start": start, "end": end}
 
-    def span_scores(self, output: HeadOutput) -> Tensor:
-        """(sentences, longest, longest, labels) of each first and last word; no mask."""
+    def span_scores(self, output: HeadOutput) -> tuple[Tensor, Tensor]:
+        """(words, reach, labels) of each first word and how many stand behind it in the span.
+
+        Beside them (words, reach) bool: whether that is a span of a sentence. `reach` is at most
+        the longest sentence.
+        """
+        layout = output.layout
         size, labels, _ = self.label.shape
+        reach = max(1, min(self.reach, int(layout.word_counts.max(initial=0))))
+        words, device = layout.words, self.label.device
+        blocks = max(1, -(-words // reach))
+        filled = blocks * reach - words
         mixed = evened(with_one(output.scores["start"])) @ self.label.view(size, -1)
-        starts, _ = pad_words(mixed[: output.layout.words], output.layout)
-        ends, _ = pad_words(with_one(output.scores["end"]), output.layout)
-        sentences, longest, _ = starts.shape
-        product = starts.view(sentences, longest * labels, size) @ ends.transpose(1, 2)
-        return full_precision(product.view(sentences, longest, labels, longest).transpose(2, 3))
+        rows = F.pad(mixed[:words], (0, 0, 0, filled)).view(blocks, reach * labels, size)
+        ends = F.pad(with_one(output.scores["end"]), (0, 0, 0, filled + reach))
+        product = rows @ ends.unfold(0, 2 * reach, reach)
+        product = product.view(blocks, reach, labels, 2 * reach)
+        apart = torch.arange(reach, device=device)
+        columns = (apart[:, None] + apart)[None, :, None].expand(blocks, -1, labels, -1)
+        found = product.gather(3, columns).transpose(2, 3).flatten(0, 1)[:words]
+        left = layout.cached("words behind", lambda: _words_behind(layout))
+        return full_precision(found), apart <= left[:, None]
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy of each span's label, or of being none.
 
         Shapes: gold `items` (spans, 4): sentence of the output, first word, word behind the last,
-        label. Spans whose label is `MISSING` add nothing.
+        label. Spans whose label is `MISSING`, and those out of reach, add nothing.
         """
-        scores = self.span_scores(output)
-        there = _spans(output.layout, scores.device)
-        sentence, first, behind, label = gold["items"].unbind(1)
+        scores, there = self.span_scores(output)
+        items = gold["items"]
+        items = items[items[:, 2] - items[:, 1] <= scores.shape[1]]
+        starts = placed(output.layout.word_starts[:-1], scores.device)
+        sentence, first, behind, label = items.unbind(1)
+        word, further = starts[sentence] + first, behind - first - 1
         unknown = label == MISSING
-        there = there.index_put(
-            (sentence[unknown], first[unknown], behind[unknown] - 1), there.new_zeros(())
-        )
+        there = there.index_put((word[unknown], further[unknown]), there.new_zeros(()))
         none = scores.new_zeros((*scores.shape[:-1], 1))
         total = torch.cat([scores, none], dim=-1).logsumexp(-1)
         known = ~unknown
-        own = scores[sentence[known], first[known], behind[known] - 1, label[known]]
+        own = scores[word[known], further[known], label[known]]
         return total[there].sum() - own.sum()
 
     def decode(self, output: HeadOutput) -> list[Any]:
@@ -87,25 +113,26 @@ class SpanHead(Head):
         layout = output.layout
         if not layout.words:
             return [np.zeros((0, 3), dtype=np.int64) for _ in layout.word_counts]
-        best, label = self.span_scores(output).detach().max(-1)
-        found = ((best > 0) & _spans(layout, best.device)).nonzero()
-        owners, first, last = found.unbind(1)
-        chosen = (owners, first, last)
+        scores, there = self.span_scores(output)
+        best, label = scores.detach().max(-1)
+        found = ((best > 0) & there).nonzero()
+        chosen = tuple(found.unbind(1))
         values, labels = best[chosen].cpu().numpy(), label[chosen].cpu().numpy()
-        owners, first, last = found.cpu().numpy().T
-        kept = nested(first, last + 1, values, owners=owners, words=layout.word_counts)
-        spans = np.stack([first, last + 1, labels], axis=1)[kept]
+        word, further = found.cpu().numpy().T
+        owners = layout.word_sentences[word]
+        first = word - layout.word_starts[owners]
+        behind = first + further + 1
+        kept = nested(first, behind, values, owners=owners, words=layout.word_counts)
+        spans = np.stack([first, behind, labels], axis=1)[kept]
         ends = np.cumsum(np.bincount(owners[kept], minlength=layout.sentences))
         return np.split(spans, ends[:-1])
 
     def options(self) -> dict[str, Any]:
-        """Width of the projections and dropout."""
+        """Width of the projections, reach, and dropout."""
         return self._options
 
 
-def _spans(layout: Layout, device: torch.device) -> Tensor:
-    """(sentences, longest, longest) bool: whether that is a span of the sentence."""
-    longest = int(layout.word_counts.max(initial=0))
-    places = torch.arange(longest, device=device)
-    inside = places < layout.tensor("word_counts")[:, None, None]
-    return inside & (places >= places[:, None])
+def _words_behind(layout: Layout) -> Tensor:
+    """(words,): how many words of its sentence stand behind each."""
+    ends = np.repeat(layout.word_starts[1:], layout.word_counts)
+    return placed(ends - 1 - np.arange(layout.words), layout.device)

@@ -394,6 +394,9 @@ class SpanHead(HeadOptions):
     size: int = Field(default=150, ge=1)
     """Numbers per word, as a first and as a last one. Default: ours; the paper has 150."""
 
+    reach: int = Field(default=100, ge=1)
+    """Words of the longest span that is looked at. Default: ours."""
+
 
 class RolesHead(HeadOptions):
     """Predicates, their senses, and the spans of their arguments (Strubell et al., 2018)."""

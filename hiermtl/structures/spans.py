@@ -21,8 +21,9 @@ def nested(
     Two spans cross when they overlap and neither holds the other. Of equal scores the one that
     begins first is better, then the longer one.
 
-    All sentences are chosen for together, in rounds: what crosses no better one that is left is
-    kept, and what crosses it is dropped. That gives what taking one span after the other does.
+    Only spans that hang together, by words that one has in common with the next, can cross. Such
+    groups are chosen for together, in rounds: what crosses no better one that is left is kept, and
+    what crosses it is dropped. That gives what taking one span after the other does.
 
     Args:
         starts: First word of each span, ``(spans,)``, in its sentence.
@@ -38,7 +39,10 @@ def nested(
     counts = np.bincount(owners, minlength=len(words))
     rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     order = order[rank < MOST_PER_WORD * words[owners[order]]]
-    counts = np.bincount(owners[order], minlength=len(words))
+    groups = _groups(starts[order], ends[order], owners=owners[order], words=words)
+    by_group = np.argsort(groups, kind="stable")  # best first within each, as before
+    order, groups = order[by_group], groups[by_group]
+    counts = np.bincount(groups)
     there = np.arange(counts.max(initial=0)) < counts[:, None]
     first, last = (np.zeros(there.shape, dtype=np.int64) for _ in range(2))
     first[there], last[there] = starts[order], ends[order]
@@ -54,3 +58,22 @@ def nested(
         left &= ~taken & ~(crossing & taken[:, None, :]).any(2)
     found = order[kept[there]]
     return found[np.lexsort((-ends[found], starts[found], owners[found]))]
+
+
+def _groups(
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    *,
+    owners: NDArray[np.int64],
+    words: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """The number of the group each span is in, ``(spans,)``, from 0, rising with the text."""
+    begin = np.cumsum(words) - words
+    first, behind = begin[owners] + starts, begin[owners] + ends
+    # How many spans go on from a word to the next.
+    going = np.zeros(int(words.sum()) + 1, dtype=np.int64)
+    np.add.at(going, first, 1)
+    np.add.at(going, behind - 1, -1)
+    held = np.cumsum(going) > 0
+    number = np.concatenate([[0], np.cumsum(~held)])
+    return np.unique(number[first], return_inverse=True)[1]

@@ -62,10 +62,34 @@ def gold_of(*items: tuple[int, int, int, int]) -> dict[str, Tensor]:
 def test_scores_are_those_of_the_equation() -> None:
     head = head_of()
     output, states = scored(head)
-    scores = head.span_scores(output)
-    assert scores.shape == (4, 4, 4, 2)
-    for (sentence, start, end), own in by_hand(head, states).items():
-        torch.testing.assert_close(scores[sentence, start, end - 1], own)
+    scores, there = head.span_scores(output)
+    assert scores.shape == (7, 4, 2)
+    spans = by_hand(head, states)
+    for (sentence, start, end), own in spans.items():
+        word = int(output.layout.word_starts[sentence]) + start
+        torch.testing.assert_close(scores[word, end - start - 1], own)
+        assert there[word, end - start - 1]
+    assert there.sum() == len(spans)
+
+
+@pytest.mark.parametrize("reach", [1, 2, 3])
+def test_longer_spans_than_can_be_reached_are_nothing(reach: int) -> None:
+    whole, head = head_of(), head_of()
+    head.reach = reach
+    output, states = scored(whole)
+    scores, there = whole.span_scores(output)
+    own, reached = head.span_scores(output)
+    torch.testing.assert_close(own, scores[:, :reach])
+    assert torch.equal(reached, there[:, :reach])
+    expected = torch.zeros((), dtype=torch.float64)
+    label = {item[:3]: item[3] for item in GOLD}
+    for (sentence, start, end), every in by_hand(head, states).items():
+        if end - start <= reach:
+            number = label.get((sentence, start, end), len(LABELS))
+            expected = expected - torch.cat([every, every.new_zeros(1)]).log_softmax(0)[number]
+    torch.testing.assert_close(head.loss(output, gold_of(*GOLD)), expected)
+    found = [span for spans in head.decode(output) for span in spans.tolist()]
+    assert all(end - start <= reach for start, end, _ in found)
 
 
 @pytest.mark.parametrize("unknown", [False, True])

@@ -65,3 +65,18 @@ def test_nothing_and_sentences_without_words() -> None:
     none = np.zeros(0, dtype=np.int64)
     for words in (none, np.zeros(3, dtype=np.int64)):
         assert not len(nested(none, none, none.astype(float), owners=none, words=words))
+
+
+def test_a_sentence_of_any_length_is_chosen_for() -> None:
+    """A hundred thousand words with short spans: what does not overlap is never compared."""
+    count = 100_000
+    random = np.random.default_rng(0)
+    starts = np.repeat(np.arange(0, count - 12, 10), 3) + random.integers(
+        0, 4, size=3 * (count // 10 - 1)
+    )
+    ends = starts + random.integers(1, 6, size=len(starts))
+    scores, owners = random.random(len(starts)), np.zeros(len(starts), dtype=np.int64)
+    found = nested(starts, ends, scores, owners=owners, words=np.array([count]))
+    few = slice(0, 300)
+    wanted = one_by_one(starts[few], ends[few], scores[few], owners[few])
+    assert {place for place in found.tolist() if place < 300} == wanted
