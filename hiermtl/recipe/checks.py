@@ -232,7 +232,12 @@ def _heads_that_read(recipe: Recipe) -> Iterator[Problem]:
                 yield Problem(
                     path,
                     f"is {name!r}, but sharing 'single' trains each task by itself, so that there "
-                    "is nothing to read; leave it out",
+                    "is nothing to read; "
+                    + (
+                        f"train {task} and {name} alone with low_supervision instead"
+                        if spans
+                        else "leave it out"
+                    ),
                 )
             elif name not in others:
                 yield Problem(

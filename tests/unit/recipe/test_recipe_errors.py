@@ -181,6 +181,34 @@ CASES = [
     ({"tasks.ner.depth": 1.5}, "tasks.ner.depth is 1.5; allowed: a whole number from 1"),
     ({"tasks.ner.depth": True}, "tasks.ner.depth is true; allowed: a whole number from 1"),
     ({"tasks.ner.depth": 0}, "tasks.ner.depth is 0; a task is read at depth 1 or above"),
+    (
+        {"tasks.relation": {"depth": 3}},
+        "tasks.relation.head.reads is 'entity'; allowed are the other tasks that find spans, which "
+        "are none in this recipe",
+    ),
+    (
+        {"tasks.entity": {"depth": 3}, "tasks.coref": {"depth": 3}},
+        "tasks.coref.head.reads is 'mention'; allowed are the other tasks that find spans, which "
+        "are entity",
+    ),
+    (
+        {"tasks.entity": {"depth": 2}, "tasks.relation": {"depth": 3, "head": {"reads": "ner"}}},
+        "tasks.relation.head.reads is 'ner'; allowed are the other tasks that find spans, which "
+        "are entity",
+    ),
+    (
+        {"tasks.relation": {"depth": 3, "head": {"reads": ["ner", "dep"]}}},
+        "tasks.relation.head.reads names 2 tasks, but the spans of one are read; name it",
+    ),
+    (
+        {"sharing": "single", "tasks.entity": {"depth": 3}, "tasks.relation": {"depth": 3}},
+        "tasks.relation.head.reads is 'entity', but sharing 'single' trains each task by itself, "
+        "so that there is nothing to read; train relation and entity alone with low_supervision",
+    ),
+    (
+        {"corpora.x": {"format": "semeval", "train": "t", "dev": "d", "held_out": 9}},
+        "corpora.x holds 9 examples of train out for dev, and names files for it too; leave one",
+    ),
     ({"tasks.ner.depth": None}, "tasks.ner.depth is missing; sharing 'low_supervision' reads each"),
     (
         {"tasks.ner.depth": 13},
