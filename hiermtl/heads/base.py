@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -116,6 +117,13 @@ def evened(values: Tensor) -> Tensor:
     """
     missing = recurring(len(values), steps=4, device=values.device) - len(values)
     return F.pad(values, (0, 0, 0, missing)) if missing else values
+
+
+def first_of_each(rows: Tensor) -> Tensor:
+    """(found,): where each different row, (rows, numbers), stands first; rows sorted."""
+    found, inverse = rows.unique(dim=0, return_inverse=True)
+    places = torch.arange(len(rows), device=rows.device)
+    return torch.full_like(found[:, 0], len(rows)).scatter_reduce(0, inverse, places, "amin")
 
 
 def taken(probabilities: Tensor, chosen: np.ndarray) -> Tensor:

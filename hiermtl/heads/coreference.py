@@ -137,8 +137,6 @@ class CoreferenceHead(Head):
         last, number of the entity in its document, label.
         """
         mentions = self._found(output)
-        if not len(mentions.first):
-            return self.link.new_zeros(()).float() * 0
         scores, new = self.link_scores(output, mentions)
         entity = mentions.entities(gold["items"])
         others = mentions.earlier(entity, self.window, fill=-1)
@@ -261,7 +259,7 @@ class Found:
 
     def entities(self, items: Tensor) -> Tensor:
         """(mentions,) the gold entity of each, -1 where it is no gold mention."""
-        if not len(items):
+        if not len(items) or not len(self.first):
             return torch.full_like(self.first, -1)
         own = _key(self.rank, self.start, self.end, self.longest)
         wanted = _key(self.ranks[items[:, 0]], items[:, 1], items[:, 2], self.longest)
@@ -306,7 +304,7 @@ def _band(wanted: Tensor, given: Tensor, window: int) -> Tensor:
     By blocks of `window` rows, each with the two blocks that hold all it needs.
     """
     count, size = wanted.shape
-    blocks = -(-count // window)
+    blocks = max(1, -(-count // window))
     rows = F.pad(wanted, (0, 0, 0, blocks * window - count)).view(blocks, window, size)
     others = F.pad(given, (0, 0, window, blocks * window - count)).unfold(0, 2 * window, window)
     product = rows @ others  # (blocks, window, 2 window)

@@ -31,6 +31,7 @@ class PairClassificationHead(PairHead):
         hidden: int = 100,
         pool: int = 4,
         layers: int = 3,
+        pooling: str = "max",
         reads: Mapping[str, int] = MappingProxyType({}),
         label_width: int = 100,
     ) -> None:
@@ -42,6 +43,7 @@ class PairClassificationHead(PairHead):
             hidden=hidden,
             pool=pool,
             layers=layers,
+            pooling=pooling,
             reads=reads,
             label_width=label_width,
         )

@@ -37,9 +37,18 @@ class PairRegressionHead(PairHead):
         hidden: int = 100,
         pool: int = 4,
         layers: int = 1,
+        pooling: str = "max",
     ) -> None:
         """Takes the width of the states and the whole numbers; one layer, as in the paper."""
-        super().__init__(width, labels, dropout=dropout, hidden=hidden, pool=pool, layers=layers)
+        super().__init__(
+            width,
+            labels,
+            dropout=dropout,
+            hidden=hidden,
+            pool=pool,
+            layers=layers,
+            pooling=pooling,
+        )
         self.register_buffer("numbers", torch.tensor([float(label) for label in labels]))
 
     numbers: Tensor

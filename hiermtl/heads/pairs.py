@@ -2,7 +2,9 @@
 
 Source: Hashimoto et al. 2017 (A Joint Many-Task Model), sections 2.5 and 2.6: a sentence is the
 largest value of each state over its words; a pair is the difference of the two beside their
-product; maxout layers and a softmax follow. Not in the paper: the sizes of the maxout layers.
+product; maxout layers and a softmax follow. Not in the paper: the sizes of the maxout layers; a
+sentence may also be the mean of its states (`pooling`), as encoders of sentences have it (Reimers
+and Gurevych 2019, Sentence-BERT, section 3).
 Shapes: states (words, width) to scores (pairs, labels).
 """
 
@@ -46,6 +48,7 @@ class PairHead(Head):
         hidden: int,
         pool: int,
         layers: int,
+        pooling: str,
         reads: Mapping[str, int] = MappingProxyType({}),
         label_width: int = 100,
     ) -> None:
@@ -57,7 +60,9 @@ class PairHead(Head):
             "hidden": hidden,
             "pool": pool,
             "layers": layers,
+            "pooling": pooling,
         }
+        self.pooling = pooling
         self.dropout = Dropout(dropout)
         self.embeddings = nn.ParameterDict()
         for task, count in reads.items():
@@ -75,7 +80,7 @@ class PairHead(Head):
     def forward(self, tap: Tap) -> dict[str, Tensor]:
         """`labels`: (pairs, labels) unnormalised."""
         assert tap.groups is not None
-        first, second = vectors_of(tap.values, tap.layout, tap.groups, size=2)
+        first, second = vectors_of(tap.values, tap.layout, tap.groups, size=2, pooling=self.pooling)
         lower = [tap.lower[task].to(first.dtype) @ table for task, table in self.embeddings.items()]
         read = torch.cat([self.compared(first, second), first * second, *lower], dim=-1)
         return {"labels": self.output(self.dropout(self.maxout(read)))}

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened
+from hiermtl.heads.base import Head, evened, first_of_each
 from hiermtl.heads.biaffine import with_one
 from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Tap, placed
@@ -157,7 +157,8 @@ class RelationHead(Head):
         A place is sentence, first word and word behind the last; each is there once.
         """
         items = output.read[self._task]
-        places, at = _unique(items[:, :3])
+        at = first_of_each(items[:, :3])
+        places = items[at, :3]
         kind = items[at, 3]
         kind = torch.where(kind == MISSING, self.span_label.shape[1], kind)
         starts = placed(output.layout.word_starts[:-1], items.device)[places[:, 0]]
@@ -173,14 +174,6 @@ class RelationHead(Head):
 
 
 _PARTS = ("head_first", "head_last", "tail_first", "tail_last", "between")
-
-
-def _unique(places: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows without repetition, sorted, and where each stands first."""
-    found, inverse = places.unique(dim=0, return_inverse=True)
-    first = torch.full((len(found),), len(places), device=places.device)
-    order = torch.arange(len(places), device=places.device)
-    return found, first.scatter_reduce(0, inverse, order, "amin")
 
 
 def _pairs(owners: Tensor) -> Tensor:

@@ -118,8 +118,6 @@ class RolesHead(Head):
         senses[starts[owners] + at] = known
         scores = full_precision(output.scores["sense"])
         loss = F.cross_entropy(scores, senses, ignore_index=MISSING, reduction="sum")
-        if not len(at):
-            return loss
         tags = self._tags(items, heading, layout)
         scores = self.tag_scores(output, owners, at)
         scores = torch.cat([scores.new_zeros((*scores.shape[:2], 1)), scores], dim=-1)
@@ -154,6 +152,8 @@ class RolesHead(Head):
         """
         layout = output.layout
         scores = output.scores["sense"].detach()
+        if not self._senses:
+            return [np.zeros((0, 4), dtype=np.int64) for _ in layout.word_counts]
         if output.given is None:
             found = scores.argmax(-1).cpu().numpy()
             words = np.flatnonzero(found)
@@ -162,7 +162,7 @@ class RolesHead(Head):
             own = output.given[_heading(output.given)].cpu().numpy()
             words = np.unique(layout.word_starts[own[:, 0]] + own[:, 1])
             chosen = scores[placed(words, scores.device), 1:].argmax(-1).cpu().numpy()
-        if not len(words) or not self._senses:
+        if not len(words):
             return [np.zeros((0, 4), dtype=np.int64) for _ in layout.word_counts]
         owners = layout.word_sentences[words]
         at = words - layout.word_starts[owners]

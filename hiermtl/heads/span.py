@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened
+from hiermtl.heads.base import Head, evened, first_of_each
 from hiermtl.heads.biaffine import with_one
 from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap, placed
@@ -37,6 +37,7 @@ class SpanHead(Head):
 
     kind = "span"
     layer = "spans"
+    probable = False
 
     def __init__(
         self,
@@ -95,8 +96,11 @@ class SpanHead(Head):
         label. Spans whose label is `MISSING`, and those out of reach, add nothing.
         """
         scores, there = self.span_scores(output)
+        # Of an extent with several labels the first known one is learnt.
         items = gold["items"]
         items = items[items[:, 2] - items[:, 1] <= scores.shape[1]]
+        items = items[(items[:, 3] == MISSING).sort(stable=True).indices]
+        items = items[first_of_each(items[:, :3])]
         starts = placed(output.layout.word_starts[:-1], scores.device)
         sentence, first, behind, label = items.unbind(1)
         word, further = starts[sentence] + first, behind - first - 1

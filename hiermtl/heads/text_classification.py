@@ -60,13 +60,19 @@ class TextHead(Head):
         return self._options
 
 
-def vectors_of(values: Tensor, layout: Layout, groups: Groups, *, size: int) -> list[Tensor]:
+def vectors_of(
+    values: Tensor, layout: Layout, groups: Groups, *, size: int, pooling: str = "max"
+) -> list[Tensor]:
     """For each place in groups of `size` sentences, (groups, width): its sentence's vector.
 
-    That is the largest value over the sentence's words, number by number.
+    That is the largest value over the sentence's words, number by number, or (`mean`) their mean.
     """
-    padded, _ = pad_words(values, layout, fill=float("-inf"))
-    sentences = padded.amax(1)
+    if pooling == "mean":
+        padded, lengths = pad_words(values, layout)
+        sentences = padded.sum(1) / lengths.clamp(min=1).unsqueeze(1).to(padded.dtype)
+    else:
+        padded, _ = pad_words(values, layout, fill=float("-inf"))
+        sentences = padded.amax(1)
     places = groups.members.reshape(-1, size)
     return [sentences.index_select(0, placed(column, values.device)) for column in places.T]
 

@@ -11,6 +11,9 @@ RESUMABLE = frozenset({"training.processes", "training.output"})
 NAMING = frozenset({"name", "format"})
 """Keys that say which of several kinds a part is; of each kind they are the default."""
 
+LATER = frozenset({("adapter.name", "none")})
+"""Kinds of parts that there were none of once: what was made without them says nothing of them."""
+
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
     """Every key with its value, defaults included, as plain data that `load_recipe` reads back."""
@@ -36,7 +39,7 @@ def chosen(recipe: Recipe) -> dict[str, Any]:
     return {
         key: value
         for key, value in flattened(resolved(recipe)).items()
-        if key in told or key.rpartition(".")[2] in NAMING
+        if key in told or (key.rpartition(".")[2] in NAMING and (key, value) not in LATER)
     }
 
 

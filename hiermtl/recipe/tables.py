@@ -495,6 +495,10 @@ class PairHead(HeadOptions):
     pool: int = Field(default=4, ge=1)
     """Linear maps a number of a maxout layer is the largest of. Default: ours."""
 
+    pooling: Literal["max", "mean"] = "max"
+    """What makes one vector of a text's words: the largest of each number, or the mean. Default:
+    the paper; encoders of sentences are trained for means."""
+
 
 class PairClassificationHead(PairHead):
     """One label per pair of texts, in their order."""

@@ -182,7 +182,11 @@ def test_links_make_clusters_that_are_numbered_as_they_begin() -> None:
 def test_documents_without_mentions_have_no_clusters_and_no_loss() -> None:
     head = head_of()
     output = scored(head, [])
-    assert head.loss(output, gold_of(GOLD)) == 0
+    loss = head.loss(output, gold_of(GOLD))
+    assert loss == 0
+    # Every weight has a gradient, so that all processes of a step have the same.
+    loss.backward()
+    assert all(p.grad is not None and not p.grad.any() for p in head.parameters())
     assert [items.shape for items in head.decode(output)] == [(0, 5), (0, 5)]
     alone = scored(head, SPANS[-1:])
     assert [len(items) for items in head.decode(alone)] == [0, 1]

@@ -31,6 +31,22 @@ def test_a_sentence_is_the_largest_value_over_its_words() -> None:
     assert torch.equal(second, torch.stack([largest[2], largest[1]]))
 
 
+def test_or_the_mean_of_them() -> None:
+    layout = layout_of((4, 3, 1))
+    values = torch.randn(layout.words, 5)
+    means = [part.mean(0) for part in values.split(layout.word_counts.tolist())]
+    first, second = vectors_of(values, layout, PAIR, size=2, pooling="mean")
+    torch.testing.assert_close(first, torch.stack([means[0], means[1]]))
+    torch.testing.assert_close(second, torch.stack([means[2], means[1]]))
+    torch.manual_seed(0)
+    head = PairClassificationHead(5, SCALE, dropout=0.0, pooling="mean")
+    turned = PairClassificationHead(5, SCALE, **{**head.options(), "pooling": "max"})
+    turned.load_state_dict(head.state_dict())
+    tap = Tap(values, layout, PAIR)
+    assert head.options()["pooling"] == "mean"
+    assert not torch.allclose(head(tap)["labels"], turned(tap)["labels"])
+
+
 def test_no_pair_is_no_vector_and_no_error() -> None:
     values, _ = states()
     nothing = np.zeros(0, dtype=np.int64)

@@ -150,6 +150,21 @@ def test_given_predicates_are_kept_and_have_a_sense() -> None:
     ]
 
 
+def test_without_predicates_every_weight_has_a_gradient() -> None:
+    """So that all processes of a step have the same."""
+    head = head_of()
+    head.loss(scored(head), gold_of([])).backward()
+    assert all(p.grad is not None for p in head.parameters())
+
+
+def test_predicates_are_given_to_a_head_without_senses() -> None:
+    head = RolesHead(5, ("ARG0",), size=3).double().eval()
+    output = scored(head)
+    given = torch.tensor([(1, 1, 1, 2, MISSING)])
+    informed = HeadOutput(output.scores, output.layout, output.sentences, given=given)
+    assert [items.shape for items in head.decode(informed)] == [(0, 4)] * len(COUNTS)
+
+
 def test_words_without_any_predicate_give_no_items() -> None:
     head = head_of()
     output = scored(head)

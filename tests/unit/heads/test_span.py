@@ -109,6 +109,16 @@ def test_the_loss_is_the_cross_entropy_of_every_span(unknown: bool) -> None:
     assert not torch.isclose(head.loss(output, everywhere), expected)
 
 
+def test_an_extent_with_several_labels_counts_once() -> None:
+    """Otherwise a loss could fall without end."""
+    head = head_of()
+    output, _ = scored(head)
+    expected = head.loss(output, gold_of(*GOLD))
+    sentence, start, end, label = GOLD[0]
+    for more in ((sentence, start, end, 1 - label), GOLD[0], (sentence, start, end, MISSING)):
+        torch.testing.assert_close(head.loss(output, gold_of(*GOLD, more)), expected)
+
+
 def test_without_gold_spans_all_are_none() -> None:
     head = head_of(0.0)
     output, _ = scored(head)
