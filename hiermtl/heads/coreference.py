@@ -27,9 +27,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened
+from hiermtl.heads.base import evened, first_of_each
 from hiermtl.heads.biaffine import with_one
+from hiermtl.heads.reading import ReadingHead
 from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, Groups, HeadOutput, Tap, placed
 
@@ -41,14 +41,12 @@ _SAME = 32
 """Combinations of five bits: first, last and all words are the same, i has one word, j has one."""
 
 
-class CoreferenceHead(Head):
+class CoreferenceHead(ReadingHead):
     """Clusters of mentions."""
 
     kind = "coreference"
     layer = "mentions"
     unit = "document"
-    probable = False
-    reads_layer = "spans"
 
     def __init__(
         self,
@@ -62,33 +60,24 @@ class CoreferenceHead(Head):
         first_predicted: float = 0.0,
         last_predicted: float = 0.5,
     ) -> None:
-        """Takes the states' width, the one label of mentions, and the width of their vectors.
-
-        `reads` is the task whose spans are mentions, and how many labels it has. The share of steps
-        in which its predictions are read while training goes from `first_predicted` to
-        `last_predicted`.
-        """
-        super().__init__()
-        self.labels = tuple(labels)
-        self._options: dict[str, Any] = {
-            "size": size,
-            "window": window,
-            "dropout": dropout,
-            "first_predicted": first_predicted,
-            "last_predicted": last_predicted,
-        }
-        ((self._task, self._kinds),) = reads.items()
-        self._reads = dict(reads)
+        """Takes the states' width, the one label, and the vectors' width; see `ReadingHead`."""
+        super().__init__(
+            labels,
+            reads=reads,
+            dropout=dropout,
+            first_predicted=first_predicted,
+            last_predicted=last_predicted,
+            size=size,
+            window=window,
+        )
         self.window = window
-        self.predicted = (first_predicted, last_predicted)
-        self.dropout = Dropout(dropout)
         self.projection = nn.Linear(width, 3 * size)
-        self.span_label = nn.Parameter(torch.zeros(self._kinds, size))
+        self.span_label = nn.Parameter(torch.zeros(self.kinds, size))
         self.anaphor = nn.Linear(size, size)
         self.antecedent = nn.Linear(size, size)
         self.link = nn.Parameter(torch.zeros(size + 1, size + 1))
         self.new = nn.Linear(size, 1)
-        self.weigh = nn.Linear(size, 2 * _STEPS + _SAME + self._kinds + 1)
+        self.weigh = nn.Linear(size, 2 * _STEPS + _SAME + self.kinds + 1)
 
     def forward(self, tap: Tap) -> dict[str, Tensor]:
         """Projections of the words: as first, as last, and as any word of a mention.
@@ -111,8 +100,8 @@ class CoreferenceHead(Head):
         band = full_precision(_band(wanted, with_one(antecedents), self.window))
         there = mentions.before(self.window)
         for table, places in zip(
-            self.weigh(vectors).split([_STEPS, _STEPS, _SAME, self._kinds + 1], dim=-1),
-            mentions.features(self.window, self._kinds),
+            self.weigh(vectors).split([_STEPS, _STEPS, _SAME, self.kinds + 1], dim=-1),
+            mentions.features(self.window, self.kinds),
             strict=True,
         ):
             band = band + full_precision(table).gather(1, places)
@@ -170,11 +159,7 @@ class CoreferenceHead(Head):
 
     def _found(self, output: HeadOutput) -> "Found":
         assert output.members is not None
-        return Found.of(output.read[self._task], output, output.members, self._kinds)
-
-    def options(self) -> dict[str, Any]:
-        """Sizes, dropout, what is read and how often it is predicted."""
-        return {**self._options, "reads": self._reads}
+        return Found.of(output.read[self.read_task], output, output.members, self.kinds)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -202,8 +187,14 @@ class Found:
 
     @classmethod
     def of(cls, items: Tensor, output: HeadOutput, members: Groups, kinds: int) -> "Found":
-        """Of spans (spans, 4): sentence, first word, word behind the last, label."""
+        """Of spans (spans, 4): sentence, first word, word behind the last, label.
+
+        Those of sentences of no document are none.
+        """
         layout, device = output.layout, items.device
+        inside = np.zeros(layout.sentences, dtype=bool)
+        inside[members.members] = True
+        items = items[placed(inside, device)[items[:, 0]]]
         ranks = np.zeros(layout.sentences, dtype=np.int64)
         ranks[members.members] = np.arange(len(members.members))
         documents = np.repeat(np.arange(len(members)), members.sizes)
@@ -211,9 +202,7 @@ class Found:
         longest = int(layout.word_counts.max(initial=0)) + 1
         order = placed(ranks, device)
         key = _key(order[items[:, 0]], items[:, 1], items[:, 2], longest)
-        unique, inverse = key.unique(return_inverse=True)
-        place = torch.arange(len(items), device=device)
-        at = torch.full_like(unique, len(items)).scatter_reduce(0, inverse, place, "amin")
+        at = first_of_each(key[:, None])
         sentence, start, end, label = items[at].unbind(1)
         first = placed(layout.word_starts[:-1], device)[sentence] + start
         last = first + end - start - 1

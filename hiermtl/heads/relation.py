@@ -20,20 +20,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened, first_of_each
+from hiermtl.heads.base import evened, first_of_each
 from hiermtl.heads.biaffine import with_one
+from hiermtl.heads.reading import ReadingHead
 from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Tap, placed
 
 
-class RelationHead(Head):
+class RelationHead(ReadingHead):
     """Directed, labelled pairs of spans."""
 
     kind = "relation"
     layer = "relations"
-    probable = False
-    reads_layer = "spans"
     informed = True
 
     def __init__(
@@ -47,26 +45,17 @@ class RelationHead(Head):
         first_predicted: float = 0.0,
         last_predicted: float = 0.5,
     ) -> None:
-        """Takes the states' width, the labels, and the projections' width.
-
-        `reads` is the task whose spans are paired, and how many labels it has. The share of steps
-        in which its predictions are read while training goes from `first_predicted` to
-        `last_predicted`.
-        """
-        super().__init__()
-        self.labels = tuple(labels)
-        self._options: dict[str, Any] = {
-            "size": size,
-            "dropout": dropout,
-            "first_predicted": first_predicted,
-            "last_predicted": last_predicted,
-        }
-        ((self._task, kinds),) = reads.items()
-        self._reads = dict(reads)
-        self.predicted = (first_predicted, last_predicted)
-        self.dropout = Dropout(dropout)
+        """Takes the states' width, the labels, and the projections' width; see `ReadingHead`."""
+        super().__init__(
+            labels,
+            reads=reads,
+            dropout=dropout,
+            first_predicted=first_predicted,
+            last_predicted=last_predicted,
+            size=size,
+        )
         self.projection = nn.Linear(width, 5 * size)
-        self.span_label = nn.Parameter(torch.zeros(2, kinds, size))
+        self.span_label = nn.Parameter(torch.zeros(2, self.kinds, size))
         self.label = nn.Parameter(torch.zeros(size + 1, len(self.labels), size + 1))
         self.between = nn.Parameter(torch.zeros(len(self.labels), size))
         self.order = nn.Parameter(torch.zeros(2, len(self.labels)))
@@ -156,21 +145,17 @@ class RelationHead(Head):
 
         A place is sentence, first word and word behind the last; each is there once.
         """
-        items = output.read[self._task]
+        items = output.read[self.read_task]
         at = first_of_each(items[:, :3])
         places = items[at, :3]
         kind = items[at, 3]
-        kind = torch.where(kind == MISSING, self.span_label.shape[1], kind)
+        kind = torch.where(kind == MISSING, self.kinds, kind)
         starts = placed(output.layout.word_starts[:-1], items.device)[places[:, 0]]
         spans = torch.stack([starts + places[:, 1], starts + places[:, 2] - 1, kind], dim=1)
         return spans, places[:, 0], places
 
     def start_even(self) -> None:
         """Its scores are 0 before training as it is."""
-
-    def options(self) -> dict[str, Any]:
-        """Projection width, dropout, what is read and how often it is predicted."""
-        return {**self._options, "reads": self._reads}
 
 
 _PARTS = ("head_first", "head_last", "tail_first", "tail_last", "between")

@@ -26,12 +26,11 @@ from hiermtl.recipe.tables import (
     SHARING,
     AdaptiveSharing,
     BottomUpSampling,
-    CoreferenceHead,
     CrfHead,
     HintHead,
     NoAdapter,
     PairHead,
-    RelationHead,
+    ReadingHead,
     SpanHead,
     TaggingHead,
     TextClassificationHead,
@@ -219,7 +218,7 @@ def _heads_that_read(recipe: Recipe) -> Iterator[Problem]:
     """
     reads = {task: getattr(o.head, "reads", ()) for task, o in recipe.tasks.items()}
     for task, lower in reads.items():
-        spans = isinstance(recipe.tasks[task].head, RelationHead | CoreferenceHead)
+        spans = isinstance(recipe.tasks[task].head, ReadingHead)
         kind, what = (SpanHead, "tasks that find spans") if spans else (PairHead, "tasks of pairs")
         others = [
             name

@@ -419,17 +419,14 @@ class RolesHead(HeadOptions):
     than a lemma."""
 
 
-class RelationHead(HeadOptions):
-    """Directed relations between the spans that another task finds."""
-
-    name: str = row("relation")
-    """Each label of each pair of spans by itself."""
-
-    reads: Names = ("entity",)
-    """The task whose spans are paired. Default: `entity`."""
+class ReadingHead(HeadOptions):
+    """What reads the spans that another task finds."""
 
     size: int = Field(default=150, ge=1)
-    """Numbers per word, as an end of a head or a tail. Default: ours."""
+    """Numbers per word, as an end of a head or a tail, or per mention. Default: ours."""
+
+    reads: Names
+    """The task whose spans are read. Default: `entity`; `mention` for coreference."""
 
     first_predicted: float = Field(default=0.0, ge=0, le=1)
     """Share of steps that read predicted spans instead of gold ones, when training begins. Default:
@@ -442,10 +439,22 @@ class RelationHead(HeadOptions):
     @field_validator("reads")
     @classmethod
     def _one(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _one_task(value)
+        if len(value) > 1:
+            raise problem(f"names {len(value)} tasks, but the spans of one are read; name it")
+        return value
 
 
-class CoreferenceHead(HeadOptions):
+class RelationHead(ReadingHead):
+    """Directed relations between the spans that another task finds."""
+
+    name: str = row("relation")
+    """Each label of each pair of spans by itself."""
+
+    reads: Names = ("entity",)
+    """The task whose spans are paired. Default: `entity`."""
+
+
+class CoreferenceHead(ReadingHead):
     """Clusters of the spans that another task finds, by links backwards (Lee et al., 2017)."""
 
     name: str = row("coreference")
@@ -454,29 +463,8 @@ class CoreferenceHead(HeadOptions):
     reads: Names = ("mention",)
     """The task whose spans are mentions. Default: `mention`."""
 
-    size: int = Field(default=150, ge=1)
-    """Numbers per mention. Default: ours."""
-
     window: int = Field(default=200, ge=1)
     """Mentions before each that are looked at. Default: ours, of a document of about 700 words."""
-
-    first_predicted: float = Field(default=0.0, ge=0, le=1)
-    """Share of steps that read predicted mentions instead of gold ones, when training begins.
-    Default: as of `relation`."""
-
-    last_predicted: float = Field(default=0.5, ge=0, le=1)
-    """That share when training ends. Default: as of `relation`."""
-
-    @field_validator("reads")
-    @classmethod
-    def _one(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _one_task(value)
-
-
-def _one_task(value: tuple[str, ...]) -> tuple[str, ...]:
-    if len(value) > 1:
-        raise problem(f"names {len(value)} tasks, but the spans of one are read; name it")
-    return value
 
 
 class TextClassificationHead(HeadOptions):
