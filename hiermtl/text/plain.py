@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WINDOW = 200_000
 """Characters given to the tokenizer at once; spaCy refuses more than a million."""
 
-STRINGS = 10_000
+STRINGS = 2_000
 """Strings after which a pipeline forgets those it has met; spaCy keeps every word by itself."""
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
