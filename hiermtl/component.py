@@ -1,7 +1,7 @@
 """A model as a component of a spaCy pipeline: `nlp.add_pipe("hiermtl", config={"model": ...})`.
 
-spaCy finds the factory by the entry point in pyproject.toml, and loads this file for it. torch is
-not imported until the model is needed.
+spaCy finds the factory by the entry point in pyproject.toml, and loads this file for it, whichever
+factory it looks for. What computes is not imported until a model is needed.
 """
 
 import re
