@@ -4,6 +4,7 @@ spaCy finds the factory by the entry point in pyproject.toml, and loads this fil
 factory it looks for. What computes is not imported until a model is needed.
 """
 
+import os
 import re
 import tempfile
 from bisect import bisect_left
@@ -73,6 +74,7 @@ class HierarchicalPipe(Pipe):
         self.device, self.precision = device, precision
         self.tokens_per_batch = tokens_per_batch
         self._annotator: Annotator | None = None
+        self._process = os.getpid()
         self._rules = Sentencizer()
 
     @property
@@ -107,7 +109,7 @@ class HierarchicalPipe(Pipe):
 
         found = load(folder, device=self.device, precision=self.precision)
         _tasks(found, self.asked, self.name)
-        self._annotator = found
+        self._annotator, self._process = found, os.getpid()
 
     def initialize(self, get_examples: object = None, *, nlp: Language | None = None) -> None:
         """Loads the model; there is nothing to train."""
@@ -135,6 +137,9 @@ class HierarchicalPipe(Pipe):
 
     def _annotate(self, docs: Sequence[Doc]) -> None:
         nlp = self.annotator
+        if os.getpid() != self._process:
+            _without_threads()
+            self._process = os.getpid()
         places = [[token.i for token in doc if token.text.strip()] for doc in docs]
         given = [
             list(_sentences(doc, starts, own))
@@ -280,6 +285,13 @@ def _tasks(nlp: "Annotator", asked: Iterable[str] | None, name: str) -> tuple[st
             "hiermtl.load and hiermtl.Pair"
         )
     return tuple(task for task in levels if task not in pairs)
+
+
+def _without_threads() -> None:
+    """Lets a process that was forked compute: torch waits for ever for threads that it had."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _sentences(doc: Doc, starts: Sequence[int], places: Sequence[int]) -> Iterator[Sentence]:

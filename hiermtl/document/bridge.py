@@ -149,7 +149,7 @@ class _Filler:
         from spacy.parts_of_speech import IDS
 
         doc, strings = self.doc, self.doc.vocab.strings
-        columns: dict[int, np.ndarray] = {}
+        columns: dict[int | str, np.ndarray] = {}
         for task, attribute, blank in (
             ("upos", POS, "SPACE"),
             ("xpos", TAG, "_SP"),
@@ -160,8 +160,8 @@ class _Filler:
                 continue
             values = [token.text if blank is None else blank for token in doc]
             for place, tag in zip(self.places, self.document.tags(task), strict=True):
-                unknown = tag is None or (task == "upos" and tag not in IDS)
-                values[place] = "" if unknown or (task, tag) == ("feats", "_") else tag
+                empty = (task == "upos" and tag not in IDS) or (task, tag) == ("feats", "_")
+                values[place] = "" if empty or tag is None else tag
             number = doc.vocab.morphology.add if task == "feats" else strings.add
             column = np.array([number(value) for value in values], dtype=np.uint64)
             if not self.overwrite:
@@ -180,12 +180,12 @@ class _Filler:
             columns[HEAD] = np.array(heads, dtype=np.int32).astype(np.uint64)
             columns[DEP] = np.array([strings.add(name) for name in relations], dtype=np.uint64)
         if columns:
-            doc.from_array(list(columns), np.stack(list(columns.values()), axis=1))
+            _put(doc, list(columns), np.stack(list(columns.values()), axis=1))
         if parsed or not marked:
             # spaCy finds marks of its own for trees; with crossing arcs they may be others.
             marks = np.full(len(doc), -1, dtype=np.int32)
             marks[starts] = 1
-            doc.from_array([SENT_START], marks.astype(np.uint64))
+            _put(doc, [SENT_START], marks.astype(np.uint64)[:, None])
 
     def _tree(self, starts: Sequence[int]) -> tuple[list[int], list[str]]:
         """Of each token how far away its head is, and its relation."""
@@ -273,6 +273,11 @@ class _Filler:
 
     def _spacy(self, span: Span) -> "SpacySpan":
         return _span(self.doc, *self._ends(span), span.label)
+
+
+def _put(doc: "Doc", fields: list[int | str], columns: Any) -> None:
+    """Sets fields of tokens from (tokens, fields) numbers, which spaCy types as those of thinc."""
+    doc.from_array(fields, columns)
 
 
 def _key(task: str) -> str:

@@ -389,3 +389,27 @@ def test_the_factory_is_found_by_its_entry_point(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "HierarchicalPipe"
+
+
+@pytest.mark.slow
+def test_processes_that_spacy_forks_do_not_wait_for_ever(folder: Path, tmp_path: Path) -> None:
+    """With more threads than one, which this process has computed with before."""
+    code = (
+        "import sys, spacy, torch, hiermtl.component\n"
+        "torch.set_num_threads(2)\n"
+        "nlp = spacy.blank('en')\n"
+        "nlp.add_pipe('hiermtl', config={'model': sys.argv[1]})\n"
+        "texts = ['Ada wrote to Babbage. ' * 5] * 8\n"
+        "one = [doc.to_json() for doc in nlp.pipe(texts)]\n"
+        "assert one == [d.to_json() for d in nlp.pipe(texts, n_process=2, batch_size=2)]\n"
+    )
+    (tmp_path / "run.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "run.py"), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"},
+    )
+    assert done.returncode == 0, done.stderr
