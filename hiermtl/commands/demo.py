@@ -41,9 +41,9 @@ def demo(
     if not isinstance(nlp, Annotator):
         nlp = load(nlp, device=resolve_device(device), precision=precision)
     with DemoServer(Levels(nlp, limit=limit), port) as server:
-        if told is not None:
-            told(server.address)
         try:
+            if told is not None:
+                told(server.address)
             server.serve_forever()
         except KeyboardInterrupt:
             return

@@ -7,6 +7,7 @@ host, come from this page or from none, and send JSON.
 
 import json
 import secrets
+import sys
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -124,6 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         except Exception as error:
             kind = type(error).__name__
+            sys.stderr.write(f"a text of the demo failed: {kind}: {error}\n")
             self._json(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
                 {"error": f"the model failed on this text ({kind}); try another"},
@@ -161,14 +163,11 @@ class _Handler(BaseHTTPRequestHandler):
         """What was sent; of more than may be nothing is read."""
         if self.headers.get_content_type() != _JSON:
             raise _Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {_JSON}")
-        size = self.headers.get("Content-Length", "")
-        if (
-            not (size.isascii() and size.isdigit() and len(size) < 16)
-            or "Transfer-Encoding" in self.headers
-        ):
+        size = self._size()
+        if size is None:
             raise _Refusal(HTTPStatus.LENGTH_REQUIRED, "send a Content-Length")
-        if int(size) > most:
-            raise self.server.levels.too_long(f"{int(size):,} bytes")
+        if size > most:
+            raise self.server.levels.too_long(f"{size:,} bytes")
         self._taken = True
         try:
             found = json.loads(self.rfile.read(size))
