@@ -14,10 +14,10 @@ from hiermtl.errors import DataError
 LIMIT = 5_000
 """Characters that a text may have by default."""
 
-ROUNDS = 3
+ROUNDS = 5
 """How often what a depth costs is measured; the least is shown."""
 
-ENOUGH = 0.5
+ENOUGH = 1.0
 """Seconds after which a text is not measured again."""
 
 _WARM = "The dog barks."

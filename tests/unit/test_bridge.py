@@ -1,4 +1,4 @@
-"""What a document says on spaCy's documents, new ones and those that have more tokens than words."""
+"""What a document says on spaCy's documents, new ones and those with more tokens than words."""
 
 import numpy as np
 import pytest

@@ -325,7 +325,7 @@ def test_a_port_that_is_taken_is_said_with_the_remedy(nlp: Annotator, server: De
     )
     with pytest.raises(RunError, match=message):
         DemoServer(server.levels, server.server_port)
-    with pytest.raises(RunError, match="port 70000 of 127.0.0.1 cannot be used"):
+    with pytest.raises(RunError, match=r"port 70000 of 127\.0\.0\.1 cannot be used"):
         DemoServer(server.levels, 70_000)
 
 
