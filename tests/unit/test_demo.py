@@ -391,6 +391,37 @@ def test_a_browser_shows_every_level(browser: str, server: DemoServer, tmp_path:
 
 
 @pytest.mark.slow
+def test_a_person_types_and_moves_along_the_depth(
+    browser: str, server: DemoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hands do, done by the page itself."""
+    hands = """begin().then(async () => {
+      const a_while = () => new Promise((go_on) => setTimeout(go_on, 20));
+      const settled = async () => { while (at("go").disabled) await a_while(); };
+      at("text").value = "It rained in London.";
+      at("text").dispatchEvent(new Event("input"));
+      at("go").click();
+      await settled();
+      at("depth").value = 2;
+      at("depth").dispatchEvent(new Event("input"));
+      const told = at("told").textContent;
+      at("text").value = "x".repeat(model.limit + 1);
+      at("go").click();
+      await settled();
+      const said = [told, at("count").textContent, at("message").textContent];
+      document.body.append(make("pre", "", said.join(" ")));
+    });"""
+    assert server.page.count("\nbegin();\n") == 1
+    monkeypatch.setattr(server, "page", server.page.replace("\nbegin();\n", f"\n{hands}\n"))
+    page = dom(browser, server.address, tmp_path)
+    shown = page.rpartition("<pre>")[2]
+    assert shown.startswith("Depth 2 of 3: upos, ner (2 of 3 tasks); 2 of 3 blocks run")
+    assert f"20 of {LIMIT} characters" in shown  # as typed; the last was set without an event
+    assert f"allowed are {LIMIT} characters" in shown
+    assert page.count('class="tag known"') == 5, "what was shown stays"
+
+
+@pytest.mark.slow
 def test_a_browser_shows_hostile_text_and_labels_and_runs_nothing(
     browser: str, evil_server: DemoServer, tmp_path: Path
 ) -> None:
