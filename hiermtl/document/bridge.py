@@ -107,7 +107,8 @@ def levels_of(doc: "Doc") -> dict[str, Any]:
                 for head, relation in zip(data["heads"], data["relations"], strict=True)
             ]
         elif data is not None:
-            found[task] = data
+            # A DocBin gives tuples for lists.
+            found[task] = list(data) if kind == "tags" else data
     return found
 
 

@@ -153,6 +153,8 @@ def test_it_goes_through_a_docbin_with_its_upper_levels(document: Document) -> N
     (again,) = DocBin().from_bytes(data).get_docs(spacy.blank("en").vocab)
     before, after = doc._.hiermtl, again._.hiermtl
     assert before.keys() == after.keys()
+    plain = ("mood", "topic", "length")
+    assert [after[task] for task in plain] == [before[task] for task in plain]
     assert after["srl"][0].arguments[0].text == "Ada Lovelace"
     assert [[s.text for s in c] for c in after["coref"]] == [["Ada Lovelace", "She"], ["letters"]]
     assert again.cats == {"letters": 1.0}
