@@ -114,7 +114,7 @@ class DocBinWriter(Writer):
         super().__init__(file, levels)
         from spacy.tokens import DocBin
 
-        self._docs = DocBin()
+        self._docs = DocBin(store_user_data=True)  # where roles and relations are
         self._parts: list[Document] = []
         self._pipeline: Any = None
 

@@ -1,4 +1,4 @@
-"""`hiermtl evaluate`, `hiermtl annotate` and `hiermtl benchmark`."""
+"""`hiermtl evaluate`, `hiermtl annotate`, `hiermtl benchmark` and `hiermtl demo`."""
 
 import time
 from pathlib import Path
@@ -36,6 +36,37 @@ def add_to(app: typer.Typer) -> None:
         annotate
     )
     app.command(epilog="Example: hiermtl benchmark runs/ewt --data notes.txt")(benchmark)
+    app.command(epilog="Example: hiermtl demo runs/ewt --port 8080")(demo)
+
+
+def demo(
+    model: ModelName,
+    *,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", metavar="N", min=0, max=65_535, help="Of this machine; 0: any free one."
+        ),
+    ] = 8000,
+    limit: Annotated[
+        int,
+        typer.Option("--limit", metavar="N", min=1, help="Characters that a text may have."),
+    ] = 5_000,
+    precision: Precision = None,
+    device: Device = None,
+    quiet: Quiet = False,
+) -> None:
+    """Show every level of what you type, on a page of this machine alone. Ctrl-C ends it."""
+    from hiermtl import commands
+
+    commands.demo(
+        model,
+        port=port,
+        limit=limit,
+        precision=precision,
+        device=device,
+        told=lambda address: say(f"open {address} (Ctrl-C ends)", quiet=quiet),
+    )
 
 
 def benchmark(

@@ -8,6 +8,7 @@ from hiermtl.commands.annotate import annotate
 from hiermtl.commands.benchmark import benchmark
 from hiermtl.commands.check import check
 from hiermtl.commands.compare import compare
+from hiermtl.commands.demo import demo
 from hiermtl.commands.evaluate import evaluate
 from hiermtl.commands.extend import extend
 from hiermtl.commands.grid import grid
@@ -23,6 +24,7 @@ __all__ = [
     "check",
     "compare",
     "copy_recipe",
+    "demo",
     "evaluate",
     "extend",
     "grid",

@@ -420,9 +420,11 @@ class Document:
         `upos` goes to `pos_`, `xpos` to `tag_`, `feats` to `morph`, `lemma` to `lemma_`, `dep` to
         heads and `dep_` (`root` as `ROOT`), `ner` to `ents`, and other levels of spans to
         `doc.spans`; the mentions of each thing of `coref` to `doc.spans["coref_clusters_1"]` and so
-        on; roles and relations, for which spaCy has no field, to `doc.user_data["hiermtl.srl"]` and
-        `["hiermtl.relation"]`, as in `to_dict`. Words are the document's; runs of white space
-        between them become one space.
+        on. What spaCy has no field for (roles, relations, other tags and trees, labels of the
+        whole) is in `doc._.hiermtl`, by task, as spaCy's tokens and spans, and as plain data like
+        that of `to_dict` in `doc.user_data["hiermtl.srl"]` and so on; labels of the whole are
+        categories in `doc.cats` too. Words are the document's; runs of white space between them
+        become one space.
 
         Args:
             nlp: The pipeline whose vocabulary is used. Default: a blank one of the language.

@@ -12,10 +12,14 @@ import spacy
 from spacy.tokens import DocBin
 
 from hiermtl.annotation import Annotator, annotate_files, reading
-from hiermtl.annotation.reading import read_records
+from hiermtl.annotation.reading import Record, read_records
+from hiermtl.annotation.writing import DocBinWriter
+from hiermtl.document import Document
 from hiermtl.errors import DataError, RecipeError, RunError
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.text.conllu import read_conllu
+from hiermtl.text.plain import from_words
+from hiermtl.text.sentence import Frame, Frames, Relation, Relations, Span
 
 CONLLU = """# newdoc id = n1
 # sent_id = s1
@@ -162,6 +166,22 @@ def test_docbin_holds_a_doc_per_document(nlp: Annotator, tmp_path: Path):
     assert len(list(doc.sents)) == 2
     expected = [nlp(words).tags("upos") for words in (["vamos", "nos", "a", "el", "mar"], ["sí"])]
     assert [t.pos_ for t in doc] == [*expected[0], *expected[1]]
+
+
+def test_docbin_holds_roles_and_relations(tmp_path: Path):
+    layers = {
+        "srl": Frames((Frame(1, "run.01", (Span(0, 1, "ARG0"),)),)),
+        "relation": Relations((Relation((0, 1), (1, 2), "near"),)),
+    }
+    document = Document([from_words(["dogs", "run"])], [layers], language="en")
+    with (tmp_path / "a.spacy").open("wb") as file:
+        writer = DocBinWriter(file, {})
+        writer.write(Record(["dogs", "run"], opens=True), document)
+        writer.finish()
+    (doc,) = DocBin().from_disk(tmp_path / "a.spacy").get_docs(spacy.blank("en").vocab)
+    found = {key: json.loads(json.dumps(data)) for key, data in doc.user_data.items()}  # no tuples
+    assert found["hiermtl.srl"] == document.to_dict()["roles"]["srl"]
+    assert found["hiermtl.relation"] == document.to_dict()["relations"]["relation"]
 
 
 def test_a_folder_becomes_a_folder(nlp: Annotator, tmp_path: Path):

@@ -54,6 +54,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
         ),
         "check": ["5 tasks", "1 corpus"],
         "sample": None,
+        "demo": None,
     }
     for name, result in results.items():
         setattr(commands, name, program.function(name, result))

@@ -195,3 +195,20 @@ def test_the_schema_is_printed_or_written(program: Any, tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == schema()
     found = program("schema", "-o", str(tmp_path / "none" / "s.json"))
     assert (found.exit_code, "s.json: the folder" in found.stderr) == (2, True)
+
+
+def test_demo_passes_its_options_on_and_says_where_the_page_is(program: Any) -> None:
+    found = program("demo", "runs/a", "--port", "0", "--limit", "90", "--precision", "fp32")
+    assert found.exit_code == 0
+    ((name, arguments, options),) = program.calls
+    assert (name, arguments) == ("demo", ("runs/a",))
+    told = options.pop("told")
+    assert options == {"port": 0, "limit": 90, "precision": "fp32", "device": None}
+    assert callable(told)
+
+
+@pytest.mark.parametrize("given", [("--port", "65536"), ("--port", "-1"), ("--limit", "0")])
+def test_demo_refuses_numbers_that_cannot_be(program: Any, given: tuple[str, str]) -> None:
+    found = program("demo", "runs/a", *given)
+    assert (found.exit_code, program.calls) == (2, [])
+    assert f"Invalid value for '{given[0]}': Input should be" in found.stderr
