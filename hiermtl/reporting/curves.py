@@ -1,0 +1,193 @@
+"""Learning curves: from the log of a run to a small picture per task."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hiermtl.evaluation.table import decimals
+from hiermtl.reporting.picture import Dot, Line, Picture, Words
+
+LOG = "log.jsonl"
+
+WIDTH, HEIGHT = 300, 170
+"""Of one picture."""
+
+LEFT, RIGHT, TOP, BOTTOM = 44, 14, 34, 26
+"""What is around the lines."""
+
+MOST_POINTS = 300
+"""Of a line; of more, neighbours are joined into their mean."""
+
+
+@dataclass(slots=True)
+class Curve:
+    """What one number was over the steps of training."""
+
+    name: str
+    measure: str
+    points: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is of."""
+        return self.name, self.measure
+
+
+@dataclass(slots=True)
+class Log:
+    """What the log of a run says.
+
+    `metrics` are each task's main metric on dev, `losses` its mean loss on what was trained on,
+    `skipped` the steps that were left out, `last` the last step that was written down, `rates` the
+    factor of the learning rates, and `bad` how many lines could not be read.
+    """
+
+    metrics: list[Curve] = field(default_factory=list)
+    losses: list[Curve] = field(default_factory=list)
+    best: dict[str, float] = field(default_factory=dict)
+    skipped: list[int] = field(default_factory=list)
+    last: int | None = None
+    epoch: float | None = None
+    bad: int = 0
+
+
+def read_log(path: Path) -> Log | None:
+    """The log of a run, or `None` where there is none; lines that are no entries are counted."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    log = Log()
+    curves: dict[tuple[str, str], Curve] = {}
+    losses: dict[str, Curve] = {}
+    top: tuple[float, float] | None = None
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            step = int(entry["step"])
+            for task, loss in entry.get("losses", {}).items():
+                losses.setdefault(str(task), Curve(str(task), "loss")).points.append(
+                    (step, float(loss))
+                )
+            for name, measure, score in _mains(entry.get("rows", ())):
+                curve = curves.setdefault((name, measure), Curve(name, measure))
+                curve.points.append((step, score))
+            log.skipped += [int(bad) for bad in entry.get("skipped", ())]
+            log.last = max(step, log.last or 0)
+            log.epoch = float(entry["epoch"]) if "epoch" in entry else log.epoch
+            if "main" in entry and (top is None or float(entry["main"]) > top[1]):
+                top = step, float(entry["main"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            log.bad += 1
+    log.metrics, log.losses = list(curves.values()), list(losses.values())
+    if top is not None:
+        log.best = dict.fromkeys((curve.name for curve in log.metrics), top[0])
+    return log
+
+
+def _mains(rows: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str, float]]:
+    """Of each task on each data set the first row, which is its main metric."""
+    seen = set()
+    several = {
+        row["task"]
+        for row in rows
+        for other in rows
+        if row["task"] == other["task"] and row["data"] != other["data"]
+    }
+    for row in rows:
+        key = row["task"], row["data"]
+        if key not in seen:
+            seen.add(key)
+            name = f"{row['task']} ({row['data']})" if row["task"] in several else row["task"]
+            yield str(name), str(row["metric"]), float(row["score"])
+
+
+def joined(logs: Mapping[str, Log | None]) -> Log | None:
+    """The logs of tasks that were trained apart as one."""
+    found = [log for log in logs.values() if log is not None]
+    if not found:
+        return None
+    whole = Log()
+    for log in found:
+        whole.metrics += log.metrics
+        whole.losses += log.losses
+        whole.best |= log.best
+        whole.skipped += log.skipped
+        whole.bad += log.bad
+        whole.last = max(log.last or 0, whole.last or 0)
+    return whole
+
+
+def curve_picture(curve: Curve, *, best: float | None = None) -> Picture:
+    """One curve over the steps of training; a dashed line stands at the step that was kept."""
+    kind = "training loss" if curve.measure == "loss" else f"{curve.measure} on dev"
+    picture = Picture(WIDTH, HEIGHT, f"{curve.name}: {kind} over the steps of training")
+    picture.add(
+        Words(8, 18, curve.name, bold=True), Words(WIDTH - RIGHT, 18, kind, 11, "muted", "end")
+    )
+    points = _fewer([point for point in curve.points if math.isfinite(point[1])])
+    if len(points) < len(curve.points) and len(curve.points) <= MOST_POINTS:
+        lost = len(curve.points) - len(points)
+        picture.add(Words(LEFT, HEIGHT - BOTTOM - 6, f"{lost} values are no numbers", 10, "second"))
+    if not points:
+        picture.add(Words(WIDTH / 2, HEIGHT / 2, "no values", 11, "muted", "middle"))
+        return picture
+    places = decimals(curve.measure) if curve.measure != "loss" else 3
+    low, high = _range([value for _, value in points])
+    first, last = points[0][0], max(points[-1][0], points[0][0] + 1)
+
+    def at(step: float, value: float) -> tuple[float, float]:
+        return (
+            LEFT + (step - first) / (last - first) * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
+        )
+
+    for value in ticks(low, high):
+        y = at(first, value)[1]
+        picture.add(
+            Line([(LEFT, y), (WIDTH - RIGHT, y)], "faint"),
+            Words(LEFT - 5, y + 4, f"{value:g}", 10, "muted", "end"),
+        )
+    picture.add(
+        Words(LEFT, HEIGHT - 9, f"step {first:,.0f}", 10, "muted"),
+        Words(WIDTH - RIGHT, HEIGHT - 9, f"{points[-1][0]:,.0f}", 10, "muted", "end"),
+    )
+    if best is not None and first <= best <= last:
+        x = at(best, low)[0]
+        picture.add(Line([(x, TOP - 4), (x, HEIGHT - BOTTOM)], "second", 1, dashed=True))
+    picture.add(Line([at(*point) for point in points], "accent", 2))
+    for step, value in points if len(points) <= 40 else points[-1:]:
+        said = f"step {step:,.0f}: {value:.{places}f}"
+        picture.add(Dot(*at(step, value), 2.5, said=said))
+    x, y = at(*points[-1])
+    above = y - 7 if y > TOP + 8 else y + 14
+    picture.add(
+        Words(min(x, WIDTH - RIGHT), above, f"{points[-1][1]:.{places}f}", 11, anchor="end")
+    )
+    return picture
+
+
+def _fewer(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    size = math.ceil(len(points) / MOST_POINTS)
+    if size <= 1:
+        return list(points)
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    margin = 0.06 * (high - low) or max(abs(high) * 0.05, 0.05)
+    return low - margin, high + margin
+
+
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """About so many round numbers between two."""
+    raw = (high - low) / count
+    size = 10.0 ** math.floor(math.log10(raw))
+    step = size * next(factor for factor in (1, 2, 5, 10) if factor * size >= raw)
+    start = math.ceil(low / step)
+    return [round(i * step, 10) + 0.0 for i in range(start, math.floor(high / step) + 1)]
