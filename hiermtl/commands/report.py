@@ -100,30 +100,24 @@ def report(
         raise RecipeError(f"errors is {errors}; allowed is 0 or more")
     if probe is not None and not Path(probe).is_file():
         raise RecipeError(f"{probe}: there is no such file; name what `hiermtl probe` wrote")
-    folder = find_model(run)
-    others = list(compare_with)
     with written_whole(output) as file:
-        made = _material(
-            folder, others, controls, probe=probe, errors=errors, speed=speed, device=device,
+        material, drawn = _material(
+            find_model(run),
+            list(compare_with),
+            controls,
+            probe=None if probe is None else Path(probe),
+            errors=errors,
+            speed=speed,
+            device=device,
             data_dir=data_dir,
-        )  # fmt: skip
-        file.write(page(made.material).encode("utf-8"))
-    written: list[Path] = []
-    notes = [*made.material.facts.notes, *made.material.notes]
-    if pictures is not None:
-        written, missing = write_pictures(
-            Path(pictures), pictures_of(made.material), drawn=made.drawn
         )
+        file.write(page(material).encode("utf-8"))
+    written: list[Path] = []
+    notes = [*material.facts.notes, *material.notes]
+    if pictures is not None:
+        written, missing = write_pictures(Path(pictures), pictures_of(material), drawn=drawn)
         notes += [missing] if missing else []
     return Report(Path(output), tuple(written), tuple(notes))
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """What the page is made of, and the picture of what is shared for a file."""
-
-    material: Material
-    drawn: Drawn | None
 
 
 def _material(
@@ -131,18 +125,19 @@ def _material(
     others: Sequence[str | Path],
     controls: Sequence[str] | None,
     *,
-    probe: str | Path | None,
+    probe: Path | None,
     errors: int,
     speed: bool,
     device: str | None,
     data_dir: str | Path | None,
-) -> _Made:
+) -> tuple[Material, Drawn | None]:
+    """What the page is made of, and the picture of what is shared for a file."""
     if not any((folder / name).exists() for name in (RECIPE, CONFIG, LOG)):
         raise ModelError(
             f"{folder} holds no run and no model ({RECIPE} and {CONFIG} are missing); name a run "
             "folder, such as runs/quickstart"
         )
-    facts = gather(folder, probe=None if probe is None else Path(probe))
+    facts = gather(folder, probe=probe)
     notes: list[str] = []
     why = {"comparison": NO_COMPARISON}
     rungs = facts.rungs()
@@ -181,7 +176,7 @@ def _material(
         notes=notes,
         why=why,
     )
-    return _Made(material, drawn)
+    return material, drawn
 
 
 def _loaded(

@@ -15,8 +15,14 @@ LOG = "log.jsonl"
 WIDTH, HEIGHT = 300, 170
 """Of one picture."""
 
-LEFT, RIGHT, TOP, BOTTOM = 44, 14, 34, 26
+LEFT, RIGHT, TOP, BOTTOM = 44, 8, 42, 26
 """What is around the lines."""
+
+LONG = 26
+"""Letters of a name that fit."""
+
+FEW = 40
+"""Points up to which each is a dot."""
 
 MOST_POINTS = 300
 """Of a line; of more, neighbours are joined into their mean."""
@@ -121,52 +127,59 @@ def joined(logs: Mapping[str, Log | None]) -> Log | None:
     return whole
 
 
-def curve_picture(curve: Curve, *, best: float | None = None) -> Picture:
-    """One curve over the steps of training; a dashed line stands at the step that was kept."""
+def curve_picture(curve: Curve, *, best: float | None = None, end: float = 0) -> Picture:
+    """One curve over the steps of training, from 0 to `end` or its own last step.
+
+    A dashed line stands at `best`, the step that was kept. The number in the corner is the value
+    there, else the last one.
+    """
     kind = "training loss" if curve.measure == "loss" else f"{curve.measure} on dev"
     picture = Picture(WIDTH, HEIGHT, f"{curve.name}: {kind} over the steps of training")
-    picture.add(
-        Words(8, 18, curve.name, bold=True), Words(WIDTH - RIGHT, 18, kind, 11, "muted", "end")
-    )
-    points = _fewer([point for point in curve.points if math.isfinite(point[1])])
-    if len(points) < len(curve.points) and len(curve.points) <= MOST_POINTS:
-        lost = len(curve.points) - len(points)
-        picture.add(Words(LEFT, HEIGHT - BOTTOM - 6, f"{lost} values are no numbers", 10, "second"))
-    if not points:
-        picture.add(Words(WIDTH / 2, HEIGHT / 2, "no values", 11, "muted", "middle"))
-        return picture
+    finite = [point for point in curve.points if math.isfinite(point[1])]
     places = decimals(curve.measure) if curve.measure != "loss" else 3
+    told = next((value for step, value in finite if step == best), None)
+    told = finite[-1][1] if told is None and finite else told
+    name = curve.name if len(curve.name) <= LONG else f"{curve.name[: LONG - 1]}…"
+    picture.add(
+        Words(2, 16, name, bold=True),
+        Words(
+            WIDTH - RIGHT, 16, "" if told is None else f"{told:.{places}f}", bold=True, anchor="end"
+        ),
+        Words(WIDTH - RIGHT, 30, kind, 10.5, "muted", "end"),
+    )
+    lost = len(curve.points) - len(finite)
+    if lost:
+        said = f"{lost} of {len(curve.points)} values are no numbers"
+        picture.add(Words(2, 30, said, 10.5, "second"))
+    if not finite:
+        return picture
+    points = _fewer(finite)
     low, high = _range([value for _, value in points])
-    first, last = points[0][0], max(points[-1][0], points[0][0] + 1)
+    last = max(end, points[-1][0], 1)
 
     def at(step: float, value: float) -> tuple[float, float]:
         return (
-            LEFT + (step - first) / (last - first) * (WIDTH - LEFT - RIGHT),
+            LEFT + step / last * (WIDTH - LEFT - RIGHT),
             HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
         )
 
     for value in ticks(low, high):
-        y = at(first, value)[1]
+        y = at(0, value)[1]
         picture.add(
             Line([(LEFT, y), (WIDTH - RIGHT, y)], "faint"),
             Words(LEFT - 5, y + 4, f"{value:g}", 10, "muted", "end"),
         )
     picture.add(
-        Words(LEFT, HEIGHT - 9, f"step {first:,.0f}", 10, "muted"),
-        Words(WIDTH - RIGHT, HEIGHT - 9, f"{points[-1][0]:,.0f}", 10, "muted", "end"),
+        Words(LEFT, HEIGHT - 9, "step 0", 10, "muted"),
+        Words(WIDTH - RIGHT, HEIGHT - 9, f"{last:,.0f}", 10, "muted", "end"),
     )
-    if best is not None and first <= best <= last:
+    if best is not None and best <= last:
         x = at(best, low)[0]
-        picture.add(Line([(x, TOP - 4), (x, HEIGHT - BOTTOM)], "second", 1, dashed=True))
+        picture.add(Line([(x, TOP), (x, HEIGHT - BOTTOM)], "second", 1, dashed=True))
     picture.add(Line([at(*point) for point in points], "accent", 2))
-    for step, value in points if len(points) <= 40 else points[-1:]:
+    for step, value in points if len(points) <= FEW else points[-1:]:
         said = f"step {step:,.0f}: {value:.{places}f}"
         picture.add(Dot(*at(step, value), 2.5, said=said))
-    x, y = at(*points[-1])
-    above = y - 7 if y > TOP + 8 else y + 14
-    picture.add(
-        Words(min(x, WIDTH - RIGHT), above, f"{points[-1][1]:.{places}f}", 11, anchor="end")
-    )
     return picture
 
 

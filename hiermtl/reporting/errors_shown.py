@@ -32,9 +32,12 @@ def confusion(found: Mistakes) -> Markup:
     said = tag("p", f"{items}. {found.note}".strip(), class_="muted")
     if not wrong:
         return Markup(head + said)
-    parts = [head, said]
-    if not found.open:
-        parts.append(_heat(found, wrong))
+    beside = [] if found.open else [_heat(found, wrong)]
+    return Markup(head + said + tag("div", beside, _pairs(found, wrong), class_="beside"))
+
+
+def _pairs(found: Mistakes, wrong: Counter[tuple[str, str]]) -> Markup:
+    """The most frequent confusions as a list."""
     totals: Counter[str] = Counter()
     for (gold, _), count in found.confusion.items():
         totals[gold] += count
@@ -47,11 +50,10 @@ def confusion(found: Mistakes) -> Markup:
         )
         for (gold, guess), count in wrong.most_common(MOST_PAIRS)
     ]
-    pairs = table(("gold", "predicted", "times", "of this gold"), rows, words=(0, 1))
-    more = len(wrong) - len(rows)
-    caption = f"The most frequent of {len(wrong):,} kinds of confusion." if more > 0 else ""
-    parts += [tag("div", pairs, tag("p", caption, class_="muted") if caption else None)]
-    return Markup(head + said + tag("div", parts[2:], class_="split"))
+    head = ("gold", "predicted", "times", "" if found.open else "of this gold")
+    said = f"The most frequent of {len(wrong):,} kinds of confusion."
+    caption = tag("p", said, class_="muted") if len(wrong) > len(rows) else None
+    return tag("div", table(head, rows, words=(0, 1)), caption)
 
 
 def _heat(found: Mistakes, wrong: Counter[tuple[str, str]]) -> Markup:

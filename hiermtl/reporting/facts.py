@@ -16,6 +16,7 @@ from hiermtl.reporting.curves import LOG, Log, joined, read_log
 
 RECIPE, CONFIG, SCORES, COST = "recipe.json", "config.json", "scores.json", "cost.json"
 ENVIRONMENT, FAILURE, PROBE = "environment.json", "failure.json", "probe.json"
+EXTENDS = "extends.json"
 WEIGHTS = "model.safetensors"
 
 
@@ -47,7 +48,9 @@ class Facts:
     """All that is known of a run.
 
     `recipe` and `config` are as the files have them, empty where there are none. `rows` are scores
-    by split. `notes` say what is missing or damaged. `finished` is whether there is a model.
+    by split. `apart` has for tasks that are trained one after the other whether that is done,
+    `extends` the model that was extended, `touched` when the run last wrote something. `notes` say
+    what is missing or damaged. `finished` is whether there is a model.
     """
 
     folder: str
@@ -61,6 +64,8 @@ class Facts:
     environment: Sequence[Mapping[str, Any]] = ()
     probe: Sequence[Mapping[str, Any]] = ()
     checkpoints: Sequence[str] = ()
+    apart: Mapping[str, bool] = field(default_factory=dict)
+    extends: Mapping[str, Any] = field(default_factory=dict)
     touched: str | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -141,12 +146,14 @@ def gather(folder: Path, *, probe: Path | None = None) -> Facts:
         failure=_mapping(folder / FAILURE, notes),
         environment=_list(folder / ENVIRONMENT, notes),
         checkpoints=checkpoints,
+        extends=_mapping(folder / EXTENDS, notes),
         touched=_touched(folder),
         notes=notes,
     )
     facts.log = read_log(folder / LOG)
     apart = sorted(path for path in folder.glob("tasks/*") if path.is_dir())
     if apart:
+        facts.apart = {path.name: (path / "trained").is_dir() for path in apart}
         facts.log = joined({path.name: read_log(path / LOG) for path in apart})
     if facts.log is not None and facts.log.bad:
         notes.append(f"{facts.log.bad} lines of {LOG} cannot be read and are left out")

@@ -8,7 +8,7 @@ from pathlib import Path
 from hiermtl.atomic import write_whole, written_whole
 from hiermtl.errors import RecipeError, RunError
 from hiermtl.reporting.charts import forest, probe_picture, scatter
-from hiermtl.reporting.curves import curve_picture
+from hiermtl.reporting.curves import Log, curve_picture
 from hiermtl.reporting.ladder import ladder
 from hiermtl.reporting.material import Material
 from hiermtl.reporting.mistakes import MOST_DOTS
@@ -29,16 +29,15 @@ def pictures_of(material: Material) -> Iterator[tuple[str, Picture]]:
     if material.rungs:
         structure = material.described.get("structure", {})
         yield "hierarchy", ladder(facts, material.rungs, structure)
-    for curve in facts.log.metrics if facts.log else ():
-        best = facts.log.best.get(curve.name) if facts.log else None
-        yield f"dev-{curve.name}", curve_picture(curve, best=best)
-    for curve in facts.log.losses if facts.log else ():
-        yield f"loss-{curve.name}", curve_picture(curve)
-    comparison = material.comparison
-    for size, control in dict.fromkeys(
-        (item.size, item.control) for item in (comparison.differences if comparison else ())
-    ):
-        own = [d for d in comparison.differences if (d.size, d.control) == (size, control)]
+    log = facts.log or Log()
+    for curve in log.metrics:
+        best, end = log.best.get(curve.name), log.last or 0
+        yield f"dev-{curve.name}", curve_picture(curve, best=best, end=end)
+    for curve in log.losses:
+        yield f"loss-{curve.name}", curve_picture(curve, end=log.last or 0)
+    differences = material.comparison.differences if material.comparison else ()
+    for size, control in dict.fromkeys((item.size, item.control) for item in differences):
+        own = [d for d in differences if (d.size, d.control) == (size, control)]
         name = f"difference-{control}" + ("" if size is None else f"-{size}")
         yield name, forest(f"Difference to {control}, in points", own)
     for found in material.mistakes or ():

@@ -13,18 +13,23 @@ from hiermtl.evaluation.table import shown_score
 from hiermtl.reporting.facts import Facts, Rung
 from hiermtl.reporting.picture import Box, Line, Picture, Words
 
-WIDTH = 500
-BLOCKS, RUNGS, END = 34, 208, 488
+WIDTH = 440
+BLOCKS, RUNGS, END = 34, 172, 432
 """Where blocks begin, where rungs do, and where they end."""
 
-BLOCK = 132
+BLOCK = 120
 """How wide a block is."""
 
-ROW, RUNG, GAP = 30, 50, 6
+ROW, RUNG, GAP = 28, 52, 6
 """Heights of a block without tasks and of a task, and what is between blocks."""
 
-LONG = 24
+LETTERS = 13
+"""The height of a line in a block."""
+
+LONG = 22
 """Letters of a name that fit."""
+
+UNUSED = "not used"
 
 UNBOUNDED = ("mse", "perplexity")
 """Metrics that no bar can show."""
@@ -36,12 +41,12 @@ class _Step:
 
     low: int
     high: int
-    said: str
+    said: list[str]
     rungs: list[Rung]
 
     @property
     def height(self) -> float:
-        return max(ROW, RUNG * len(self.rungs))
+        return max(ROW + LETTERS * len(self.said), RUNG * len(self.rungs))
 
     @property
     def name(self) -> str:
@@ -65,8 +70,8 @@ def ladder(facts: Facts, rungs: Sequence[Rung], structure: Mapping[str, Any]) ->
     picture = Picture(WIDTH, height, f"{facts.title}: the tasks along the encoder's depth")
     picture.add(
         Words(BLOCKS, 18, "encoder", 11, "muted"),
-        Words(RUNGS, 18, "task, score on dev, cost of asking it alone", 11, "muted"),
-        Words(BLOCKS - 8, 18, "depth", 10, "muted", "end"),
+        Words(RUNGS, 18, "task, score on dev, cost when asked alone", 11, "muted"),
+        Words(0, 18, "depth", 10, "muted"),
     )
     y = 32.0
     for rung in floating:
@@ -98,49 +103,40 @@ def _steps(top: int, rungs: Iterable[Rung], structure: Mapping[str, Any]) -> lis
     return found
 
 
-def _said(depth: int, structure: Mapping[str, Any]) -> str:
-    """What is to be said of a block: its copies, mixes, and what else enters it."""
+def _said(depth: int, structure: Mapping[str, Any]) -> list[str]:
+    """What is to be said of a block: its copies, and what else enters it."""
     branches = structure.get("branches", ())
     if not branches:
-        return ""
+        return []
     if depth >= len(branches):
-        return "not used"
-    parts = []
+        return [UNUSED]
+    lines = []
     copies = len(branches[depth])
     if copies > 1:
-        parts.append(f"{copies} copies" + (", mixed" if str(depth) in structure["mixes"] else ""))
+        lines.append(f"{copies} copies" + (", mixed" if str(depth) in structure["mixes"] else ""))
     if str(depth) in structure["sees"]:
-        parts.append("reads lower states")
-    fed = structure["feeds"].get(str(depth), ())
+        lines.append("+ states from below")
+    fed = len(structure["feeds"].get(str(depth), ()))
     if fed:
-        parts.append(f"reads labels of {len(fed)}")
-    return "; ".join(parts)
+        lines.append(f"+ labels of {fed} task{'s' if fed > 1 else ''}")
+    return lines
 
 
 def _step(picture: Picture, step: _Step, y: float, *, top: int) -> None:
-    unused = step.said == "not used"
-    middle = y + step.height / 2
+    unused = UNUSED in step.said
+    centre, middle = BLOCKS + BLOCK / 2, y + step.height / 2
+    first = middle + 4 - LETTERS * len(step.said) / 2
     picture.add(
-        Line(
-            [(BLOCKS + BLOCK / 2, y + step.height), (BLOCKS + BLOCK / 2, y + step.height + GAP)],
-            "muted",
-        ),
+        Line([(centre, y + step.height), (centre, y + step.height + GAP)], "muted"),
         Box(BLOCKS, y, BLOCK, step.height, "none", "faint" if unused else "ink", 5),
         Words(BLOCKS - 8, middle + 4, str(step.high), 11, "muted", "end"),
-        Words(
-            BLOCKS + BLOCK / 2,
-            middle + (4 if not step.said else -2 if step.height >= ROW else 4),
-            step.name,
-            12,
-            "muted" if unused else "ink",
-            "middle",
-        ),
+        Words(centre, first, step.name, 12, "muted" if unused else "ink", "middle"),
     )
-    if step.said:
-        picture.add(Words(BLOCKS + BLOCK / 2, middle + 11, step.said, 9.5, "muted", "middle"))
+    for line, said in enumerate(step.said, 1):
+        picture.add(Words(centre, first + LETTERS * line, said, 10, "muted", "middle"))
     for place, rung in enumerate(reversed(step.rungs)):
         at = y + place * RUNG
-        picture.add(Line([(BLOCKS + BLOCK, at + 18), (RUNGS - 6, at + 18)], "ink"))
+        picture.add(Line([(BLOCKS + BLOCK, at + 12), (RUNGS - 4, at + 12)], "ink"))
         _rung(picture, rung, at, top=top)
 
 
@@ -168,13 +164,14 @@ def cost_of(rung: Rung, top: int) -> str:
     if not isinstance(rung.depth, int):
         return f"depth {rung.depth}, not settled yet"
     parts = [f"level {rung.level}"]
-    if rung.blocks is not None:
-        copies = "block" if rung.blocks == 1 else "blocks"
-        parts.append(f"runs {rung.blocks} {copies}, up to {rung.depth} of {top}")
-    else:
+    if rung.blocks is None:
         parts.append(f"read at {rung.depth} of {top}")
+    elif rung.blocks == rung.depth:
+        parts.append(f"runs {rung.blocks} of {top} blocks")
+    else:
+        parts.append(f"runs {rung.blocks} block copies")
     if rung.others:
-        parts.append(f"with {len(rung.others)} other task" + ("s" if len(rung.others) > 1 else ""))
+        parts.append(f"{len(rung.others)} more task" + ("s" if len(rung.others) > 1 else ""))
     if rung.speed is not None:
         parts.append(f"{rung.speed:,.0f} words/s")
     return ", ".join(parts)

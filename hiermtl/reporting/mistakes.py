@@ -168,10 +168,7 @@ class Judge:
             heads = [side.heads[at] for side in (gold, predicted)]
             relations.append(Item(((at, at + 1),), *labels))
             if heads[0] != heads[1] or labels[0] != labels[1]:
-                own = [
-                    f"{label} of {_head(head, words)}"
-                    for label, head in zip(labels, heads, strict=True)
-                ]
+                own = [_arc(*arc, words) for arc in zip(labels, heads, strict=True)]
                 shown.append(Item(((at, at + 1),), *own))
         self.found.count(relations)
         self.found.wrong += len(shown) - sum(item.wrong for item in relations)
@@ -201,8 +198,8 @@ class Judge:
             self.found.keep(bad, weight=1.0, share=sure or 0.0, most=self._most)
 
 
-def _head(head: int | None, words: Sequence[str]) -> str:
-    return f"{words[head - 1]} ({head})" if head else "nothing: the root"
+def _arc(label: str, head: int | None, words: Sequence[str]) -> str:
+    return f"{label} of {words[head - 1]} ({head})" if head else f"{label}, without a head"
 
 
 def _cut(tags: Sequence[str | None], gold: Sequence[str | None]) -> list[str | None]:

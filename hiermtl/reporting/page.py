@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from hiermtl.errors import listing
 from hiermtl.reporting.facts import Facts
 from hiermtl.reporting.markup import Content, Markup, tag
 from hiermtl.reporting.material import Material
@@ -74,6 +75,9 @@ def _status(facts: Facts) -> Markup:
         lines.append(f"Its log ends at step {log.last:,}{epoch}.")
     else:
         lines.append("It has no log: it ended, or stands, before the first entry.")
+    if facts.apart:
+        done = [task for task, trained in facts.apart.items() if trained]
+        lines.append(f"Tasks are trained one after the other; done are {listing(done)}.")
     if facts.touched:
         lines.append(f"The last entry was written on {facts.touched}.")
     if facts.checkpoints:
@@ -98,11 +102,14 @@ def _facts(material: Material) -> Markup:
         "words trained on": _count(cost.get("words")),
         "time of training": _time(cost.get("seconds")),
         "words/s in training": _rate(cost),
+        "extends": facts.extends.get("model"),
         "number type": facts.config.get("precision"),
         "language": facts.recipe.get("language"),
     }
     shown = [
-        tag("div", tag("dt", name), tag("dd", value))
+        tag(
+            "div", tag("dt", name), tag("dd", value), class_="two" if len(str(value)) > 16 else None
+        )
         for name, value in pairs.items()
         if value is not None
     ]

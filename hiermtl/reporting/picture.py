@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from hiermtl.pictures.canvas import DARK, EMPTY, HUES, INK, MUTED, PAPER, styled
 from hiermtl.reporting.markup import Markup, tag
@@ -208,7 +208,7 @@ def png(picture: Picture, *, scale: float = 2.0) -> bytes:
         axes.set(xlim=(0, picture.width), ylim=(picture.height, 0))
         points = 72 / PIXELS
 
-        def colours(fill: str, ink: str) -> dict[str, str]:
+        def colours(fill: str, ink: str) -> dict[str, Any]:
             return {
                 "facecolor": LIGHT.get(fill, "none"),
                 "edgecolor": LIGHT.get(ink, "none"),

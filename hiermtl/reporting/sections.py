@@ -29,6 +29,11 @@ class Section:
 
 
 def _said(words: Content, *, quiet: bool = False) -> Markup:
+    """A paragraph; what stands between back quotes is code."""
+    if isinstance(words, str) and not isinstance(words, Markup):
+        parts = words.split("`")
+        whole = len(parts) % 2 == 1
+        words = [tag("code", p) if at % 2 else p for at, p in enumerate(parts)] if whole else words
     return tag("p", words, class_="muted" if quiet else None)
 
 
@@ -48,7 +53,7 @@ def _hierarchy(material: Material) -> Content:
             rung.task + (" (auxiliary)" if rung.auxiliary else ""),
             rung.head,
             "" if rung.labels is None else f"{rung.labels:,}",
-            "" if rung.score is None else f"{rung.score.metric} {shown_score(rung.score)}",
+            "" if rung.score is None else f"{rung.score.metric}\u00a0{shown_score(rung.score)}",
             "" if rung.blocks is None else rung.blocks,
             "" if rung.parameters is None else f"{rung.parameters / 1e6:,.2f} M",
             "" if rung.speed is None else f"{rung.speed:,.0f}",
@@ -70,10 +75,10 @@ def _hierarchy(material: Material) -> Content:
         "are those that run when the task is asked alone."
     )
     if all(rung.speed is None for rung in material.rungs):
-        said += " Speed was not measured; --speed measures it."
-    caption = (
-        None if top is None else f"Bars: the score, from 0 to 100. The encoder has {top} blocks."
-    )
+        said += " Speed was not measured; `--speed` measures it."
+    caption = "Bars: the score, from 0 to 100, or of a correlation from 0 to 1."
+    if top is not None:
+        caption += f" The encoder has {top} blocks."
     picture = _figure(ladder(material.facts, material.rungs, structure), caption)
     return tag("div", picture, tag("div", listed, _said(said, quiet=True)), class_="split")
 
@@ -83,17 +88,23 @@ def _curves(material: Material) -> Content:
     if log is None:
         return _said("There is no log of training in the folder.")
     found: list[Content] = []
-    best = "The dashed line is the step whose weights were kept."
+    kept = "The dashed line is the step whose weights were kept, the number the score there."
     parts: list[tuple[str, list[Curve], str]] = [
-        ("Scores on dev", log.metrics, best if log.best else ""),
-        ("Loss in training", log.losses, "The mean since the last entry of the log, per item."),
+        ("Scores on dev", log.metrics, kept if log.best else ""),
+        (
+            "Loss in training",
+            log.losses,
+            "The mean over what was trained on since the entry before; the number is the last.",
+        ),
     ]
     for title, curves, caption in parts:
         if not curves:
             found.append(_said(f"{title}: the log has none."))
             continue
+        best = log.best if curves is log.metrics else {}
         pictures = [
-            _figure(curve_picture(curve, best=log.best.get(curve.name))) for curve in curves
+            _figure(curve_picture(curve, best=best.get(curve.name), end=log.last or 0))
+            for curve in curves
         ]
         found += [
             tag("h3", title),
