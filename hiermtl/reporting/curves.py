@@ -47,13 +47,15 @@ class Log:
     """What the log of a run says.
 
     `metrics` are each task's main metric on dev, `losses` its mean loss on what was trained on,
-    `skipped` the steps that were left out, `last` the last step that was written down, `rates` the
-    factor of the learning rates, and `bad` how many lines could not be read.
+    `best` the step whose weights were kept, by curve, `rows` the score rows of the last time that
+    dev was scored, `skipped` the steps that were left out, `last` the last step that was written
+    down, and `bad` how many lines could not be read.
     """
 
     metrics: list[Curve] = field(default_factory=list)
     losses: list[Curve] = field(default_factory=list)
     best: dict[str, float] = field(default_factory=dict)
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
     last: int | None = None
     epoch: float | None = None
@@ -81,6 +83,7 @@ def read_log(path: Path) -> Log | None:
             for name, measure, score in _mains(entry.get("rows", ())):
                 curve = curves.setdefault((name, measure), Curve(name, measure))
                 curve.points.append((step, score))
+            log.rows = list(entry.get("rows", log.rows))
             log.skipped += [int(bad) for bad in entry.get("skipped", ())]
             log.last = max(step, log.last or 0)
             log.epoch = float(entry["epoch"]) if "epoch" in entry else log.epoch
@@ -121,6 +124,7 @@ def joined(logs: Mapping[str, Log | None]) -> Log | None:
         whole.metrics += log.metrics
         whole.losses += log.losses
         whole.best |= log.best
+        whole.rows += log.rows
         whole.skipped += log.skipped
         whole.bad += log.bad
         whole.last = max(log.last or 0, whole.last or 0)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hiermtl.evaluation.scores import ScoreRow
+from hiermtl.evaluation.scores import KEYS, ScoreRow
 from hiermtl.reporting.curves import LOG, Log, joined, read_log
 
 RECIPE, CONFIG, SCORES, COST = "recipe.json", "config.json", "scores.json", "cost.json"
@@ -158,6 +158,8 @@ def gather(folder: Path, *, probe: Path | None = None) -> Facts:
     if facts.log is not None and facts.log.bad:
         notes.append(f"{facts.log.bad} lines of {LOG} cannot be read and are left out")
     facts.rows = _scores(folder, notes)
+    if not facts.rows and facts.log is not None:
+        _add_rows(facts.rows, LOG, facts.log.rows, notes)
     facts.probe = _probe(probe or folder / PROBE, notes, asked=probe is not None)
     return facts
 
@@ -188,15 +190,21 @@ def _scores(folder: Path, notes: list[str]) -> dict[str, tuple[ScoreRow, ...]]:
         for path in sorted(folder.glob("result-*.json"))
     ]
     for path, rows in given:
-        try:
-            for row in rows:
-                one = ScoreRow(**{key: row[key] for key in ScoreRow.__dataclass_fields__})
-                float(one.score)
-                found[one.split] = (*found.get(one.split, ()), one)
-        except (KeyError, TypeError, ValueError) as error:
-            notes.append(f"{path.name} holds rows that are no scores ({error!r})")
+        _add_rows(found, path.name, rows, notes)
     # Scores of the same split may stand in both files.
     return {split: tuple(dict.fromkeys(rows)) for split, rows in found.items()}
+
+
+def _add_rows(
+    found: dict[str, tuple[ScoreRow, ...]], name: str, rows: Any, notes: list[str]
+) -> None:
+    """Adds the rows of a file by split, up to the first that is none."""
+    try:
+        for row in rows:
+            one = ScoreRow(**{key: row[key] for key in KEYS})
+            found[one.split] = (*found.get(one.split, ()), one)
+    except (KeyError, TypeError, ValueError) as error:
+        notes.append(f"{name} holds rows that are no scores ({error!r})")
 
 
 def _probe(path: Path, notes: list[str], *, asked: bool) -> list[Mapping[str, Any]]:

@@ -82,9 +82,11 @@ def _status(facts: Facts) -> Markup:
         lines.append(f"The last entry was written on {facts.touched}.")
     if facts.checkpoints:
         lines.append(f"Its newest checkpoint is {facts.checkpoints[-1]}.")
-    name = str(facts.recipe.get("name") or "RECIPE")
-    command = tag("code", f"hiermtl train {name} -o {facts.folder} --resume")
-    lines.append(["To go on: ", command])
+    # What a failure says names its own next step.
+    if not facts.failure or facts.failure.get("interrupted"):
+        name = str(facts.recipe.get("name") or "RECIPE")
+        command = tag("code", f"hiermtl train {name} -o {facts.folder} --resume")
+        lines.append(["To go on: ", command])
     return tag("div", [tag("p", line) for line in lines], class_="status open")
 
 

@@ -70,11 +70,10 @@ def _hierarchy(material: Material) -> Content:
         [[row[place] for place in shown] for row in rows],
         words=[at for at, place in enumerate(shown) if place in (2, 3, 5)],
     )
-    said = (
-        "Depth is the block a task is read at, level the rank of its depth. Blocks and parameters "
-        "are those that run when the task is asked alone."
-    )
-    if all(rung.speed is None for rung in material.rungs):
+    said = "Depth is the block a task is read at, level the rank of its depth."
+    if any(rung.blocks is not None for rung in material.rungs):
+        said += " Blocks and parameters are those that run when the task is asked alone."
+    if material.facts.finished and all(rung.speed is None for rung in material.rungs):
         said += " Speed was not measured; `--speed` measures it."
     caption = "Bars: the score, from 0 to 100, or of a correlation from 0 to 1."
     if top is not None:
@@ -120,8 +119,10 @@ def _curves(material: Material) -> Content:
 def _scores(material: Material) -> Content:
     rows = material.facts.rows
     if not rows:
-        return _said("The folder holds no scores of a finished model.")
+        return _said("The folder holds no scores.")
     found: list[Content] = []
+    if not material.facts.finished:
+        found.append(_said("These are the last scores of a run that is not finished."))
     for split, own in sorted(rows.items()):
         found.append(tag("h3", f"Split {split}"))
         for origin, group in groupby(sorted(own, key=_origin), key=_origin):
@@ -129,7 +130,7 @@ def _scores(material: Material) -> Content:
             data, dtype, seed = origin
             said = "unknown" if seed == "None" else seed
             found.append(_said(f"Data {data}; dtype {dtype}; seed {said}.", quiet=True))
-    if "test" not in rows:
+    if "test" not in rows and material.facts.finished:
         asked = tag("code", f"hiermtl evaluate {material.facts.folder} --split test")
         found.append(
             _said(["The test split was not scored for this page: ", asked, "."], quiet=True)
