@@ -99,7 +99,8 @@ def _steps(top: int, rungs: Iterable[Rung], structure: Mapping[str, Any]) -> lis
         if last is not None and not last.rungs and not own and last.said == said:
             last.high = depth
         else:
-            found.append(_Step(depth, depth, said, own))
+            level = [f"level {own[0].level}"] if own else []
+            found.append(_Step(depth, depth, [*level, *said], own))
     return found
 
 
@@ -157,13 +158,16 @@ def _rung(picture: Picture, rung: Rung, y: float, *, top: int) -> None:
                 Box(RUNGS, y + 22, share * (END - RUNGS), 5, "accent"),
             )
     picture.add(Words(RUNGS, y + 40, cost_of(rung, top), 10.5, "muted"))
+    if rung.speed is not None:
+        said = f"{rung.speed:,.0f} words/s"
+        picture.add(Words(END, y + 40, said, 10.5, "muted", "end"))
 
 
 def cost_of(rung: Rung, top: int) -> str:
     """What a task costs, in words."""
     if not isinstance(rung.depth, int):
         return f"depth {rung.depth}, not settled yet"
-    parts = [f"level {rung.level}"]
+    parts = []
     if rung.blocks is None:
         parts.append(f"read at {rung.depth} of {top}")
     elif rung.blocks == rung.depth:
@@ -172,6 +176,4 @@ def cost_of(rung: Rung, top: int) -> str:
         parts.append(f"runs {rung.blocks} block copies")
     if rung.others:
         parts.append(f"{len(rung.others)} more task" + ("s" if len(rung.others) > 1 else ""))
-    if rung.speed is not None:
-        parts.append(f"{rung.speed:,.0f} words/s")
     return ", ".join(parts)

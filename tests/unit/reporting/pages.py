@@ -39,10 +39,10 @@ class Page(HTMLParser):
         return {name for name, _ in self.elements}
 
     def resources(self) -> list[str]:
-        """Whatever an element asks a reader to fetch."""
+        """Whatever an element asks a reader to fetch from elsewhere."""
         asked = ("src", "srcset", "href", "xlink:href", "data", "action", "poster")
         found = [str(of[key]) for _, of in self.elements for key in asked if key in of]
-        return [value for value in found if not value.startswith("#")]
+        return [value for value in found if not value.startswith(("#", "data:"))]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
