@@ -47,8 +47,8 @@ WORDS, ROUNDS = 4000, 3
 """How many words a task is timed on, and how often."""
 
 NO_COMPARISON = (
-    "No other runs were named. `hiermtl report RUN --compare SINGLE HARD` sets the run against "
-    "controls, `single` and `hard` for example, over as many seeds as there are."
+    "No other runs were named. With `--compare SINGLE --compare HARD` the run is set against "
+    "controls, such as runs of `single` and `hard`, over as many seeds as are named."
 )
 
 

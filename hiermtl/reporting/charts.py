@@ -4,19 +4,25 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from hiermtl.evaluation.best import CORRELATIONS, UNBOUNDED
 from hiermtl.evaluation.compare import Difference
 from hiermtl.reporting.curves import ticks
 from hiermtl.reporting.picture import Dot, Line, Picture, Words
 
 WIDTH = 560
-POINTS: Mapping[str, float] = {"pearson": 100.0, "spearman": 100.0}
-"""What makes points of differences of metrics that are no rates."""
 
 
 def forest(title: str, differences: Sequence[Difference]) -> Picture:
-    """Each difference as a dot, with its interval where there is one, around a line at 0."""
+    """Each difference as a dot, with its interval where there is one, around a line at 0.
+
+    Differences of correlations are in hundredths; those of metrics that have no scale are not here.
+    """
     left, right, row = 216, 16, 22
-    scaled = [(item, POINTS.get(item.metric, 1.0)) for item in differences if item.metric != "mse"]
+    scaled = [
+        (item, 100.0 if item.metric in CORRELATIONS else 1.0)
+        for item in differences
+        if item.metric not in UNBOUNDED
+    ]
     ends = [
         value * by
         for item, by in scaled

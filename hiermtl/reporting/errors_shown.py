@@ -57,7 +57,10 @@ def _pairs(found: Mistakes, wrong: Counter[tuple[str, str]]) -> Markup:
 
 
 def _heat(found: Mistakes, wrong: Counter[tuple[str, str]]) -> Markup:
-    """Gold in rows, predictions in columns; shades are shares of a row."""
+    """Gold in rows, predictions in columns; shades go with the square roots of shares of a row.
+
+    Else rare confusions could not be seen.
+    """
     weight: Counter[str] = Counter()
     for (gold, guess), count in wrong.items():
         weight[gold] += count
@@ -71,7 +74,7 @@ def _heat(found: Mistakes, wrong: Counter[tuple[str, str]]) -> Markup:
         cells = [tag("th", _label(gold), scope="row")]
         for guess in labels:
             count = found.confusion[gold, guess]
-            share = count / whole if whole else 0.0
+            share = (count / whole) ** 0.5 if whole else 0.0
             cells.append(
                 tag(
                     "td",

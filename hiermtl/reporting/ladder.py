@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hiermtl.evaluation.best import points
+from hiermtl.evaluation.best import UNBOUNDED, points
 from hiermtl.evaluation.table import shown_score
 from hiermtl.reporting.facts import Facts, Rung
 from hiermtl.reporting.picture import Box, Line, Picture, Words
@@ -30,9 +30,6 @@ LONG = 22
 """Letters of a name that fit."""
 
 UNUSED = "not used"
-
-UNBOUNDED = ("mse", "perplexity")
-"""Metrics that no bar can show."""
 
 
 @dataclass(slots=True)

@@ -193,7 +193,7 @@ class Judge:
             return
         wrong = self.found.count([Item((), str(gold), str(predicted))])
         if wrong:
-            said = "" if sure is None else f"{100 * sure:.0f} % sure"
+            said = "" if sure is None else f"{100 * sure:.1f} % sure"
             bad = Bad(where, texts, tuple(wrong), 1, said)
             self.found.keep(bad, weight=1.0, share=sure or 0.0, most=self._most)
 

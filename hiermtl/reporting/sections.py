@@ -51,24 +51,26 @@ def _hierarchy(material: Material) -> Content:
             rung.level if rung.level is not None else "",
             rung.depth,
             rung.task + (" (auxiliary)" if rung.auxiliary else ""),
-            rung.head,
-            "" if rung.labels is None else f"{rung.labels:,}",
             "" if rung.score is None else f"{rung.score.metric}\u00a0{shown_score(rung.score)}",
             "" if rung.blocks is None else rung.blocks,
-            "" if rung.parameters is None else f"{rung.parameters / 1e6:,.2f} M",
+            "" if rung.parameters is None else f"{rung.parameters / 1e6:,.2f}\u00a0M",
             "" if rung.speed is None else f"{rung.speed:,.0f}",
+            rung.head,
+            "" if rung.labels is None else f"{rung.labels:,}",
         )
         for rung in reversed(material.rungs)
     ]
     head = (
-        *("level", "depth", "task", "head", "labels", "score on dev", "blocks run", "parameters"),
-        "words/s",
+        *("level", "depth", "task", "score on dev", "blocks run", "parameters", "words/s", "head"),
+        "labels",
     )
     shown = [place for place, _ in enumerate(head) if any(row[place] != "" for row in rows)]
     listed = table(
         [head[place] for place in shown],
         [[row[place] for place in shown] for row in rows],
-        words=[at for at, place in enumerate(shown) if place in (2, 3, 5)],
+        words=[
+            at for at, place in enumerate(shown) if head[place] in ("task", "score on dev", "head")
+        ],
     )
     said = "Depth is the block a task is read at, level the rank of its depth."
     if any(rung.blocks is not None for rung in material.rungs):
@@ -183,16 +185,17 @@ def _comparison(material: Material) -> Content:
         return _said(_why(material, "comparison"))
     found: list[Content] = []
     controls = dict.fromkeys((item.size, item.control) for item in comparison.differences)
+    drawn = []
     for size, control in controls:
         own = [d for d in comparison.differences if (d.size, d.control) == (size, control)]
         part = "" if size is None else f", {size:,} examples"
-        found.append(
-            _figure(
-                forest(f"Difference to {control}{part}, in points", own),
-                "Lines: 95 % intervals, from three common seeds on. Filled: the interval does not "
-                "hold 0. Right of the line is better.",
-            )
+        drawn.append(_figure(forest(f"Difference to {control}{part}, in points", own)))
+    if drawn:
+        said = (
+            "Lines: 95 % intervals, from three common seeds on. Filled: the interval does not hold "
+            "0. Right of the line is better."
         )
+        found += [tag("div", drawn, class_="beside"), _said(said, quiet=True)]
     for title, rows in titled_tables(comparison):
         found += [tag("h3", title[:1].upper() + title[1:]), _plain(rows)]
     notes = [tag("li", note) for note in table_notes(comparison)]

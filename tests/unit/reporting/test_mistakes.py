@@ -143,8 +143,8 @@ def test_texts_are_ranked_by_how_sure_the_model_was() -> None:
         passage = Passage((Sentence(("w",)),), passage_id=name)
         judge.passage(passage, gold, "A", sure=sure)
     assert [(bad.where, bad.said) for bad in judge.found.worst] == [
-        ("z", "80 % sure"),
-        ("x", "60 % sure"),
+        ("z", "80.0 % sure"),
+        ("x", "60.0 % sure"),
     ]
     assert judge.found.confusion == {("B", "A"): 2, ("A", "A"): 1}
 
