@@ -6,10 +6,11 @@ from typing import Any
 
 from hiermtl.evaluation.best import CORRELATIONS, UNBOUNDED
 from hiermtl.evaluation.compare import Difference
-from hiermtl.reporting.curves import ticks
+from hiermtl.reporting.frame import RIGHT, Frame, padded, ticks
 from hiermtl.reporting.picture import Dot, Line, Picture, Words
 
-WIDTH = 560
+WIDTH, SIZE = 560, 300
+"""Of pictures of differences, and of the others."""
 
 
 def forest(title: str, differences: Sequence[Difference]) -> Picture:
@@ -66,49 +67,25 @@ def forest(title: str, differences: Sequence[Difference]) -> Picture:
 
 def probe_picture(task: str, rows: Sequence[Mapping[str, Any]], *, depth: object) -> Picture:
     """Scores of probes by depth; a dashed line stands at the depth the task is read at."""
-    width, height, left, right, top, bottom = 300, 170, 44, 14, 34, 30
     rows = sorted(rows, key=lambda row: row["depth"])
-    picture = Picture(width, height, f"{task}: scores of probes by depth")
+    picture = Picture(SIZE, 170, f"{task}: scores of probes by depth")
     picture.add(
-        Words(8, 18, task, bold=True), Words(width - right, 18, "probe", 11, "muted", "end")
+        Words(2, 16, task, bold=True), Words(SIZE - RIGHT, 30, "probe", 10.5, "muted", "end")
     )
-    spread = [_number(row.get("spread")) for row in rows]
-    values = [float(row["score"]) for row in rows]
-    low = min(v - s for v, s in zip(values, spread, strict=True))
-    high = max(v + s for v, s in zip(values, spread, strict=True))
-    margin = 0.06 * (high - low) or 0.05
-    low, high = low - margin, high + margin
-    first, last = rows[0]["depth"], max(rows[-1]["depth"], rows[0]["depth"] + 1)
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        return (
-            left + (x - first) / (last - first) * (width - left - right),
-            height - bottom - (y - low) / (high - low) * (height - top - bottom),
-        )
-
-    for value in ticks(low, high):
-        y = at(first, value)[1]
-        picture.add(
-            Line([(left, y), (width - right, y)], "faint"),
-            Words(left - 5, y + 4, f"{value:g}", 10, "muted", "end"),
-        )
-    if isinstance(depth, int) and first <= depth <= last:
-        x = at(depth, low)[0]
-        picture.add(Line([(x, top - 4), (x, height - bottom)], "second", 1, dashed=True))
-    picture.add(
-        Line(
-            [at(row["depth"], value) for row, value in zip(rows, values, strict=True)], "accent", 2
-        )
-    )
-    for row, value, own in zip(rows, values, spread, strict=True):
-        x, y = at(row["depth"], value)
-        if own:
-            ends = [at(row["depth"], value - own), at(row["depth"], value + own)]
-            picture.add(Line(ends, "accent"))
-        picture.add(
-            Dot(x, y, 3, said=f"depth {row['depth']}: {value:.2f}"),
-            Words(x, height - 12, f"{row['depth']:g}", 10, "muted", "middle"),
-        )
+    found = [(row["depth"], float(row["score"]), _number(row.get("spread"))) for row in rows]
+    ends = padded(edge for _, score, spread in found for edge in (score - spread, score + spread))
+    first = found[0][0]
+    frame = Frame(picture, (first, max(found[-1][0], first + 1)), ends)
+    frame.rows()
+    frame.upright(depth if isinstance(depth, int) else None)
+    picture.add(Line([frame.at(at, score) for at, score, _ in found], "accent", 2))
+    for at, score, spread in found:
+        if spread:
+            picture.add(
+                Line([frame.at(at, score - spread), frame.at(at, score + spread)], "accent")
+            )
+        picture.add(Dot(*frame.at(at, score), 3, said=f"depth {at:g}: {score:.2f}"))
+        frame.below(at, f"{at:g}")
     return picture
 
 
@@ -117,31 +94,20 @@ def _number(given: object) -> float:
 
 
 def scatter(task: str, numbers: Sequence[tuple[float, float]], *, most: int) -> Picture:
-    """Predicted numbers over gold ones; on the line they are the same."""
-    size, left, bottom, top, right = 300, 44, 34, 34, 14
+    """Predicted numbers over gold ones; on the dashed line they are the same."""
     every = -(-len(numbers) // most)
     shown = numbers[::every]
-    values = [value for pair in shown for value in pair]
-    low, high = min(values), max(values)
-    margin = 0.04 * (high - low) or 1.0
-    low, high = low - margin, high + margin
-    picture = Picture(size, size, f"{task}: predicted over gold")
-    picture.add(Words(8, 18, f"{task}: predicted over gold", bold=True))
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        return (
-            left + (x - low) / (high - low) * (size - left - right),
-            size - bottom - (y - low) / (high - low) * (size - top - bottom),
-        )
-
-    for value in ticks(low, high):
-        x, y = at(value, value)
-        picture.add(
-            Line([(left, y), (size - right, y)], "faint"),
-            Line([(x, top), (x, size - bottom)], "faint"),
-            Words(left - 5, y + 4, f"{value:g}", 10, "muted", "end"),
-            Words(x, size - bottom + 14, f"{value:g}", 10, "muted", "middle"),
-        )
-    picture.add(Line([at(low, low), at(high, high)], "muted", 1, dashed=True))
-    picture.add(*(Dot(*at(*pair), 2.2) for pair in shown))
+    picture = Picture(SIZE, SIZE, f"{task}: predicted over gold")
+    picture.add(
+        Words(2, 16, task, bold=True),
+        Words(SIZE - RIGHT, 30, "predicted over gold", 10.5, "muted", "end"),
+    )
+    ends = padded((value for pair in shown for value in pair), 0.04)
+    frame = Frame(picture, ends, ends)
+    frame.rows()
+    for value in ticks(*ends):
+        picture.add(Line([frame.at(value, ends[0]), frame.at(value, ends[1])], "faint"))
+        frame.below(value, f"{value:g}")
+    picture.add(Line([frame.at(end, end) for end in ends], "muted", 1, dashed=True))
+    picture.add(*(Dot(*frame.at(*pair), 2.2) for pair in shown))
     return picture

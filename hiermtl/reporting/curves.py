@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hiermtl.evaluation.table import decimals
+from hiermtl.reporting.frame import RIGHT, Frame, padded
 from hiermtl.reporting.picture import Dot, Line, Picture, Words
 
 LOG = "log.jsonl"
 
 WIDTH, HEIGHT = 300, 170
 """Of one picture."""
-
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 42, 26
-"""What is around the lines."""
 
 LONG = 26
 """Letters of a name that fit."""
@@ -158,32 +156,16 @@ def curve_picture(curve: Curve, *, best: float | None = None, end: float = 0) ->
     if not finite:
         return picture
     points = _fewer(finite)
-    low, high = _range([value for _, value in points])
     last = max(end, points[-1][0], 1)
-
-    def at(step: float, value: float) -> tuple[float, float]:
-        return (
-            LEFT + step / last * (WIDTH - LEFT - RIGHT),
-            HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
-        )
-
-    for value in ticks(low, high):
-        y = at(0, value)[1]
-        picture.add(
-            Line([(LEFT, y), (WIDTH - RIGHT, y)], "faint"),
-            Words(LEFT - 5, y + 4, f"{value:g}", 10, "muted", "end"),
-        )
-    picture.add(
-        Words(LEFT, HEIGHT - 9, "step 0", 10, "muted"),
-        Words(WIDTH - RIGHT, HEIGHT - 9, f"{last:,.0f}", 10, "muted", "end"),
-    )
-    if best is not None and best <= last:
-        x = at(best, low)[0]
-        picture.add(Line([(x, TOP), (x, HEIGHT - BOTTOM)], "second", 1, dashed=True))
-    picture.add(Line([at(*point) for point in points], "accent", 2))
+    frame = Frame(picture, (0, last), padded(value for _, value in points))
+    frame.rows()
+    frame.below(0, "step 0", "start")
+    frame.below(last, f"{last:,.0f}", "end")
+    frame.upright(best)
+    picture.add(Line([frame.at(*point) for point in points], "accent", 2))
     for step, value in points if len(points) <= FEW else points[-1:]:
         said = f"step {step:,.0f}: {value:.{places}f}"
-        picture.add(Dot(*at(step, value), 2.5, said=said))
+        picture.add(Dot(*frame.at(step, value), 2.5, said=said))
     return picture
 
 
@@ -193,18 +175,3 @@ def _fewer(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         return list(points)
     groups = [points[i : i + size] for i in range(0, len(points), size)]
     return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
-
-
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    margin = 0.06 * (high - low) or max(abs(high) * 0.05, 0.05)
-    return low - margin, high + margin
-
-
-def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """About so many round numbers between two."""
-    raw = (high - low) / count
-    size = 10.0 ** math.floor(math.log10(raw))
-    step = size * next(factor for factor in (1, 2, 5, 10) if factor * size >= raw)
-    start = math.ceil(low / step)
-    return [round(i * step, 10) + 0.0 for i in range(start, math.floor(high / step) + 1)]

@@ -112,7 +112,8 @@ def worst(found: Mistakes) -> Markup:
     elif not found.wrong:
         return Markup(head + tag("p", "Nothing is wrong."))
     else:
-        said = f"{found.wrong_units:,} of {found.units:,} have an error; the worst of them:"
+        said = f"{found.wrong_units:,} of {found.units:,} have an error"
+        said += "; the worst of them:" if found.worst else "."
     shown = tag("ol", [_bad(bad) for bad in found.worst], class_="bad")
     return Markup(head + tag("p", said, class_="muted") + shown)
 

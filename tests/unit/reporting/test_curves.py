@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hiermtl.reporting.curves import MOST_POINTS, Curve, curve_picture, joined, read_log, ticks
+from hiermtl.reporting.curves import MOST_POINTS, Curve, curve_picture, joined, read_log
+from hiermtl.reporting.frame import ticks
 from hiermtl.reporting.picture import Dot, Line, Words, inline, png, svg_file
 
 
