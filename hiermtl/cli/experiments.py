@@ -1,4 +1,4 @@
-"""`hiermtl grid` and `hiermtl compare`."""
+"""`hiermtl grid`, `hiermtl compare` and `hiermtl report`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -7,6 +7,7 @@ import typer
 
 from hiermtl.atomic import write_whole
 from hiermtl.cli.arguments import DataDir, Quiet, read_names
+from hiermtl.cli.output import say
 
 if TYPE_CHECKING:
     from hiermtl.evaluation import Comparison
@@ -23,6 +24,7 @@ def add_to(app: typer.Typer) -> None:
     """Adds the commands of this file."""
     app.command(epilog="Example: hiermtl grid levels.yaml -o runs/levels --jobs 2")(grid)
     app.command(epilog="Example: hiermtl compare runs/single runs/low --split test")(compare)
+    app.command(epilog="Example: hiermtl report runs/quickstart -o report.html")(report)
 
 
 def grid(
@@ -79,6 +81,71 @@ def compare(
 
     found = commands.compare(runs, split=split, controls=against, data_dir=data_dir)
     _show(found, format=format, json=json, quiet=quiet)
+
+
+def report(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run folder, finished or not, or a model.")
+    ],
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write, HTML.")
+    ],
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--compare",
+            metavar="RUN",
+            help="A run, or results, to compare with; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    controls: Annotated[
+        str | None,
+        typer.Option("--controls", metavar="NAMES", help="Arms the others are set against."),
+    ] = None,
+    probe: Annotated[
+        Path | None,
+        typer.Option("--probe", metavar="FILE", help="Probes. Default: probe.json of the run."),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option("--pictures", metavar="DIR", help="Also write the pictures, SVG and PNG."),
+    ] = None,
+    errors: Annotated[
+        int, typer.Option("--errors", metavar="N", min=0, help="Sentences shown of each task.")
+    ] = 5,
+    speed: Annotated[bool, typer.Option("--speed", help="Time each task, too.")] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device", metavar="NAME", help="cpu, or cuda. Default: cuda where there is one."
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a page on a run, for a person who was not there. It needs no network."""
+    against = read_names(controls, option="--controls")
+    from hiermtl import commands
+
+    found = commands.report(
+        run,
+        output,
+        compare_with=others or (),
+        controls=against,
+        probe=probe,
+        pictures=pictures,
+        errors=errors,
+        speed=speed,
+        device=device,
+        data_dir=data_dir,
+    )
+    for note in found.notes:
+        say(f"note: {note}", quiet=quiet)
+    if found.pictures:
+        say(f"wrote {len(found.pictures)} pictures to {pictures}", quiet=quiet)
+    say(f"wrote {found.file}", quiet=quiet)
 
 
 def _show(found: "Comparison", *, format: str, json: Path | None, quiet: bool) -> None:

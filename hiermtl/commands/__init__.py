@@ -12,12 +12,14 @@ from hiermtl.commands.demo import demo
 from hiermtl.commands.evaluate import evaluate
 from hiermtl.commands.extend import extend
 from hiermtl.commands.grid import grid
+from hiermtl.commands.report import Report, report
 from hiermtl.commands.sample import sample
 from hiermtl.commands.train import Run, train
 from hiermtl.recipe import copy_recipe, recipe_names, schema, show_recipe
 
 __all__ = [
     "Annotator",
+    "Report",
     "Run",
     "annotate",
     "benchmark",
@@ -30,6 +32,7 @@ __all__ = [
     "grid",
     "load",
     "recipe_names",
+    "report",
     "sample",
     "schema",
     "show_recipe",

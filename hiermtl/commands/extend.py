@@ -31,6 +31,7 @@ from hiermtl.commands.train import (
     check_folder,
     check_packages,
     check_precision,
+    failing_told,
     finish,
     finished,
     shown,
@@ -120,7 +121,8 @@ def extend(
     plain = _merged(before, loaded, kept, data_dir=data_dir)
     about_all = load_recipe(plain)
     begin(folder, loaded, beside={BASE: json.dumps(about, indent=2)})
-    cost = train_built(built, loaded, corpora, folder, resume=resume, quiet=quiet)
+    with failing_told(folder):
+        cost = train_built(built, loaded, corpora, folder, resume=resume, quiet=quiet)
     for task, frozen in kept.items():
         built.model.config.tasks[task]["frozen"] = frozen
     # What bf16 costs the kept tasks was measured on the encoder as it was.

@@ -1,11 +1,13 @@
 """`hiermtl train`: from a recipe to a run folder that is a model folder."""
 
+import contextlib
 import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,8 @@ from hiermtl.commands.processes import (
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.plain import TextCorpus
 from hiermtl.document import Document
-from hiermtl.errors import ModelError, RecipeError, RunError, listing
+from hiermtl.environment import environment
+from hiermtl.errors import HiermtlError, ModelError, RecipeError, RunError, listing
 from hiermtl.evaluation import ScoreRow, Scores, main_score
 from hiermtl.evaluation.best import points
 from hiermtl.model import HierarchicalModel
@@ -58,6 +61,7 @@ CONFIG = "config.json"
 RECIPE = "recipe.json"
 SCORES = "scores.json"
 COST = "cost.json"
+ENVIRONMENT, FAILURE = "environment.json", "failure.json"
 EXAMPLE_WORDS = range(8, 14)
 """How many words the sentence shown after training may have."""
 
@@ -150,9 +154,33 @@ def train(
     with first_on_each_machine():
         corpora = training_corpora(loaded, data_dir=data_dir)
     train_parts = _train_apart if loaded.sharing.name == "single" else _train_whole
-    built, cost = train_parts(loaded, corpora, folder, resume=resume, quiet=quiet)
-    plain = placed(loaded, data_dir=data_dir)
-    return finish(built, loaded, corpora, folder, cost=cost, plain=plain)
+    with failing_told(folder):
+        built, cost = train_parts(loaded, corpora, folder, resume=resume, quiet=quiet)
+        plain = placed(loaded, data_dir=data_dir)
+        return finish(built, loaded, corpora, folder, cost=cost, plain=plain)
+
+
+@contextlib.contextmanager
+def failing_told(folder: Path) -> Iterator[None]:
+    """Whatever ends a run early is said in its folder, once it has begun; a later start forgets it.
+
+    A process that is killed can say nothing.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if (folder / RECIPE).exists() and PartialState().is_main_process:
+            interrupted = not isinstance(error, Exception)
+            told = {
+                "kind": type(error).__name__,
+                "message": "It was asked to end." if interrupted else str(error),
+                "interrupted": interrupted,
+                "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            }
+            # What is raised says more than that this could not be written.
+            with contextlib.suppress(HiermtlError, OSError):
+                write_whole(folder / FAILURE, json.dumps(told, indent=2) + "\n")
+        raise
 
 
 def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
@@ -325,10 +353,23 @@ def begin(folder: Path, recipe: Recipe, *, beside: Mapping[str, str] | None = No
         for name, text in (beside or {}).items():
             write_whole(folder / name, text)
         write_whole(folder / RECIPE, json.dumps(resolved(recipe), indent=2))
+        (folder / FAILURE).unlink(missing_ok=True)
+        _tell_environment(folder / ENVIRONMENT)
     except OSError as error:
         raise RunError(
             f"the run folder {folder} cannot be written ({error.strerror}); name another with -o"
         ) from error
+
+
+def _tell_environment(path: Path) -> None:
+    """Writes down where the run is trained: one entry for each place it was gone on with in."""
+    here = environment()
+    told: list[Any] = []
+    with contextlib.suppress(OSError, ValueError):
+        told = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(told, list) or told[-1:] != [here]:
+        told = [*(told if isinstance(told, list) else ()), here]
+        write_whole(path, json.dumps(told, indent=2) + "\n")
 
 
 def finish(

@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from hiermtl.errors import RecipeError
 from hiermtl.evaluation.scores import ScoreRow, Scores
 
-_CORRELATIONS = frozenset({"pearson", "spearman"})
-_UNBOUNDED = frozenset({"mse", "perplexity"})
+CORRELATIONS = frozenset({"pearson", "spearman"})
+"""Metrics from -1 to 1; the others are rates from 0 to 100, but for those of `UNBOUNDED`."""
+
+UNBOUNDED = frozenset({"mse", "perplexity"})
+"""Metrics without a greatest value, the lower the better."""
 
 
 def main_score(scores: Scores, main_tasks: Iterable[str]) -> float:
@@ -28,7 +31,7 @@ def main_score(scores: Scores, main_tasks: Iterable[str]) -> float:
     values = []
     for task in main_tasks:
         row = scores.main(task)
-        if row.metric in _UNBOUNDED:
+        if row.metric in UNBOUNDED:
             raise RecipeError(
                 f"the main metric of {task!r} is {row.metric}, which has no common scale with "
                 f"those of other tasks; name in evaluation.main the tasks that choose, without it"
@@ -45,4 +48,4 @@ def main_score(scores: Scores, main_tasks: Iterable[str]) -> float:
 
 def points(row: ScoreRow) -> float:
     """A score on a scale up to 100: a rate as it is, a correlation times 100."""
-    return 100 * row.score if row.metric in _CORRELATIONS else row.score
+    return 100 * row.score if row.metric in CORRELATIONS else row.score

@@ -14,29 +14,36 @@ Table = list[list[str]]
 
 def comparison_text(comparison: "Comparison") -> str:
     """Titled tables with aligned columns, then the notes."""
-    return "\n\n".join([*_blocks(comparison, _aligned), *_notes(comparison, "note: ")])
+    return _joined(comparison, _aligned, mark="note: ")
 
 
 def comparison_markdown(comparison: "Comparison") -> str:
     """The same in Markdown."""
-    return "\n\n".join([*_blocks(comparison, _markdown), *_notes(comparison, "- ")])
+    return _joined(comparison, _markdown, mark="- ")
 
 
-def _blocks(comparison: "Comparison", made: Callable[[Table], str]) -> Iterable[str]:
+def _joined(comparison: "Comparison", made: Callable[[Table], str], *, mark: str) -> str:
+    blocks = [part for title, table in titled_tables(comparison) for part in (title, made(table))]
+    notes = [f"{mark}{note}" for note in table_notes(comparison)]
+    return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
+
+
+def titled_tables(comparison: "Comparison") -> Iterable[tuple[str, Table]]:
+    """Means, differences to each control and cost, at each size."""
     for size in dict.fromkeys(mean.size for mean in comparison.means):
         part = "all sentences" if size is None else f"{size:,} sentences of each corpus"
         means = [mean for mean in comparison.means if mean.size == size]
-        yield f"{part}, {comparison.split}: mean and standard deviation over seeds"
-        yield made(_means(means))
+        title = f"{part}, {comparison.split}: mean and standard deviation over seeds"
+        yield title, _means(means)
         found = [item for item in comparison.differences if item.size == size]
         for control in dict.fromkeys(mean.arm for mean in means):
             own = [item for item in found if item.control == control]
             if not own:
                 continue
-            yield f"{part}, {comparison.split}: difference to {control}, paired by seed and unit"
-            yield made(_differences(own))
-        yield f"{part}: cost of training a model, on average"
-        yield made(_costs([cost for cost in comparison.costs if cost.size == size]))
+            title = f"{part}, {comparison.split}: difference to {control}, paired by seed and unit"
+            yield title, _differences(own)
+        costs = [cost for cost in comparison.costs if cost.size == size]
+        yield f"{part}: cost of training a model, on average", _costs(costs)
 
 
 def _means(means: "Sequence[Mean]") -> Table:
@@ -91,7 +98,8 @@ def _costs(costs: Iterable[Any]) -> Table:
     return rows
 
 
-def _notes(comparison: "Comparison", mark: str) -> list[str]:
+def table_notes(comparison: "Comparison") -> list[str]:
+    """What a reader of the tables must know."""
     found = []
     tested = [item for item in comparison.differences if item.p is not None]
     if tested:
@@ -105,13 +113,12 @@ def _notes(comparison: "Comparison", mark: str) -> list[str]:
         if changes:
             shown = ", ".join(f"{key}={value}" for key, value in changes.items())
             found.append(f"{arm}: {shown}")
-    found += comparison.notes
-    return ["\n".join(f"{mark}{note}" for note in found)] if found else []
+    return [*found, *comparison.notes]
 
 
 def _aligned(table: Table) -> str:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    words = _text_columns(table)
+    words = text_columns(table)
     lines = []
     for row in table:
         cells = [
@@ -123,12 +130,12 @@ def _aligned(table: Table) -> str:
 
 
 def _markdown(table: Table) -> str:
-    words = _text_columns(table)
+    words = text_columns(table)
     head, *rows = table
     marks = [":--" if place in words else "--:" for place in range(len(head))]
     return "\n".join(piped(row) for row in (head, marks, *rows))
 
 
-def _text_columns(table: Table) -> set[int]:
+def text_columns(table: Table) -> set[int]:
     """Columns that hold no numbers."""
     return {place for place, name in enumerate(table[0]) if name in ("arm", "task", "metric")}

@@ -9,6 +9,7 @@ import hiermtl
 from hiermtl.text.conllu import read_conllu
 from hiermtl.text.sentence import Mentions
 from tests.end_to_end.program import done
+from tests.unit.reporting.pages import Page
 
 RECIPE = """
 description: spans, roles, relations and coreference in one small hierarchy
@@ -98,3 +99,13 @@ def test_raw_text_scores_by_characters(run: Path, tmp_path: Path) -> None:
     scores = hiermtl.evaluate(run, target, tasks=tasks, raw=True)
     told = {(row.task, row.metric): row.score for row in scores.rows}
     assert told["entity", "f1"] == told["srl", "f1"] == told["coref", "b3"] == 100
+
+
+def test_a_report_shows_errors_of_every_level(run: Path, tmp_path: Path) -> None:
+    done("report", run, "-o", tmp_path / "page.html", "--quiet")
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert (page.problems, page.resources()) == ([], [])
+    shown = page.text[page.text.rindex("Worst errors") : page.text.rindex("Probes")]
+    for task in ("upos", *UPPER, "entailment"):
+        assert f"{task}, sample" in shown
+    assert "\u2192" in shown, "roles and relations have two places"

@@ -53,6 +53,9 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
             sentences=1200, words=24000, seconds=2.0, left_out=("topic",), skipped=(), there=0
         ),
         "check": ["5 tasks", "1 corpus"],
+        "report": SimpleNamespace(
+            file="page.html", pictures=("a.svg", "b.svg"), notes=("the log is cut",)
+        ),
         "sample": None,
         "demo": None,
     }

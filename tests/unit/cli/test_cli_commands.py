@@ -212,3 +212,40 @@ def test_demo_refuses_numbers_that_cannot_be(program: Any, given: tuple[str, str
     found = program("demo", "runs/a", *given)
     assert (found.exit_code, program.calls) == (2, [])
     assert f"Invalid value for '{given[0]}': Input should be" in found.stderr
+
+
+def test_report_passes_everything_on_and_speaks_on_standard_error(program: Any) -> None:
+    found = program(
+        *("report", "runs/a", "-o", "page.html", "--compare", "runs/b", "--compare", "runs/c"),
+        *("--controls", "single, hard", "--probe", "p.json", "--pictures", "out"),
+        *("--errors", "3", "--speed", "--device", "cpu"),
+    )
+    assert (found.exit_code, found.stdout) == (0, "")
+    assert found.stderr.splitlines() == [
+        "note: the log is cut",
+        "wrote 2 pictures to out",
+        "wrote page.html",
+    ]
+    assert program.calls == [
+        (
+            "report",
+            ("runs/a", Path("page.html")),
+            {
+                "compare_with": [Path("runs/b"), Path("runs/c")],
+                "controls": ["single", "hard"],
+                "probe": Path("p.json"),
+                "pictures": Path("out"),
+                "errors": 3,
+                "speed": True,
+                "device": "cpu",
+                "data_dir": None,
+            },
+        )
+    ]
+    assert program("report", "runs/a", "-o", "page.html", "-q").output == ""
+
+
+def test_report_needs_a_page_to_write(program: Any) -> None:
+    found = program("report", "runs/a")
+    assert (found.exit_code, "--output" in found.stderr) == (2, True)
+    assert program("report", "runs/a", "-o", "x", "--errors", "-1").exit_code == 2

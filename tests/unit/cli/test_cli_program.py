@@ -19,6 +19,7 @@ COMMANDS = [
     ["evaluate"],
     ["annotate"],
     ["benchmark"],
+    ["report"],
     ["sample"],
     ["schema"],
     ["recipes", "list"],

@@ -1,0 +1,255 @@
+"""What a run folder says of its run, read without a model; whatever is missing is told, not raised.
+
+A folder may hold a finished run, one that is at work or was broken off, a model that was saved
+without its run, or damaged files.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hiermtl.evaluation.scores import KEYS, ScoreRow
+from hiermtl.reporting.curves import LOG, Log, joined, read_log
+
+RECIPE, CONFIG, SCORES, COST = "recipe.json", "config.json", "scores.json", "cost.json"
+ENVIRONMENT, FAILURE, PROBE = "environment.json", "failure.json", "probe.json"
+EXTENDS = "extends.json"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A task of the hierarchy: where it is read, how it scored, and what it costs to ask.
+
+    `score` is its first row, the main metric; `None` where it was not scored. `depth` is text
+    where the recipe leaves it open, such as `50%`. Of what a model tells: `blocks` copies of blocks
+    run for it alone, `others` the tasks that run with it, `parameters` what it depends on, and
+    `speed` words per second, if it was timed.
+    """
+
+    task: str
+    depth: int | str
+    level: int | None = None
+    head: str = ""
+    labels: int | None = None
+    auxiliary: bool = False
+    score: ScoreRow | None = None
+    blocks: int | None = None
+    others: tuple[str, ...] = ()
+    parameters: int | None = None
+    speed: float | None = None
+
+
+@dataclass(slots=True)
+class Facts:
+    """All that is known of a run.
+
+    `recipe` and `config` are as the files have them, empty where there are none. `rows` are scores
+    by split. `apart` has for tasks that are trained one after the other whether that is done,
+    `extends` the model that was extended, `touched` when the run last wrote something. `notes` say
+    what is missing or damaged. `finished` is whether there is a model.
+    """
+
+    folder: str
+    finished: bool
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    rows: dict[str, tuple[ScoreRow, ...]] = field(default_factory=dict)
+    cost: Mapping[str, Any] = field(default_factory=dict)
+    log: Log | None = None
+    failure: Mapping[str, Any] = field(default_factory=dict)
+    environment: Sequence[Mapping[str, Any]] = ()
+    probe: Sequence[Mapping[str, Any]] = ()
+    checkpoints: Sequence[str] = ()
+    apart: Mapping[str, bool] = field(default_factory=dict)
+    extends: Mapping[str, Any] = field(default_factory=dict)
+    touched: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def scheme(self) -> str:
+        """The name of the sharing scheme."""
+        found = _part(self.config, "sharing") or _part(self.recipe, "sharing")
+        return str(found.get("name", ""))
+
+    @property
+    def title(self) -> str:
+        """What the run is called."""
+        return str(self.recipe.get("name") or self.recipe.get("description") or self.folder)
+
+    @property
+    def seed(self) -> Any:
+        """The seed of training."""
+        return _part(self.recipe, "training").get("seed")
+
+    @property
+    def blocks(self) -> int | None:
+        """The blocks of the encoder, where they are known."""
+        encoder = _part(self.config, "encoder") or _part(self.recipe, "encoder")
+        for key in ("num_hidden_layers", "n_layers", "layers"):
+            if isinstance(encoder.get(key), int):
+                return encoder[key]
+        return None
+
+    def rungs(self) -> list[Rung]:
+        """The tasks, lowest first; those whose depth is open last."""
+        tasks = _part(self.config, "tasks")
+        planned = _part(self.recipe, "tasks")
+        names = [*tasks, *(name for name in planned if name not in tasks)]
+        mains = {row.task: row for row in reversed(self.rows.get("dev", ()))}
+        found = []
+        for name in names:
+            told, asked = _part(tasks, name), _part(planned, name)
+            head = told.get("head") or asked.get("head")
+            found.append(
+                Rung(
+                    task=str(name),
+                    depth=told.get("depth", asked.get("depth", "?")),
+                    head=str(head.get("name", "") if isinstance(head, Mapping) else head or ""),
+                    labels=len(told["labels"]) if isinstance(told.get("labels"), list) else None,
+                    auxiliary=bool(asked.get("auxiliary", told.get("auxiliary", False))),
+                    score=mains.get(name),
+                )
+            )
+        return ranked(found)
+
+
+def ranked(rungs: Iterable[Rung]) -> list[Rung]:
+    """With their levels, the ranks of their depths; lowest first."""
+    rungs = list(rungs)
+    depths = sorted({rung.depth for rung in rungs if isinstance(rung.depth, int)})
+    placed = [
+        replace(rung, level=depths.index(rung.depth) + 1) if rung.depth in depths else rung
+        for rung in rungs
+    ]
+    return sorted(placed, key=lambda r: (r.level is None, r.level or 0, r.task))
+
+
+def gather(folder: Path, *, probe: Path | None = None) -> Facts:
+    """What lies in a run folder, or in a model's folder."""
+    notes: list[str] = []
+    finished = (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+    config = _mapping(folder / CONFIG, notes) if finished else {}
+    recipe = _mapping(folder / RECIPE, notes) or _part(config, "recipe")
+    checkpoints = _checkpoints(folder)
+    if not config and checkpoints:
+        config = _mapping(folder / "checkpoints" / checkpoints[-1] / CONFIG, notes)
+    facts = Facts(
+        folder=folder.resolve().name,
+        finished=finished,
+        recipe=recipe,
+        config=config,
+        cost=_mapping(folder / COST, notes),
+        failure=_mapping(folder / FAILURE, notes),
+        environment=_list(folder / ENVIRONMENT, notes),
+        checkpoints=checkpoints,
+        extends=_mapping(folder / EXTENDS, notes),
+        touched=_touched(folder),
+        notes=notes,
+    )
+    facts.log = read_log(folder / LOG)
+    apart = sorted(path for path in folder.glob("tasks/*") if path.is_dir())
+    if apart:
+        facts.apart = {path.name: (path / "trained").is_dir() for path in apart}
+        facts.log = joined({path.name: read_log(path / LOG) for path in apart})
+    if facts.log is not None and facts.log.bad:
+        notes.append(f"{facts.log.bad} lines of {LOG} cannot be read and are left out")
+    facts.rows = _scores(folder, notes)
+    if not facts.rows and facts.log is not None:
+        _add_rows(facts.rows, LOG, facts.log.rows, notes)
+    facts.probe = _probe(probe or folder / PROBE, notes, asked=probe is not None)
+    return facts
+
+
+def _checkpoints(folder: Path) -> list[str]:
+    found = [path.name for path in folder.glob("checkpoints/step-*") if path.is_dir()]
+    return sorted(
+        (name for name in found if name.removeprefix("step-").isdecimal()),
+        key=lambda name: int(name.removeprefix("step-")),
+    )
+
+
+def _touched(folder: Path) -> str | None:
+    """When something was last written in the run."""
+    times = [path.stat().st_mtime for path in (folder / LOG, folder / RECIPE) if path.is_file()]
+    times += [path.stat().st_mtime for path in folder.glob(f"tasks/*/{LOG}")]
+    if not times:
+        return None
+    return f"{datetime.fromtimestamp(max(times), UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _scores(folder: Path, notes: list[str]) -> dict[str, tuple[ScoreRow, ...]]:
+    """Rows by split: those of the end of training, and of results that `compare` keeps."""
+    found: dict[str, tuple[ScoreRow, ...]] = {}
+    given: list[tuple[Path, Any]] = [(folder / SCORES, _list(folder / SCORES, notes))]
+    given += [
+        (path, _mapping(path, notes).get("rows", ()))
+        for path in sorted(folder.glob("result-*.json"))
+    ]
+    for path, rows in given:
+        _add_rows(found, path.name, rows, notes)
+    # Scores of the same split may stand in both files.
+    return {split: tuple(dict.fromkeys(rows)) for split, rows in found.items()}
+
+
+def _add_rows(
+    found: dict[str, tuple[ScoreRow, ...]], name: str, rows: Any, notes: list[str]
+) -> None:
+    """Adds the rows of a file by split, up to the first that is none."""
+    try:
+        for row in rows:
+            one = ScoreRow(**{key: row[key] for key in KEYS})
+            found[one.split] = (*found.get(one.split, ()), one)
+    except (KeyError, TypeError, ValueError) as error:
+        notes.append(f"{name} holds rows that are no scores ({error!r})")
+
+
+def _probe(path: Path, notes: list[str], *, asked: bool) -> list[Mapping[str, Any]]:
+    """Rows with `task`, `depth`, `score` and perhaps `spread`; others are left out with a note."""
+    if not path.is_file():
+        if asked:
+            notes.append(f"{path.name}: there is no such file of probes")
+        return []
+    rows = _mapping(path, notes).get("rows")
+    kept = []
+    for row in rows if isinstance(rows, list) else ():
+        numbers = isinstance(row, Mapping) and all(
+            isinstance(row.get(key), int | float) for key in ("depth", "score")
+        )
+        if numbers and "task" in row:
+            kept.append(row)
+    if not kept or len(kept) < len(rows or ()):
+        notes.append(f"{path.name}: {len(kept)} rows of probes can be read")
+    return kept
+
+
+def _part(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = given.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _json(path: Path, notes: list[str]) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        notes.append(f"{path.name} cannot be read ({error})")
+        return None
+
+
+def _mapping(path: Path, notes: list[str]) -> Mapping[str, Any]:
+    found = _json(path, notes)
+    if found is not None and not isinstance(found, dict):
+        notes.append(f"{path.name} holds a {type(found).__name__} where an object is needed")
+    return found if isinstance(found, dict) else {}
+
+
+def _list(path: Path, notes: list[str]) -> list[Any]:
+    found = _json(path, notes)
+    if found is not None and not isinstance(found, list):
+        notes.append(f"{path.name} holds a {type(found).__name__} where a list is needed")
+    return found if isinstance(found, list) else []

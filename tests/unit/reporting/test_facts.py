@@ -1,0 +1,92 @@
+"""What a folder says, and what is said of what it lacks."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hiermtl.reporting import gather
+from tests.unit.reporting.pages import row
+
+
+def write(folder: Path, **files: Any) -> Path:
+    for name, content in files.items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        (folder / f"{name.replace('__', '-')}.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_an_empty_folder_is_no_error(tmp_path: Path) -> None:
+    found = gather(tmp_path)
+    assert (found.finished, found.rungs(), found.log, found.notes) == (False, [], None, [])
+    assert found.title == tmp_path.name
+
+
+def test_levels_are_ranks_of_depths_and_open_depths_stand_last(tmp_path: Path) -> None:
+    tasks = {"dep": {"depth": 4}, "upos": {"depth": 2}, "ner": {"depth": "50%"}, "x": {"depth": 2}}
+    found = gather(write(tmp_path, recipe={"tasks": tasks})).rungs()
+    assert [(rung.task, rung.depth, rung.level) for rung in found] == [
+        ("upos", 2, 1),
+        ("x", 2, 1),
+        ("dep", 4, 2),
+        ("ner", "50%", None),
+    ]
+
+
+def test_a_model_says_more_than_its_recipe(tmp_path: Path) -> None:
+    config = {
+        "encoder": {"layers": 3},
+        "tasks": {"ner": {"depth": 2, "head": "crf", "labels": ["O", "B-X"]}},
+        "sharing": {"name": "hard"},
+    }
+    recipe = {"tasks": {"ner": {"depth": "auto"}, "hint": {"depth": 1, "auxiliary": True}}}
+    write(tmp_path, config=config, recipe=recipe, scores=[asdict(row("ner", 60.0))])
+    (tmp_path / "model.safetensors").touch()
+    found = gather(tmp_path)
+    assert (found.finished, found.blocks, found.scheme) == (True, 3, "hard")
+    hint, ner = found.rungs()
+    assert (hint.task, hint.auxiliary, hint.score) == ("hint", True, None)
+    assert (ner.depth, ner.head, ner.labels) == (2, "crf", 2)
+    assert ner.score == row("ner", 60.0)
+
+
+def test_without_weights_a_folder_is_not_finished(tmp_path: Path) -> None:
+    assert not gather(write(tmp_path, config={"tasks": {"ner": {"depth": 2}}})).finished
+
+
+def test_scores_of_the_end_of_training_come_before_those_of_later_results(tmp_path: Path) -> None:
+    later, test = row(score=80.0, dtype="bf16"), row(score=70.0, split="test")
+    write(tmp_path, scores=[asdict(row())], result__dev={"rows": [asdict(later), asdict(row())]})
+    write(tmp_path, result__test={"rows": [asdict(test)]})
+    assert gather(tmp_path).rows == {"dev": (row(), later), "test": (test,)}
+
+
+def test_the_log_has_the_last_scores_of_a_run_that_is_not_finished(tmp_path: Path) -> None:
+    entry = {"step": 4, "main": 90.0, "rows": [asdict(row())]}
+    (tmp_path / "log.jsonl").write_text(json.dumps(entry), encoding="utf-8")
+    assert gather(tmp_path).rows == {"dev": (row(),)}
+
+
+@pytest.mark.parametrize("name", ["recipe", "cost", "scores", "environment", "failure", "probe"])
+@pytest.mark.parametrize("content", ["{half", "3", "null", '"x"', "[[]]", '{"rows": 3}'])
+def test_damaged_files_are_told_and_raise_nothing(tmp_path: Path, name: str, content: str) -> None:
+    found = gather(write(tmp_path, **{name: content}))
+    assert found.rungs() == []
+    if content == "{half":
+        assert any(f"{name}.json cannot be read" in note for note in found.notes)
+
+
+def test_rows_of_probes_that_are_none_are_left_out(tmp_path: Path) -> None:
+    good = {"task": "upos", "depth": 1, "score": 50.0, "spread": 1.0}
+    bad = [{"task": "upos"}, {"depth": 1, "score": 2.0}, {**good, "score": "x"}, "row"]
+    found = gather(write(tmp_path, probe={"rows": [good, *bad]}))
+    assert list(found.probe) == [good]
+    assert found.notes == ["probe.json: 1 rows of probes can be read"]
+
+
+def test_tasks_that_are_trained_apart_say_which_are_done(tmp_path: Path) -> None:
+    (tmp_path / "tasks" / "upos" / "trained").mkdir(parents=True)
+    (tmp_path / "tasks" / "dep").mkdir()
+    assert gather(tmp_path).apart == {"dep": False, "upos": True}
