@@ -11,12 +11,14 @@ from hiermtl.commands.compare import compare
 from hiermtl.commands.evaluate import evaluate
 from hiermtl.commands.extend import extend
 from hiermtl.commands.grid import grid
+from hiermtl.commands.probe import Probed, probe
 from hiermtl.commands.sample import sample
 from hiermtl.commands.train import Run, train
 from hiermtl.recipe import copy_recipe, recipe_names, schema, show_recipe
 
 __all__ = [
     "Annotator",
+    "Probed",
     "Run",
     "annotate",
     "benchmark",
@@ -27,6 +29,7 @@ __all__ = [
     "extend",
     "grid",
     "load",
+    "probe",
     "recipe_names",
     "sample",
     "schema",
