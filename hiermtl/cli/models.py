@@ -90,7 +90,10 @@ def probe(
     examples: Annotated[
         int,
         typer.Option(
-            "--examples", metavar="N", min=10, help="Training examples of each corpus to learn from."
+            "--examples",
+            metavar="N",
+            min=10,
+            help="Examples of each corpus to learn from.",
         ),
     ] = 1_000,
     device: Device = None,

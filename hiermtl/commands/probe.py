@@ -18,7 +18,6 @@ from hiermtl.commands.corpora import (
     open_corpora,
     placed,
     scorable,
-    training_corpora,
 )
 from hiermtl.commands.evaluate import trained_on
 from hiermtl.corpus.build import Corpus
@@ -36,10 +35,10 @@ from hiermtl.recipe import (
     load_recipe,
     recipe_names,
     resolve_depth,
-    with_depths,
 )
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.resolved import LATER, NAMING
+from hiermtl.recipe.tasks import AUTO
 from hiermtl.text.bio import is_iob2
 from hiermtl.tokens import Tokenizer
 from hiermtl.training.examples import ChainedExamples
@@ -212,8 +211,8 @@ def fixed_depths(
         if task not in found.depths:
             why = next((note for note in found.notes if note.startswith(f"{task}: ")), "")
             raise RecipeError(
-                f"tasks.{task}.depth is 'auto', but no depth can be proposed "
-                f"({why.partition(': ')[2]}); give a whole number from 1 or a share such as 50%"
+                f"tasks.{task}.depth is 'auto', but {why.partition(': ')[2]}; give a whole number "
+                "from 1, or a share such as 50%"
             )
     return dict(found.depths), found
 
@@ -300,11 +299,12 @@ def _probed(
 
     def states(split: str) -> States:
         if split not in read:
-            limit = examples
-            if split == "train" and recipe.training.max_examples is not None:
-                limit = min(limit, recipe.training.max_examples)
             parts, _ = split_examples(own, corpora, tokenizer, labels=labels, split=split)
-            chained = ChainedExamples(list(parts.values()), limit=limit, spread=True)
+            training = recipe.training
+            limit = training.max_examples if split == "train" else None
+            cut = {"limit": limit, "spread": training.examples == "spread"}
+            trained_on = [ChainedExamples([part], **cut) for part in parts.values()]
+            chained = ChainedExamples(trained_on, limit=examples, spread=True)
             entries = chained.fetch(range(len(chained)))
             read[split] = read_states(encoder, tokenizer, entries, device=device)
         return read[split]
@@ -326,7 +326,7 @@ def _probed(
         if curve.depth is None:
             best = max(curve.means[1:])
             notes.append(
-                f"{task}: {curve.metric} is {best:.1f} at its best depth, and {curve.baseline:.1f} "
+                f"{task}: {curve.metric} is {best:.1f} at the best depth and {curve.baseline:.1f} "
                 "without reading anything, so that no depth is proposed"
             )
         if told is not None:
@@ -339,7 +339,7 @@ def _probed(
             else "there is nothing to probe; name other tasks"
         )
     depths = {curve.task: curve.depth for curve in found if curve.depth is not None}
-    depths, lifted = _in_order(recipe, depths)
+    depths, lifted = _in_order(recipe, depths, blocks=len(encoder.blocks))
     counts = {split: len(read[split].examples) for split in read}
     about = (
         f"linear probes of {recipe.encoder.name}, depths 0 to {len(encoder.blocks)}; "
@@ -349,22 +349,47 @@ def _probed(
     return ProbeReport(tuple(found), depths, about, (*notes, *lifted))
 
 
-def _in_order(recipe: Recipe, depths: Mapping[str, int]) -> tuple[dict[str, int], list[str]]:
-    """Depths at which no task is read below one whose predictions its head reads, and a line each.
+def _in_order(
+    recipe: Recipe, depths: Mapping[str, int], *, blocks: int
+) -> tuple[dict[str, int], list[str]]:
+    """Depths at which no head is below the tasks whose predictions it reads, and a line each.
 
-    What is not among the depths stays as it is, and nothing is lifted over it.
+    What is not among the depths is where the recipe has it.
     """
     found, lines = dict(depths), []
-    for _ in found:  # a chain of readers is no longer than the tasks are many
-        for task in depths:
-            for lower in getattr(recipe.tasks[task].head, "reads", ()):
-                if found.get(lower, 0) > found[task]:
-                    lines.append(
-                        f"{task}: depth {depths[task]} by itself; lifted to {found[lower]}, since "
-                        f"it reads {lower}"
-                    )
-                    found[task] = found[lower]
+    for task in depths:
+        above = _read_by(recipe, task)
+        floor, lower = max(
+            (found[name] if name in found else _where(recipe, name, blocks), name)
+            for name in (task, *above)
+        )
+        if floor > found[task]:
+            lines.append(
+                f"{task}: depth {found[task]} by itself; lifted to {floor}, since it reads {lower}"
+            )
+            found[task] = floor
     return found, lines
+
+
+def _read_by(recipe: Recipe, task: str) -> list[str]:
+    """The tasks that a task's head reads, and those that theirs read."""
+    found: list[str] = []
+    waiting = [task]
+    while waiting:
+        lower = getattr(recipe.tasks[waiting.pop()].head, "reads", ())
+        new = [name for name in lower if name not in found and name != task]
+        found += new
+        waiting += new
+    return found
+
+
+def _where(recipe: Recipe, task: str, blocks: int) -> int:
+    """The depth that a recipe gives a task; the top where it gives none."""
+    depth = recipe.tasks[task].depth
+    if depth is None or depth == AUTO:
+        return blocks
+    path = f"tasks.{task}.depth"
+    return resolve_depth(depth, blocks, path=path, encoder=recipe.encoder.name)
 
 
 def _with_proposed(recipe: Recipe, depths: Mapping[str, int], *, blocks: int) -> Recipe:
@@ -380,7 +405,7 @@ def _with_proposed(recipe: Recipe, depths: Mapping[str, int], *, blocks: int) ->
     for task, options in recipe.tasks.items():
         if task in depths:
             continue
-        if options.depth is None or options.depth == "auto":
+        if options.depth is None or options.depth == AUTO:
             changes[f"tasks.{task}.depth"] = "100%"
     return load_recipe(recipe, {**named, **changes}).located(recipe.source, recipe.folders)
 

@@ -47,9 +47,7 @@ def curves(rows: Sequence[Mapping[str, Any]], depths: Mapping[str, int]) -> "Fig
             title = task
             if task in depths:
                 at = depths[task]
-                axes.plot(
-                    [at], [means[at]], marker="o", markersize=9, fillstyle="none", color=INK
-                )
+                axes.plot([at], [means[at]], marker="o", markersize=9, fillstyle="none", color=INK)
                 title = f"{task}: depth {at}"
             axes.set_title(title)
             axes.set_ylabel(own[0]["metric"])

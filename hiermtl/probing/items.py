@@ -170,9 +170,11 @@ def _pairs(rows: np.ndarray, words: int, random: np.random.Generator) -> np.ndar
     return np.concatenate([rows[:, :4], made]) - [0, 1, 0, 1]
 
 
-_FOUND: Mapping[
-    str, tuple[Callable[[np.ndarray, int, np.random.Generator], np.ndarray], int]
-] = {"spans": (_spans, 2), "frames": (_arguments, 3), "relations": (_pairs, 4)}
+_FOUND: Mapping[str, tuple[Callable[[np.ndarray, int, np.random.Generator], np.ndarray], int]] = {
+    "spans": (_spans, 2),
+    "frames": (_arguments, 3),
+    "relations": (_pairs, 4),
+}
 
 
 def _elsewhere(

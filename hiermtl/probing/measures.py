@@ -75,8 +75,8 @@ def variability(states: Tensor, ends: np.ndarray, gold: np.ndarray) -> list[floa
         _, values, axes = torch.linalg.svd(means - means.mean(0), full_matrices=False)
         kept = values > values.max() * 1e-6
         along = axes[kept]
-        spread = torch.stack([((part - part.mean(0)) @ along.T).var(0, correction=0) for part in parts])
-        ratio = spread.mean(0) * len(names) / values[kept] ** 2
+        spreads = [(part @ along.T).var(0, correction=0) for part in parts]
+        ratio = torch.stack(spreads).mean(0) * len(names) / values[kept] ** 2
         found.append(float(ratio.sum() / len(names)))
     return found
 

@@ -12,7 +12,7 @@ itself, so that many trained together are what each would be alone.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -43,8 +43,8 @@ class Budget:
     No item is seen more than `passes` times. The rate falls evenly to 0.
     """
 
-    steps: int = 300
-    batch: int = 128
+    steps: int = 400
+    batch: int = 64
     passes: int = 10
     lr: float = 5e-3
     lr_mix: float = 5e-2
@@ -87,6 +87,7 @@ class Probes(nn.Module, ABC):
     def __init__(self, masks: Tensor, seeds: int) -> None:
         super().__init__()
         self.register_buffer("masks", masks)
+        self._alone = bool((masks.sum(1) == 1).all())
         self.mix_weights = nn.Parameter(torch.zeros(len(masks), seeds, masks.shape[1]))
 
     @property
@@ -107,6 +108,8 @@ class Probes(nn.Module, ABC):
         """(depths, seeds or 1, ..., width) to (probes, seeds, ..., width)."""
         if states.shape[1] == 1:
             states = states.expand(-1, self.seeds, *states.shape[2:])
+        if self._alone:
+            return states[self.masks.int().argmax(1)]
         return torch.einsum("psd,ds...->ps...", self.shares(), states)
 
     @abstractmethod
@@ -115,15 +118,15 @@ class Probes(nn.Module, ABC):
 
     def optimizer(self, budget: Budget) -> torch.optim.Optimizer:
         """AdamW, which moves each number by itself."""
-        groups = [
-            {"params": list(self.features()), "lr": budget.lr, "weight_decay": budget.weight_decay},
-            {"params": [self.mix_weights], "lr": budget.lr_mix, "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups)
+        own = {"lr": budget.lr, "weight_decay": budget.weight_decay}
+        mix = {"lr": budget.lr_mix, "weight_decay": 0.0}
+        return torch.optim.AdamW(
+            [{"params": list(self.features()), **own}, {"params": [self.mix_weights], **mix}]
+        )
 
 
 class LabelProbes(Probes):
-    """A linear layer each, from what is read of an item to scores of labels, starting at 0."""
+    """A linear layer each, from what is read of an item to scores of labels; weights start at 0."""
 
     def __init__(
         self,
@@ -143,6 +146,12 @@ class LabelProbes(Probes):
         self.labels = labels
         self.weight = nn.Parameter(torch.zeros(len(masks), seeds, inputs, labels or 1))
         self.bias = nn.Parameter(torch.zeros(len(masks), seeds, 1, labels or 1))
+
+    @torch.no_grad()
+    def start_at(self, gold: np.ndarray) -> None:
+        """Makes each label as probable as it is frequent; label ids (items,)."""
+        counts = np.bincount(gold, minlength=self.bias.shape[3])
+        self.bias.copy_(torch.from_numpy(np.log((counts + 0.5) / (len(gold) + 0.5))))
 
     def features(self) -> Sequence[nn.Parameter]:
         """As `Probes.features`."""
@@ -213,6 +222,8 @@ def train_labels(
     probes = LabelProbes(masks, len(seeds), inputs=inputs, labels=labels, combine=combine)
     probes.to(states.device)
     place = _placer(states.device)
+    if labels is not None:
+        probes.start_at(items.gold)
     drawn = [_own(items.owners, seed) for seed in seeds]
     steps = budget.for_items(min(map(len, drawn)))
     for chosen, optimizer in _steps(probes, drawn, steps, budget.batch, seeds=seeds, budget=budget):
@@ -332,5 +343,6 @@ def _move(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
-def _placer(device: torch.device):  # noqa: ANN202
+def _placer(device: torch.device) -> Callable[[np.ndarray], Tensor]:
+    """What puts an array on a device."""
     return lambda array: torch.from_numpy(np.ascontiguousarray(array)).to(device)

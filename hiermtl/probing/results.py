@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 from statistics import mean, stdev
 from typing import Any
@@ -22,7 +23,7 @@ def expected_layer(scores: Sequence[float]) -> float | None:
 
     `scores` are those of mixes up to 0, 1, 2 and so on. `None` where nothing is gained.
     """
-    gains = [after - before for before, after in zip(scores, scores[1:], strict=False)]
+    gains = [after - before for before, after in pairwise(scores)]
     total = sum(gains)
     if total <= 0:
         return None
@@ -203,9 +204,7 @@ class ProbeReport:
             told = [f"{own:.{digits}f} ± {spread:.{digits}f}" for own, spread in scores]
             table.append([curve.task, curve.metric, *told])
             if curve.control:
-                table.append(
-                    ["", "control", *(f"{mean(own):.{digits}f}" for own in curve.control)]
-                )
+                table.append(["", "control", *(f"{mean(own):.{digits}f}" for own in curve.control)])
             if curve.variability:
                 table.append(["", "variability", *(f"{own:.3g}" for own in curve.variability)])
         yield table

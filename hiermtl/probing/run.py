@@ -33,7 +33,6 @@ from hiermtl.probing.probes import (
 )
 from hiermtl.probing.results import Curve
 from hiermtl.probing.states import States
-from hiermtl.records import MISSING
 
 LAYERS = ("tags", "edits", "tree", "spans", "frames", "relations", "label", "number")
 """Kinds of annotation (`Head.layer`) that there are probes for."""
@@ -97,39 +96,30 @@ def probe_task(
     varied = None
     if wanted.layer != "number":
         varied = variability(raw, learnt.items.ends, learnt.items.gold)
-    states, others = standardised(raw, other)
-    depths = train.depths
-    masks = single(depths).to(states.device)
-    if mixes:
-        masks = torch.cat([masks, cumulative(depths).to(states.device)])
+    states = standardised(raw, other)
     judge = _tree if wanted.layer == "tree" else _labelled
-    scores, baseline, probes = judge(
-        wanted, learnt, scored, (states, others), masks, seeds=seeds, budget=budget
-    )
+    options: dict[str, Any] = {"seeds": seeds, "budget": budget}
+    masks = single(train.depths).to(raw.device)
+    scores, _ = judge(wanted, learnt, scored, states, masks, **options)
     found: dict[str, Any] = {}
-    if mixes:
+    if mixes and train.depths > 1:
+        masks = cumulative(train.depths).to(raw.device)
+        mixed, probes = judge(wanted, learnt, scored, states, masks, **options)
         centres = torch.stack([one.centres()[-1] for one in probes]).mean(0)
-        found = {
-            "mixes": _rows([scores[0], *scores[depths:]]),
-            "centres": tuple(centres.tolist()),
-        }
+        found = {"mixes": _rows([scores[0], *mixed]), "centres": tuple(centres.tolist())}
     if control and wanted.layer in ("tags", "edits") and not wanted.bio:
-        found["control"] = _rows(
-            _control(
-                wanted, learnt, scored, (states, others), (train.keys, dev.keys),
-                seeds=seeds, budget=budget,
-            )
-        )
+        keys = train.keys, dev.keys
+        found["control"] = _rows(_control(wanted, learnt, scored, states, keys, **options))
     metric = _metric(wanted)
     count = len(scored.items)
-    top = float(scores[1:depths].mean(1).max()) if depths > 1 else 0.0
+    top = float(scores[1:].mean(1).max())
     share = min(max(top / 100, 0.0), 1.0)
     chance = 1 / sqrt(count) if metric == "pearson" else 100 * sqrt(share * (1 - share) / count)
     return Curve(
         wanted.task,
         metric,
-        _rows(scores[:depths]),
-        baseline,
+        _rows(scores),
+        _baseline(wanted, learnt, scored),
         chance,
         train_items=len(learnt.items),
         items=count,
@@ -163,13 +153,13 @@ def _labelled(
     wanted: Wanted,
     learnt: _Read,
     scored: _Read,
-    states: tuple[Tensor, Tensor],
+    states: Sequence[Tensor],
     masks: Tensor,
     *,
     seeds: Sequence[int],
     budget: Budget,
-) -> tuple[np.ndarray, float, list[Probes]]:
-    """(probes, seeds) scores, what the most frequent label scores, and the probes."""
+) -> tuple[np.ndarray, list[Probes]]:
+    """(probes, seeds) scores, and the probes."""
     number = wanted.layer == "number"
     pair = learnt.items.ends.shape[1] == 2 and wanted.layer in ("label", "number")
     combine: Combine = "pair" if pair else "ends"
@@ -182,13 +172,7 @@ def _labelled(
         states[0], items, masks, labels=kinds, seeds=seeds, combine=combine, budget=budget
     )
     read = read_labels(probes, states[1], scored.items.ends).cpu().numpy()
-    score = _score_of(wanted, scored.items)
-    baseline = 0.0
-    if not number:
-        known = items.gold[items.gold < len(wanted.labels)]
-        often = np.bincount(known).argmax()
-        baseline = float(score(gold, np.full((1, 1, len(gold)), often))[0, 0])
-    return score(gold, read), baseline, [probes]
+    return _score_of(wanted, scored.items)(gold, read), [probes]
 
 
 def _score_of(wanted: Wanted, items: Items) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -203,14 +187,15 @@ def _tree(
     wanted: Wanted,
     learnt: _Read,
     scored: _Read,
-    states: tuple[Tensor, Tensor],
+    states: Sequence[Tensor],
     masks: Tensor,
     *,
     seeds: Sequence[int],
     budget: Budget,
-) -> tuple[np.ndarray, float, list[Probes]]:
+) -> tuple[np.ndarray, list[Probes]]:
     """A word is right if its head is found, and its relation is read beside its gold head."""
-    assert learnt.arcs is not None and scored.arcs is not None
+    assert learnt.arcs is not None
+    assert scored.arcs is not None
     labels = train_labels(
         states[0], learnt.items, masks, labels=len(wanted.labels), seeds=seeds, budget=budget
     )
@@ -220,11 +205,27 @@ def _tree(
     heads = read_arcs(arcs, states[1], scored.arcs).cpu().numpy()[..., words]
     gold_heads = scored.arcs.heads[words]
     right = (relations == scored.items.gold) & (heads == gold_heads)
-    # The most frequent way to the head, by how many words it lies behind, with its relation.
-    ways = _ways(learnt.items)
-    often, kind = max(ways, key=lambda way: (ways[way], way))
-    guessed = (_offsets(scored.items) == often) & (scored.items.gold == kind)
-    return 100 * right.mean(-1), float(100 * guessed.mean()), [labels, arcs]
+    return 100 * right.mean(-1), [labels, arcs]
+
+
+def _baseline(wanted: Wanted, learnt: _Read, scored: _Read) -> float:
+    """What the most frequent answer of training scores, whatever the states.
+
+    For trees it is a way to the head, by how many words it lies behind, with its relation.
+    """
+    gold = scored.items.gold
+    if wanted.layer == "number":
+        return 0.0
+    if wanted.layer == "tree":
+        ways = np.column_stack([_offsets(learnt.items), learnt.items.gold])
+        names, counts = np.unique(ways, axis=0, return_counts=True)
+        own = np.column_stack([_offsets(scored.items), gold])
+        return float(100 * (own == names[counts.argmax()]).all(1).mean())
+    known = learnt.items.gold[learnt.items.gold < len(wanted.labels)]
+    if not len(known):
+        return 0.0
+    often = np.full((1, 1, len(gold)), np.bincount(known).argmax())
+    return float(_score_of(wanted, scored.items)(gold, often)[0, 0])
 
 
 def _offsets(items: Items) -> np.ndarray:
@@ -233,17 +234,11 @@ def _offsets(items: Items) -> np.ndarray:
     return np.where(head < 0, 0, head - word)
 
 
-def _ways(items: Items) -> dict[tuple[int, int], int]:
-    pairs = np.column_stack([_offsets(items), items.gold])
-    names, counts = np.unique(pairs, axis=0, return_counts=True)
-    return {(int(a), int(b)): int(c) for (a, b), c in zip(names, counts, strict=True)}
-
-
 def _control(
     wanted: Wanted,
     learnt: _Read,
     scored: _Read,
-    states: tuple[Tensor, Tensor],
+    states: Sequence[Tensor],
     keys: tuple[np.ndarray, np.ndarray],
     *,
     seeds: Sequence[int],

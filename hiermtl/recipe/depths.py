@@ -115,11 +115,10 @@ def depth_problems(recipe: Recipe, blocks: int | None = None) -> list[Problem]:
         if task.depth is None:
             if rule == "own":
                 message = (
-                    f"is missing; sharing {recipe.sharing.name!r} reads each task at its own depth"
+                    f"is missing; sharing {recipe.sharing.name!r} reads each task at its own "
+                    "depth: give a whole number from 1, a share such as 50%, or auto"
                 )
-                found.append(
-                    Problem(path, f"{message}: give a whole number from 1, a share such as 50%, or auto")
-                )
+                found.append(Problem(path, message))
         elif task.depth == AUTO:
             found += [Problem(path, message) for message in _no_probe(recipe)]
         elif blocks is not None and isinstance(task.depth, int) and task.depth > blocks:

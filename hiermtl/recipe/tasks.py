@@ -90,9 +90,9 @@ class TaskOptions(Section):
     model_config = ConfigDict(json_schema_extra=_without_required)
 
     depth: Depth | None = None
-    """Encoder depth the task is read at: a whole number from 1, a share (`50%`, rounded half up,
-    at least 1), or `auto`: what a probe of the encoder proposes before training. Default: none under `low_supervision` and `joint_many`, the top under `hard` and
-    `single`."""
+    """Encoder depth the task is read at: a whole number from 1, a share (`50%`, rounded half up, at
+    least 1), or `auto`, what a probe of the pretrained encoder proposes before training. Default:
+    none under `low_supervision` and `joint_many`, the top under `hard` and `single`."""
 
     head: Annotated[HeadOptions, OneOf(HEADS)]
     """What turns states into labels. Default: by the task's name (segment, upos, xpos, feats:
