@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 import typer
 
 from hiermtl.atomic import write_whole
-from hiermtl.cli.arguments import DataDir, ModelName, Quiet, Tasks, read_names
+from hiermtl.cli.arguments import (
+    DataDir,
+    ModelName,
+    Overrides,
+    Quiet,
+    Tasks,
+    read_names,
+    read_overrides,
+)
 from hiermtl.cli.output import say
 
 Precision = Annotated[
@@ -76,6 +84,7 @@ def probe(
             "pretrained encoder is probed.",
         ),
     ],
+    overrides: Overrides = None,
     *,
     output: Annotated[
         Path | None,
@@ -110,6 +119,7 @@ def probe(
 ) -> None:
     """Find the depth at which linear probes read each task. The encoder stays as it is."""
     wanted = read_names(tasks)
+    settings = read_overrides(overrides)
     from hiermtl import commands
 
     found = commands.probe(
@@ -121,6 +131,7 @@ def probe(
         device=device,
         data_dir=data_dir,
         told=lambda line: say(line, quiet=quiet),
+        overrides=settings,
     )
     if json is not None:
         write_whole(json, found.to_json() + "\n")

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -39,9 +39,6 @@ from hiermtl.text.segment import SEGMENT, is_plain
 from hiermtl.tokens import Tokenizer, WordTokenizer
 from hiermtl.training import MIXED, Sampling, Settings
 from hiermtl.training.examples import ChainedExamples
-
-Split: TypeAlias = Examples | PassageExamples | DocumentExamples
-"""The examples of one split of a corpus."""
 
 LEAST_TAGS = 2
 """On how many training atoms a tag of `segment` must stand that speaks of their characters."""
@@ -262,9 +259,9 @@ def split_examples(
     *,
     labels: Mapping[str, Sequence[str]],
     split: str,
-) -> tuple[dict[str, Split], list[str]]:
-    """The examples of a split of each corpus that has it, and lines about them."""
-    parts: dict[str, Split] = {}
+) -> tuple[dict[str, Any], list[str]]:
+    """The examples of a split of each corpus that has it, by name, and lines about them."""
+    parts: dict[str, Any] = {}
     lines: list[str] = []
     for name, tasks in layers_of(recipe).items():
         corpus = corpora[name]
@@ -277,7 +274,7 @@ def split_examples(
         }
         of_words = {task: gold for task, gold in wanted.items() if gold.kind not in OF_PASSAGES}
         sentences = Examples(corpus.split(split), encoded.dataset, tasks=of_words)
-        part: Split = sentences
+        part = sentences
         whole = [t for t in tasks if HEADS[recipe.tasks[t].head.name].unit == "document"]
         documents = None
         if whole:

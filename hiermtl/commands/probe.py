@@ -156,7 +156,8 @@ def probe(
     place = resolve_device(device)
     recipe, source = _source(model, overrides or {}, place)
     wanted = _chosen(recipe, tasks)
-    corpora = open_corpora(recipe, data_dir=data_dir, splits=("train", "dev"))
+    part = recipe.only(wanted)
+    corpora = open_corpora(part, data_dir=data_dir, splits=("train", "dev"))
     if source is None:
         if isinstance(recipe.encoder, BilstmEncoder):
             raise RecipeError(
@@ -164,18 +165,18 @@ def probe(
                 "nothing in it to read; train the recipe and probe the run's folder, or name a "
                 "pretrained encoder (encoder.name)"
             )
-        source = _start(recipe, corpora, place)
+        source = _start(part, corpora, place)
     found = _probed(
-        recipe,
+        part,
         corpora,
         source,
-        wanted,
+        whole=recipe,
         seeds=range(seeds),
         examples=examples,
         device=place,
         told=told,
     )
-    proposed = _with_proposed(recipe, found.depths, blocks=len(source[0].blocks))
+    proposed = _with_proposed(recipe, found.depths)
     done = Probed(found, proposed, _shortened(proposed, placed(proposed, data_dir=data_dir)))
     if output is not None:
         done.save(output, picture=_can_draw())
@@ -197,10 +198,10 @@ def fixed_depths(
     source = _start(recipe, corpora, device)
     wanted = auto_tasks(recipe)
     found = _probed(
-        recipe,
+        recipe.only(wanted),
         corpora,
         source,
-        wanted,
+        whole=recipe,
         seeds=AUTO_SEEDS,
         examples=EXAMPLES,
         device=device,
@@ -272,18 +273,19 @@ def _probed(
     recipe: Recipe,
     corpora: Mapping[str, Corpus],
     source: tuple[FrozenEncoder, Tokenizer],
-    tasks: Sequence[str],
     *,
+    whole: Recipe,
     seeds: Sequence[int],
     examples: int,
     device: str,
     told: Callable[[str], None] | None,
     mixes: bool = True,
 ) -> ProbeReport:
+    """Curves of all tasks of a recipe, which is a part of the `whole` one."""
     encoder, tokenizer = source
     labels = inventories(recipe, corpora)
     known, notes = [], []
-    for task in tasks:
+    for task in recipe.tasks:
         head = HEADS[recipe.tasks[task].head.name]
         if head.unit == "document":
             notes.append(f"{task}: joins what lies in different sentences, which no probe reads")
@@ -339,7 +341,7 @@ def _probed(
             else "there is nothing to probe; name other tasks"
         )
     depths = {curve.task: curve.depth for curve in found if curve.depth is not None}
-    depths, lifted = _in_order(recipe, depths, blocks=len(encoder.blocks))
+    depths, lifted = _in_order(whole, depths, blocks=len(encoder.blocks))
     counts = {split: len(read[split].examples) for split in read}
     about = (
         f"linear probes of {recipe.encoder.name}, depths 0 to {len(encoder.blocks)}; "
@@ -392,14 +394,14 @@ def _where(recipe: Recipe, task: str, blocks: int) -> int:
     return resolve_depth(depth, blocks, path=path, encoder=recipe.encoder.name)
 
 
-def _with_proposed(recipe: Recipe, depths: Mapping[str, int], *, blocks: int) -> Recipe:
+def _with_proposed(recipe: Recipe, depths: Mapping[str, int]) -> Recipe:
     """The recipe with these depths, under a scheme that lets tasks be read there.
 
     Depths of other tasks stay; `auto` and, where the scheme reads all at the top, nothing said
     becomes the top.
     """
     changes: dict[str, Any] = {f"tasks.{task}.depth": depth for task, depth in depths.items()}
-    named = {"controls": None} if recipe.controls is not None else {}
+    named: dict[str, Any] = {"controls": None} if recipe.controls is not None else {}
     if recipe.sharing.depths == "top" or recipe.sharing.name == "learned":
         named["sharing"] = "low_supervision"
     for task, options in recipe.tasks.items():
@@ -407,7 +409,7 @@ def _with_proposed(recipe: Recipe, depths: Mapping[str, int], *, blocks: int) ->
             continue
         if options.depth is None or options.depth == AUTO:
             changes[f"tasks.{task}.depth"] = "100%"
-    return load_recipe(recipe, {**named, **changes}).located(recipe.source, recipe.folders)
+    return load_recipe(recipe, {**named, **changes})
 
 
 def _shortened(recipe: Recipe, plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -422,8 +424,9 @@ def _shortened(recipe: Recipe, plain: Mapping[str, Any]) -> dict[str, Any]:
             if key not in told and not naming:
                 continue
             own = told.get(key)
-            both = isinstance(value, Mapping) and isinstance(own, Mapping)
-            found[key] = kept(value, own, place) if both else value
+            if isinstance(value, Mapping) and isinstance(own, Mapping):
+                value = kept(value, own, place)
+            found[key] = value
         return found
 
     return kept(plain, given, "")

@@ -13,7 +13,7 @@ itself, so that many trained together are what each would be alone.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -45,14 +45,14 @@ class Budget:
 
     steps: int = 400
     batch: int = 64
-    passes: int = 10
+    passes: int = 20
     lr: float = 5e-3
     lr_mix: float = 5e-2
     weight_decay: float = 0.1
 
     def for_items(self, items: int) -> int:
-        """How many steps there are for so many items, at least 20."""
-        return max(20, min(self.steps, self.passes * items // self.batch))
+        """How many steps there are for so many items, at least 100 if there are as many."""
+        return min(self.steps, max(100, self.passes * items // self.batch))
 
 
 BUDGET = Budget()
@@ -263,7 +263,7 @@ def train_arcs(
     probes = ArcProbes(masks, seeds, width=states.shape[2]).to(states.device)
     place = _placer(states.device)
     drawn = [_own(arcs.owners, seed) for seed in seeds]
-    steps = max(20, min(budget.steps, budget.passes * min(map(len, drawn)) // batch))
+    steps = replace(budget, batch=batch).for_items(min(map(len, drawn)))
     for chosen, optimizer in _steps(probes, drawn, steps, batch, seeds=seeds, budget=budget):
         rows, there, gold = padded(arcs, chosen)
         scores = probes(states[:, place(rows)], place(there))

@@ -11,6 +11,9 @@ from typing import Any
 KEPT = 0.99
 """The share of the best depth's gain over depth 0 that a proposed depth has at least."""
 
+SURE = 3.0
+"""How many standard errors the best depth must lie above guessing; it is the best of several."""
+
 
 def expected_layer(scores: Sequence[float]) -> float | None:
     """The depth at which a task is solved, on average.
@@ -43,15 +46,15 @@ def proposed_depth(
     About as well: the mean over seeds is not below that of the best depth by more than the
     standard error of that mean, or by more than a hundredth of what the best depth gains over
     depth 0, whichever is more. `None` where the best depth is not above `baseline` by more than
-    twice the error of the difference, to which `chance`, the standard error that comes from the
-    number of items scored, belongs.
+    `SURE` times the error of the difference; `chance`, the standard error that comes from the
+    number of items scored, is a part of that.
 
     Shapes: scores (depths, seeds), depth 0 first.
     """
     means = [mean(own) for own in scores]
     best = max(range(1, len(means)), key=lambda depth: (means[depth], -depth))
     error = standard_error(scores[best])
-    if means[best] - baseline <= 2 * sqrt(error**2 + chance**2):
+    if means[best] - baseline <= SURE * sqrt(error**2 + chance**2):
         return None
     slack = max(error, (1 - KEPT) * (means[best] - means[0]))
     return next(d for d in range(1, len(means)) if means[d] >= means[best] - slack)

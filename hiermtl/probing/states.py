@@ -24,7 +24,8 @@ class FrozenEncoder:
     """One copy of an embedding and of each block, as they stand.
 
     `norm` is what a head reads states through, where blocks do not end in a norm; `pooling` how the
-    pieces of a word become its vector.
+    pieces of a word become its vector. A model has a norm for each task then, of which this is the
+    deepest one's: they differ in factors that probes do not see, whose states are standardised.
     """
 
     embedding: Embedding
@@ -140,7 +141,8 @@ def read_states(
     for chosen in _batches([len(example.pieces) for example in examples], tokens_per_batch):
         batch = collate([examples[place] for place in chosen], ())
         found = encoder.states(batch)
-        own = [np.arange(starts[at], starts[at + 1]) for at in np.array(chosen)[batch.order]]
+        order = np.array(chosen)[batch.order].tolist()
+        own = [np.arange(int(starts[at]), int(starts[at + 1])) for at in order]
         rows = np.concatenate(own)
         if values is None:
             values = found.new_zeros(len(found), int(starts[-1]), found.shape[2])

@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from hiermtl.probing.items import Arcs
+from hiermtl.probing.probes import standardised
 from hiermtl.probing.states import States
 from hiermtl.records import Example
 
@@ -39,3 +41,18 @@ def planted(
     keys = random.integers(40, size=len(gold))
     whole = torch.from_numpy(values).float()
     return States(whole, starts, keys, examples, (), np.arange(sentences))
+
+
+def planted_trees(
+    seed: int, *, sentences: int = 150, readable_from: int = 2
+) -> tuple[torch.Tensor, Arcs]:
+    """Chains whose words carry where they stand, from a depth on; the head is the word before."""
+    random = np.random.default_rng(seed)
+    counts = random.integers(3, 7, size=sentences)
+    starts = np.cumsum(counts) - counts
+    place = np.concatenate([np.arange(count) for count in counts])
+    values = random.normal(size=(DEPTHS, len(place), WIDTH)) * 0.3
+    for depth in range(readable_from, DEPTHS):
+        values[depth, np.arange(len(place)), place] += 3.0
+    (states,) = standardised(torch.from_numpy(values).float())
+    return states, Arcs(starts, counts, place, np.arange(sentences))
