@@ -15,6 +15,9 @@ COLUMNS = 3
 SIZE = (2.6, 1.9)
 """The inches of a task's axes."""
 
+MOST_TICKS = 9
+"""Depths that are named below a picture."""
+
 
 def curves(rows: Sequence[Mapping[str, Any]], depths: Mapping[str, int]) -> "Figure":
     """A small picture per task, of its score by depth with the spread over seeds around it.
@@ -25,8 +28,6 @@ def curves(rows: Sequence[Mapping[str, Any]], depths: Mapping[str, int]) -> "Fig
         RecipeError: Matplotlib is not installed.
     """
     with styled():
-        from matplotlib.ticker import MaxNLocator
-
         names = list(dict.fromkeys(row["task"] for row in rows))
         across = min(COLUMNS, max(1, len(names)))
         down = max(1, ceil(len(names) / across))
@@ -51,7 +52,7 @@ def curves(rows: Sequence[Mapping[str, Any]], depths: Mapping[str, int]) -> "Fig
                 title = f"{task}: depth {at}"
             axes.set_title(title)
             axes.set_ylabel(own[0]["metric"])
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_xticks(where[:: ceil(len(where) / MOST_TICKS)])
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(visible=True, axis="y", color=EMPTY, linewidth=0.5)
             if place + across >= len(names):

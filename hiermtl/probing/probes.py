@@ -225,7 +225,7 @@ def train_labels(
     if labels is not None:
         probes.start_at(items.gold)
     drawn = [_own(items.owners, seed) for seed in seeds]
-    steps = budget.for_items(min(map(len, drawn)))
+    steps = budget.for_items(round(SHARE * len(items)))
     for chosen, optimizer in _steps(probes, drawn, steps, budget.batch, seeds=seeds, budget=budget):
         scores = probes(states[:, place(items.ends[chosen])])
         gold = place(items.gold[chosen])
@@ -263,7 +263,7 @@ def train_arcs(
     probes = ArcProbes(masks, seeds, width=states.shape[2]).to(states.device)
     place = _placer(states.device)
     drawn = [_own(arcs.owners, seed) for seed in seeds]
-    steps = replace(budget, batch=batch).for_items(min(map(len, drawn)))
+    steps = replace(budget, batch=batch).for_items(round(SHARE * len(arcs.counts)))
     for chosen, optimizer in _steps(probes, drawn, steps, batch, seeds=seeds, budget=budget):
         rows, there, gold = padded(arcs, chosen)
         scores = probes(states[:, place(rows)], place(there))
