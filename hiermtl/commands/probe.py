@@ -142,7 +142,8 @@ def probe(
         seeds: How many probes of each kind are trained, at least 1.
         examples: How many training sentences of each corpus probes learn from, spread over it, and
             at most how many of dev they are scored on; texts and pairs likewise.
-        device: Where states and probes are computed. Default: `cuda` where there is one.
+        device: Where states and probes are computed. Default: `cuda` where there is one; of a model
+            that is given, where it is.
         data_dir: Where corpora lie, instead of HIERMTL_DATA.
         told: Is called with a line about each task that is done.
         overrides: Dotted keys of a recipe and their values.
@@ -154,6 +155,8 @@ def probe(
         if value < least:
             raise RecipeError(f"{name} is {value}; allowed is {least} or more")
     place = resolve_device(device)
+    if isinstance(model, Annotator):
+        place = str(model.model.device)
     recipe, source = _source(model, overrides or {}, place)
     wanted = _chosen(recipe, tasks)
     part = recipe.only(wanted)
@@ -225,7 +228,6 @@ def _source(
 ) -> tuple[Recipe, tuple[FrozenEncoder, Tokenizer] | None]:
     """The recipe, and the states' source where that is a model."""
     if isinstance(model, Annotator):
-        model.model.to(device)  # pyright: ignore[reportArgumentType] - transformers wraps `to`
         found = model.model, model.tokenizer
     elif isinstance(model, Mapping | Recipe) or _is_recipe(model):
         return load_recipe(model, overrides), None

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from hiermtl.heads import HEADS
 from hiermtl.probing.items import found_items, group_items, tree_items, word_items
+from hiermtl.probing.run import LAYERS
 from hiermtl.probing.states import States
 from hiermtl.records import MISSING, Example
 
@@ -101,3 +103,7 @@ def test_texts_and_pairs_are_read_by_their_sentences(value: float) -> None:
     assert items.ends.tolist() == [[0, 1]]
     assert items.gold.tolist() == [value]
     assert len(group_items(states, "other")) == 0
+
+
+def test_there_is_a_probe_for_each_kind_of_head_that_judges_no_documents() -> None:
+    assert {head.layer for head in HEADS.values() if head.unit != "document"} == set(LAYERS)
