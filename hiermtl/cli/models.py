@@ -1,4 +1,4 @@
-"""`hiermtl evaluate`, `hiermtl annotate`, `hiermtl benchmark` and `hiermtl demo`."""
+"""`hiermtl evaluate`, `annotate`, `benchmark`, `demo` and `probe`."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 import typer
 
 from hiermtl.atomic import write_whole
-from hiermtl.cli.arguments import DataDir, ModelName, Quiet, Tasks, read_names
+from hiermtl.cli.arguments import (
+    DataDir,
+    ModelName,
+    Overrides,
+    Quiet,
+    Tasks,
+    read_names,
+    read_overrides,
+)
 from hiermtl.cli.output import say
 
 Precision = Annotated[
@@ -36,6 +44,7 @@ def add_to(app: typer.Typer) -> None:
         annotate
     )
     app.command(epilog="Example: hiermtl benchmark runs/ewt --data notes.txt")(benchmark)
+    app.command(epilog="Example: hiermtl probe runs/ewt -o probes --tasks upos,ner")(probe)
     app.command(epilog="Example: hiermtl demo runs/ewt --port 8080")(demo)
 
 
@@ -95,6 +104,77 @@ def benchmark(
         model, data, tasks=wanted, words=words, rounds=rounds, precision=precision, device=device
     )
     typer.echo(report.to_text(about=not quiet))
+
+
+def probe(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run or model folder, a shipped name or a hub id; or a recipe, of which the "
+            "pretrained encoder is probed.",
+        ),
+    ],
+    overrides: Overrides = None,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Write scores, a recipe and a picture there."
+        ),
+    ] = None,
+    tasks: Tasks = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=1, help="Probes of each kind.")
+    ] = 5,
+    examples: Annotated[
+        int,
+        typer.Option(
+            "--examples",
+            metavar="N",
+            min=10,
+            help="Examples of each corpus to learn from.",
+        ),
+    ] = 1_000,
+    device: Device = None,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Also write everything as JSON."),
+    ] = None,
+    format: Annotated[
+        Literal["text", "markdown", "json"],
+        typer.Option("--format", help="How tables are printed."),
+    ] = "text",
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find the depth at which linear probes read each task. The encoder stays as it is."""
+    wanted = read_names(tasks)
+    settings = read_overrides(overrides)
+    from hiermtl import commands
+
+    found = commands.probe(
+        model,
+        output=output,
+        tasks=wanted,
+        seeds=seeds,
+        examples=examples,
+        device=device,
+        data_dir=data_dir,
+        told=lambda line: say(line, quiet=quiet),
+        overrides=settings,
+    )
+    if json is not None:
+        write_whole(json, found.to_json() + "\n")
+    match format:
+        case "text":
+            typer.echo(found.to_text())
+        case "markdown":
+            typer.echo(found.to_markdown())
+        case "json":
+            typer.echo(found.to_json())
+    if output is not None:
+        say(f"The proposed recipe is {output}/recipe.yaml.", quiet=quiet)
 
 
 def evaluate(

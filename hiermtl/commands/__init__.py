@@ -12,6 +12,7 @@ from hiermtl.commands.demo import demo
 from hiermtl.commands.evaluate import evaluate
 from hiermtl.commands.extend import extend
 from hiermtl.commands.grid import grid
+from hiermtl.commands.probe import Probed, probe
 from hiermtl.commands.report import Report, report
 from hiermtl.commands.sample import sample
 from hiermtl.commands.train import Run, train
@@ -19,6 +20,7 @@ from hiermtl.recipe import copy_recipe, recipe_names, schema, show_recipe
 
 __all__ = [
     "Annotator",
+    "Probed",
     "Report",
     "Run",
     "annotate",
@@ -31,6 +33,7 @@ __all__ = [
     "extend",
     "grid",
     "load",
+    "probe",
     "recipe_names",
     "report",
     "sample",

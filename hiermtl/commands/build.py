@@ -107,7 +107,7 @@ def task_configs(
 ) -> dict[str, dict[str, Any]]:
     """What a model's config says of each task, with labels as the training data has them."""
     found = {}
-    every = {task: _labels(recipe, corpora, task) for task in recipe.tasks}
+    every = inventories(recipe, corpora)
     for task, options in recipe.tasks.items():
         labels = every[task]
         found[task] = {
@@ -121,6 +121,11 @@ def task_configs(
             "options": _head_options(recipe, corpora, task, labels=every),
         }
     return found
+
+
+def inventories(recipe: Recipe, corpora: Mapping[str, Corpus]) -> dict[str, tuple[str, ...]]:
+    """The labels of each task, as the training data has them."""
+    return {task: _labels(recipe, corpora, task) for task in recipe.tasks}
 
 
 def check_frozen(recipe: Recipe, blocks: int) -> None:
@@ -230,40 +235,12 @@ def make_examples(
     labels: Mapping[str, Sequence[str]],
 ) -> tuple[ChainedExamples, list[str]]:
     """The training examples of all corpora one after the other, and lines about them."""
-    parts, lines = [], []
-    for name, tasks in layers_of(recipe).items():
-        corpus = corpora[name]
-        encoded = corpus.encode("train", tokenizer)
-        wanted = {
-            task: Wanted(layer, corpus.layers[layer], tuple(labels[task]))
-            for task, layer in tasks.items()
-        }
-        of_words = {task: gold for task, gold in wanted.items() if gold.kind not in OF_PASSAGES}
-        sentences = Examples(corpus.split("train"), encoded.dataset, tasks=of_words)
-        part = sentences
-        whole = [t for t in tasks if HEADS[recipe.tasks[t].head.name].unit == "document"]
-        documents = None
-        if whole:
-            names = corpus.split("train").data.column("doc_id").to_pylist()
-            documents = Documents(names, tuple(whole), MOST_WORDS)
-        if "train" in corpus.passages:
-            others = {task: gold for task, gold in wanted.items() if task not in of_words}
-            passages = corpus.passages["train"]
-            part = PassageExamples(sentences, passages, tasks=others, documents=documents)
-        elif documents is not None:
-            part = DocumentExamples(sentences, documents)
-        parts.append(part)
-        lines += corpus.lines()
-        if encoded.dropped:
-            lines.append(
-                f"{name} train: the tokenizer has no piece for {encoded.dropped} words; they are "
-                "read as its unknown piece"
-            )
+    parts, lines = split_examples(recipe, corpora, tokenizer, labels=labels, split="train")
     examples = ChainedExamples(
-        parts,
+        list(parts.values()),
         limit=recipe.training.max_examples,
         spread=recipe.training.examples == "spread",
-        names=list(layers_of(recipe)),
+        names=list(parts),
     )
     for task, options in recipe.tasks.items():
         if not examples.items[task].sum():
@@ -273,6 +250,50 @@ def make_examples(
                 + (f", or lower tasks.{task}.head.min_count" if _least(options) > 1 else "")
             )
     return examples, lines + _nothing_to_learn(recipe, labels)
+
+
+def split_examples(
+    recipe: Recipe,
+    corpora: Mapping[str, Corpus],
+    tokenizer: Tokenizer,
+    *,
+    labels: Mapping[str, Sequence[str]],
+    split: str,
+) -> tuple[dict[str, Any], list[str]]:
+    """The examples of a split of each corpus that has it, by name, and lines about them."""
+    parts: dict[str, Any] = {}
+    lines: list[str] = []
+    for name, tasks in layers_of(recipe).items():
+        corpus = corpora[name]
+        if split not in corpus.splits:
+            continue
+        encoded = corpus.encode(split, tokenizer)
+        wanted = {
+            task: Wanted(layer, corpus.layers[layer], tuple(labels[task]))
+            for task, layer in tasks.items()
+        }
+        of_words = {task: gold for task, gold in wanted.items() if gold.kind not in OF_PASSAGES}
+        sentences = Examples(corpus.split(split), encoded.dataset, tasks=of_words)
+        part = sentences
+        whole = [t for t in tasks if HEADS[recipe.tasks[t].head.name].unit == "document"]
+        documents = None
+        if whole:
+            names = corpus.split(split).data.column("doc_id").to_pylist()
+            documents = Documents(names, tuple(whole), MOST_WORDS)
+        if split in corpus.passages:
+            others = {task: gold for task, gold in wanted.items() if task not in of_words}
+            passages = corpus.passages[split]
+            part = PassageExamples(sentences, passages, tasks=others, documents=documents)
+        elif documents is not None:
+            part = DocumentExamples(sentences, documents)
+        parts[name] = part
+        lines += corpus.lines()
+        if encoded.dropped:
+            lines.append(
+                f"{name} {split}: the tokenizer has no piece for {encoded.dropped} words; they are "
+                "read as its unknown piece"
+            )
+    return parts, lines
 
 
 def _nothing_to_learn(recipe: Recipe, labels: Mapping[str, Sequence[str]]) -> list[str]:

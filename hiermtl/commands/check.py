@@ -8,8 +8,9 @@ from typing import Any
 from hiermtl.commands.build import build, make_settings
 from hiermtl.commands.corpora import as_trained, check_leakage, open_corpora
 from hiermtl.commands.train import check_packages, check_precision
+from hiermtl.errors import listing
 from hiermtl.model import HierarchicalModel
-from hiermtl.recipe import Recipe, load_recipe
+from hiermtl.recipe import Recipe, auto_tasks, load_recipe, with_depths
 from hiermtl.training import Settings, make_plan
 from hiermtl.training.balancing import make_balancer
 from hiermtl.training.optimizer import freeze
@@ -27,6 +28,8 @@ def check(
         HiermtlError: What would stop the run, with the remedy.
     """
     loaded, idle = as_trained(load_recipe(recipe, overrides or {}))
+    probed = auto_tasks(loaded)
+    loaded = with_depths(loaded, dict.fromkeys(probed, "100%"))
     corpora = open_corpora(loaded, data_dir=data_dir)
     built = build(loaded, corpora)
     settings = make_settings(loaded, "fp32")
@@ -41,6 +44,11 @@ def check(
             f"{task.name}: level {built.model.hierarchy.level(task.name)}, depth {task.depth}, "
             f"{head.kind}, {len(head.labels)} labels, {items:,} training items"
             f"{', auxiliary' if task.auxiliary else ''}"
+        )
+    if probed:
+        lines.append(
+            f"{listing(probed)}: depth auto, which a probe fixes before training; until then the "
+            "top stands for it here"
         )
     freeze(built.model, settings.freeze_from, settings.freeze_below)
     weights, trained = (

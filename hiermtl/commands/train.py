@@ -14,6 +14,7 @@ from typing import Any
 
 from accelerate import Accelerator, PartialState
 from accelerate.tracking import get_available_trackers
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from hiermtl.annotation import Annotator, load
@@ -30,6 +31,8 @@ from hiermtl.commands.corpora import (
     training_corpora,
 )
 from hiermtl.commands.evaluate import score_corpora
+from hiermtl.commands.probe import REPORT as PROBE
+from hiermtl.commands.probe import fixed_depths
 from hiermtl.commands.processes import (
     check_processes,
     first_on_each_machine,
@@ -46,7 +49,16 @@ from hiermtl.evaluation.best import points
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import has_bf16, resolve_device, resolve_precision
 from hiermtl.pretrained import save_model
-from hiermtl.recipe import Recipe, default_output, differences, flattened, load_recipe, resolved
+from hiermtl.recipe import (
+    Recipe,
+    auto_tasks,
+    default_output,
+    differences,
+    flattened,
+    load_recipe,
+    resolved,
+    with_depths,
+)
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.training import (
     Evaluation,
@@ -139,6 +151,8 @@ def train(
         changes["training.processes"] = processes
     loaded, idle = as_trained(load_recipe(recipe, changes))
     folder = Path(output or loaded.training.output or default_output(loaded))
+    if resume and (folder / RECIPE).exists():
+        loaded = as_fixed(loaded, keys_of(folder))
     check_folder(folder, loaded, resume=resume)
     if resume and (folder / CONFIG).exists():
         return finished(folder, loaded)
@@ -147,12 +161,18 @@ def train(
     for line in () if quiet or os.environ.get("RANK", "0") != "0" else idle:
         print(line, file=sys.stderr)  # noqa: T201 - what is left out must be told
     asked = loaded.training.processes
+    silent = quiet or os.environ.get("RANK", "0") != "0"
+    if not launched():
+        loaded = _with_fixed_depths(loaded, folder, data_dir=data_dir, quiet=silent)
     if asked > 1 and not launched():
+        resume = resume or (folder / RECIPE).exists()
         share("train", loaded, output=folder, resume=resume, data_dir=data_dir, quiet=quiet)
         return shown(finished(folder, loaded), data_dir=data_dir)
     check_processes(asked)
     with first_on_each_machine():
         corpora = training_corpora(loaded, data_dir=data_dir)
+    if launched():
+        loaded = _with_fixed_depths(loaded, folder, data_dir=data_dir, quiet=silent)
     train_parts = _train_apart if loaded.sharing.name == "single" else _train_whole
     with failing_told(folder):
         built, cost = train_parts(loaded, corpora, folder, resume=resume, quiet=quiet)
@@ -181,6 +201,36 @@ def failing_told(folder: Path) -> Iterator[None]:
             with contextlib.suppress(HiermtlError, OSError):
                 write_whole(folder / FAILURE, json.dumps(told, indent=2) + "\n")
         raise
+
+
+def as_fixed(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
+    """The recipe with the depths that were fixed when a run began, of whose recipe `keys` are."""
+    begun = keys.get("tasks")
+    tasks = begun if isinstance(begun, Mapping) else {}
+    known = {name: tasks[name] for name in auto_tasks(recipe) if name in tasks}
+    return with_depths(recipe, {name: given["depth"] for name, given in known.items()})
+
+
+def _with_fixed_depths(
+    recipe: Recipe, folder: Path, *, data_dir: str | Path | None, quiet: bool
+) -> Recipe:
+    """The recipe with the depth that a probe proposes for each task whose depth is `auto`.
+
+    It is written to the run folder, with what the probe found, so that a run that is resumed has
+    the same. The first process probes, and tells the others.
+    """
+    if not auto_tasks(recipe):
+        return recipe
+    told = None if quiet else partial(print, file=sys.stderr)
+    depths: list[Any] = [None]
+    if PartialState().is_main_process:
+        corpora = training_corpora(recipe, data_dir=data_dir)
+        depths[0], report = fixed_depths(recipe, corpora, told=told)
+        fixed = with_depths(recipe, depths[0])
+        begin(folder, fixed, beside={PROBE: report.to_json() + "\n"})
+    if PartialState().num_processes > 1:
+        broadcast_object_list(depths)
+    return with_depths(recipe, depths[0])
 
 
 def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hiermtl.model import HierarchicalModel
 from hiermtl.pictures.canvas import laid_out, styled, svg
+from hiermtl.pictures.curves import curves
 from hiermtl.pictures.flow import flow
 from hiermtl.pictures.matrices import correlations, mixes, shares, sluices, tree
 from hiermtl.pretrained import load_model
@@ -72,4 +73,4 @@ def sharing(model: HierarchicalModel | str | Path) -> "Figure":
     return draw(**model.described())
 
 
-__all__ = ["DRAWINGS", "draw", "hierarchy", "sharing", "svg"]
+__all__ = ["DRAWINGS", "curves", "draw", "hierarchy", "sharing", "svg"]

@@ -9,7 +9,13 @@ from hiermtl.recipe.catalogue import (
 )
 from hiermtl.recipe.checks import corpora_of, frozen_problems
 from hiermtl.recipe.data_files import data_file
-from hiermtl.recipe.depths import permute_depths, resolve_depth, resolve_depths
+from hiermtl.recipe.depths import (
+    auto_tasks,
+    permute_depths,
+    resolve_depth,
+    resolve_depths,
+    with_depths,
+)
 from hiermtl.recipe.loading import load_recipe
 from hiermtl.recipe.models import Recipe
 from hiermtl.recipe.resolved import default_output, differences, flattened, resolved
@@ -17,6 +23,7 @@ from hiermtl.recipe.schema import schema
 
 __all__ = [
     "Recipe",
+    "auto_tasks",
     "copy_recipe",
     "corpora_of",
     "data_file",
@@ -34,4 +41,5 @@ __all__ = [
     "resolved",
     "schema",
     "show_recipe",
+    "with_depths",
 ]

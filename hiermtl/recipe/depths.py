@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from hiermtl.errors import RecipeError, nearest
+from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.messages import Problem
 from hiermtl.recipe.models import Recipe
-from hiermtl.recipe.tables import SharingOptions
+from hiermtl.recipe.tables import LearnedSharing, SharingOptions
+from hiermtl.recipe.tasks import AUTO
 
 CONTROLS = ("random_depth", "shuffled", "inverted")
 
@@ -17,8 +19,13 @@ def resolve_depth(value: int | str, blocks: int, *, path: str, encoder: str) -> 
     """A depth as a whole number from 1 to `blocks`.
 
     A share of the encoder (`50%`) is rounded half up and at least 1. `path` and `encoder` are named
-    in the error. Raises RecipeError when the encoder has no such depth.
+    in the error. Raises RecipeError when the encoder has no such depth, or it is `auto` still.
     """
+    if value == AUTO:
+        raise RecipeError(
+            f"{path} is 'auto', which a probe fixes where an encoder is trained from its start; "
+            "here give a whole number from 1, or a share such as 50%"
+        )
     depth = _blocks_up(value, blocks)
     if not 1 <= depth <= blocks:
         raise RecipeError(f"{path} {_outside(depth, blocks, encoder)}")
@@ -44,6 +51,20 @@ def resolve_depths(recipe: Recipe, blocks: int) -> dict[str, int]:
     if recipe.controls is None:
         return depths
     return permute_depths(depths, recipe.controls, seed=recipe.training.seed, blocks=blocks)
+
+
+def auto_tasks(recipe: Recipe) -> list[str]:
+    """The tasks whose depth a probe is to fix."""
+    return [name for name, task in recipe.tasks.items() if task.depth == AUTO]
+
+
+def with_depths(recipe: Recipe, depths: Mapping[str, int | str]) -> Recipe:
+    """The same recipe, with these depths of these tasks."""
+    tasks = {
+        name: task.model_copy(update={"depth": depths.get(name, task.depth)})
+        for name, task in recipe.tasks.items()
+    }
+    return recipe.model_copy(update={"tasks": tasks}).located(recipe.source, recipe.folders)
 
 
 def permute_depths(
@@ -94,21 +115,48 @@ def depth_problems(recipe: Recipe, blocks: int | None = None) -> list[Problem]:
         if task.depth is None:
             if rule == "own":
                 message = (
-                    f"is missing; sharing {recipe.sharing.name!r} reads each task at its own depth"
+                    f"is missing; sharing {recipe.sharing.name!r} reads each task at its own "
+                    "depth: give a whole number from 1, a share such as 50%, or auto"
                 )
-                found.append(
-                    Problem(path, f"{message}: give a whole number from 1 or a share such as 50%")
-                )
+                found.append(Problem(path, message))
+        elif task.depth == AUTO:
+            found += [Problem(path, message) for message in _no_probe(recipe)]
         elif blocks is not None and isinstance(task.depth, int) and task.depth > blocks:
             found.append(Problem(path, _outside(task.depth, blocks, recipe.encoder.name)))
     return [*found, *_uneven(recipe, recipe.sharing, blocks)]
+
+
+def _no_probe(recipe: Recipe) -> list[str]:
+    """Why no probe can fix depths."""
+    found = []
+    if isinstance(recipe.encoder, BilstmEncoder):
+        found.append(
+            "is 'auto', but encoder 'bilstm' is trained from scratch, so that a probe would read "
+            "random states; give a whole number from 1 or a share such as 50%, or name a "
+            "pretrained encoder (encoder.name)"
+        )
+    if isinstance(recipe.sharing, LearnedSharing):
+        found.append(
+            "is 'auto', which a probe fixes before training, but sharing 'learned' learns depths "
+            "in training; leave depth out, or use sharing: low_supervision"
+        )
+    elif recipe.sharing.depths == "top":
+        found.append(
+            f"is 'auto', but sharing {recipe.sharing.name!r} reads every task at the top; leave "
+            "depths out, or use sharing: low_supervision"
+        )
+    return found
 
 
 def _uneven(recipe: Recipe, sharing: SharingOptions, blocks: int | None) -> list[Problem]:
     """Depths below the top under a scheme that reads everything there."""
     if sharing.depths != "top":
         return []
-    given = {name: task.depth for name, task in recipe.tasks.items() if task.depth is not None}
+    given = {
+        name: task.depth
+        for name, task in recipe.tasks.items()
+        if task.depth is not None and task.depth != AUTO
+    }
     whole = [depth for depth in given.values() if isinstance(depth, int)]
     # Without the encoder at hand, the top is at least the deepest depth that is written down.
     top = max(whole, default=None) if blocks is None else blocks

@@ -12,7 +12,10 @@ from hiermtl.recipe.files import Names
 from hiermtl.recipe.tables import DEFAULT_HEADS, HEADS, HeadOptions, hint_layer
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
-_DEPTHS = "a whole number from 1, or a share of the encoder such as '50%'"
+_DEPTHS = "a whole number from 1, a share of the encoder such as '50%', or 'auto'"
+
+AUTO = "auto"
+"""The depth that a probe fixes before training."""
 
 
 def _depth(value: object) -> int | str:
@@ -20,8 +23,8 @@ def _depth(value: object) -> int | str:
     if isinstance(value, str):
         if share and 0 < float(share[1]) <= 100:
             return value
-        if value == "auto":
-            raise problem(f"is 'auto', which is not available; allowed: {_DEPTHS}")
+        if value == AUTO:
+            return value
         raise problem(f"is {value!r}; allowed: {_DEPTHS} (above 0%, at most 100%)", NUMBER)
     if isinstance(value, bool) or not isinstance(value, int):
         raise problem(f"is {shown(value)}; allowed: {_DEPTHS}")
@@ -38,6 +41,7 @@ Depth: TypeAlias = Annotated[
             "anyOf": [
                 {"type": "integer", "minimum": 1},
                 {"type": "string", "pattern": r"^\d+(\.\d+)?%$"},
+                {"type": "string", "const": AUTO},
             ]
         }
     ),
@@ -86,9 +90,9 @@ class TaskOptions(Section):
     model_config = ConfigDict(json_schema_extra=_without_required)
 
     depth: Depth | None = None
-    """Encoder depth the task is read at: a whole number from 1, or a share (`50%`, rounded half up,
-    at least 1). Default: none under `low_supervision` and `joint_many`, the top under `hard` and
-    `single`."""
+    """Encoder depth the task is read at: a whole number from 1, a share (`50%`, rounded half up, at
+    least 1), or `auto`, what a probe of the pretrained encoder proposes before training. Default:
+    none under `low_supervision` and `joint_many`, the top under `hard` and `single`."""
 
     head: Annotated[HeadOptions, OneOf(HEADS)]
     """What turns states into labels. Default: by the task's name (segment, upos, xpos, feats:

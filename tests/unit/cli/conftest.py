@@ -56,6 +56,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
         "report": SimpleNamespace(
             file="page.html", pictures=("a.svg", "b.svg"), notes=("the log is cut",)
         ),
+        "probe": scores,
         "sample": None,
         "demo": None,
     }

@@ -8,6 +8,7 @@ from unittest.mock import ANY
 import pytest
 
 from hiermtl.recipe import recipe_names, schema, show_recipe
+from tests.unit.cli.conftest import ROWS
 
 
 def test_train_passes_everything_on(program: Any, tmp_path: Path) -> None:
@@ -249,3 +250,32 @@ def test_report_needs_a_page_to_write(program: Any) -> None:
     found = program("report", "runs/a")
     assert (found.exit_code, "--output" in found.stderr) == (2, True)
     assert program("report", "runs/a", "-o", "x", "--errors", "-1").exit_code == 2
+
+
+def test_probe_passes_everything_on(program: Any, tmp_path: Path) -> None:
+    found = program(
+        *("probe", "mine.yaml", "encoder.name=x", "-o", "out", "--tasks", "upos,ner"),
+        *("--seeds", "3", "--examples", "50", "--device", "cpu", "--format", "markdown"),
+        *("--json", str(tmp_path / "probe.json"), "--data-dir", str(tmp_path)),
+    )
+    assert (found.exit_code, found.stdout) == (0, "| MARK |\n")
+    assert found.stderr == "The proposed recipe is out/recipe.yaml.\n"
+    assert json.loads((tmp_path / "probe.json").read_text()) == ROWS
+    ((name, given, options),) = program.calls
+    assert (name, given) == ("probe", ("mine.yaml",))
+    options.pop("told")("upos: done")
+    assert options == {
+        "output": Path("out"),
+        "tasks": ["upos", "ner"],
+        "seeds": 3,
+        "examples": 50,
+        "device": "cpu",
+        "data_dir": tmp_path,
+        "overrides": {"encoder.name": "x"},
+    }
+
+
+def test_probe_prints_tables_alone_when_it_is_quiet(program: Any) -> None:
+    found = program("probe", "runs/ewt", "--quiet", "-o", "out")
+    assert (found.stdout, found.stderr) == ("TEXT\n", "")
+    assert json.loads(program("probe", "runs/ewt", "--format", "json").stdout) == ROWS

@@ -19,7 +19,7 @@ from matplotlib.transforms import Bbox
 
 from hiermtl.errors import ModelError, RecipeError
 from hiermtl.hierarchy import Hierarchy, Task
-from hiermtl.pictures import DRAWINGS, draw, hierarchy, sharing, svg
+from hiermtl.pictures import DRAWINGS, curves, draw, hierarchy, sharing, svg
 from hiermtl.pictures.canvas import DARK, HUES, INK, MUTED, PAPER, on
 from hiermtl.pretrained import save_model
 from hiermtl.sharing import SHARING, describe
@@ -250,3 +250,25 @@ def test_text_is_read_on_light_and_dark_pages_and_on_every_colour() -> None:
     for light, dark in DARK.items():
         assert f'[style*="fill: {light}"]{{fill:{dark} !important}}' in text
         assert f"fill: {light}" in text.split("</style>", 1)[1] or light not in (INK, PAPER)
+
+
+def probe_rows(*tasks: str) -> list[dict[str, Any]]:
+    told = {"metric": "accuracy", "spread": 1.5, "control": 50.0}
+    return [
+        {"task": task, "depth": depth, "score": 40.0 + depth, **told}
+        for task in tasks
+        for depth in range(13)
+    ]
+
+
+@pytest.mark.parametrize("tasks", [MANY[:1], MANY[:2], MANY])
+def test_curves_of_probes_name_every_task_and_its_depth(tasks: tuple[str, ...]) -> None:
+    figure = curves(probe_rows(*tasks), {tasks[0]: 12})
+    check_fit(figure)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == [f"{tasks[0]}: depth 12", *tasks[1:]]
+    line, control, ring = figure.axes[0].lines
+    assert list(line.get_ydata()) == [40.0 + depth for depth in range(13)]
+    assert set(control.get_ydata()) == {50.0}
+    assert (list(ring.get_xdata()), list(ring.get_ydata())) == ([12], [52.0])
+    assert svg(figure) == svg(curves(probe_rows(*tasks), {tasks[0]: 12}))

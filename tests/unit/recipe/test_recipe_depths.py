@@ -1,11 +1,20 @@
 """Depths: shares, the rule of the sharing scheme, and the controls."""
 
+import json
 from typing import Any
 
 import pytest
 
 from hiermtl.errors import RecipeError
-from hiermtl.recipe import load_recipe, permute_depths, resolve_depth, resolve_depths
+from hiermtl.recipe import (
+    auto_tasks,
+    load_recipe,
+    permute_depths,
+    resolve_depth,
+    resolve_depths,
+    schema,
+    with_depths,
+)
 
 DEPTHS = {"upos": 1, "xpos": 1, "ner": 4, "dep": 6}
 PINNED = {
@@ -121,3 +130,25 @@ def test_controls_apply_to_a_recipe_by_its_seed(small: dict[str, Any]) -> None:
 def test_an_unknown_control_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"controls is 'invert', but .* did you mean 'inverted'"):
         permute_depths(DEPTHS, "invert", seed=0, blocks=12)
+
+
+def test_a_depth_of_auto_waits_until_it_is_fixed(small: dict[str, Any]) -> None:
+    small["encoder"] = "some/encoder"
+    loaded = load_recipe(small, {"tasks.ner.depth": "auto", "tasks.dep.depth": "auto"})
+    assert auto_tasks(loaded) == ["ner", "dep"]
+    with pytest.raises(
+        RecipeError,
+        match=r"tasks\.ner\.depth is 'auto', which a probe fixes .* whole number from 1",
+    ):
+        resolve_depths(loaded, 6)
+    half = with_depths(loaded, {"ner": 4})
+    assert auto_tasks(half) == ["dep"]
+    assert (half.source, half.folders) == (loaded.source, loaded.folders)
+    fixed = with_depths(half, {"dep": "50%"})
+    assert resolve_depths(fixed, 6) == {"upos": 1, "ner": 4, "dep": 3}
+    assert auto_tasks(loaded) == ["ner", "dep"]
+
+
+def test_editors_know_auto() -> None:
+    depth = schema()["$defs"]["TaskOptions"]["properties"]["depth"]
+    assert '"const": "auto"' in json.dumps(depth)

@@ -173,10 +173,24 @@ CASES = [
     ({"tasks": {"upos": None, "ner": None, "dep": None}}, "tasks is empty; at least 1 needed"),
     (
         {"tasks.ner.depth": "auto"},
-        "tasks.ner.depth is 'auto', which is not available; allowed: a whole number from 1, or a "
-        "share of the encoder such as '50%'",
+        "tasks.ner.depth is 'auto', but encoder 'bilstm' is trained from scratch, so that a probe "
+        "would read random states; give a whole number from 1",
     ),
-    ({"tasks.ner.depth": "0%"}, "tasks.ner.depth is '0%'; allowed: a whole number from 1, or"),
+    (
+        {"tasks.ner.depth": "auto", "encoder": "some/encoder", "sharing": "learned"},
+        "tasks.ner.depth is 'auto', which a probe fixes before training, but sharing 'learned' "
+        "learns depths in training; leave depth out, or use sharing: low_supervision",
+    ),
+    (
+        {"tasks.ner.depth": "auto", "encoder": "some/encoder", "sharing": "hard"},
+        "tasks.ner.depth is 'auto', but sharing 'hard' reads every task at the top; leave",
+    ),
+    (
+        {"tasks.ner.depth": "outo"},
+        "tasks.ner.depth is 'outo'; allowed: a whole number from 1, a share of the encoder such "
+        "as '50%', or 'auto'",
+    ),
+    ({"tasks.ner.depth": "0%"}, "tasks.ner.depth is '0%'; allowed: a whole number from 1, a share"),
     ({"tasks.ner.depth": "101%"}, "tasks.ner.depth is '101%'; allowed: a whole number from 1"),
     ({"tasks.ner.depth": 1.5}, "tasks.ner.depth is 1.5; allowed: a whole number from 1"),
     ({"tasks.ner.depth": True}, "tasks.ner.depth is true; allowed: a whole number from 1"),
