@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from hiermtl.evaluation.counts import GoldName
 from hiermtl.evaluation.measures import metric_of
 from hiermtl.evaluation.predictor import PassagePredictor
 from hiermtl.evaluation.score import RowMaker, check_gold, chosen_tasks, unseen_note
@@ -45,8 +46,16 @@ def evaluate_passages(
         guesses = [found[place][task] for place in places]
         metric = metric_of(task, heads[task])
         names = [passages[place].passage_id or "" for place in places]
+        name = GoldName()
+        for place in places:
+            name.add(*(s.words for s in passages[place].sentences), gold[task][place])
         table.add(
-            task, metric, rows=metric.count(right, guesses), sentences=places, documents=names
+            task,
+            metric,
+            rows=metric.count(right, guesses),
+            sentences=places,
+            documents=names,
+            gold=str(name),
         )
         if heads[task].layer == "label":
             seen = set(heads[task].labels)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hiermtl.errors import DataError, RunError
 from hiermtl.evaluation.aligned import AlignedF1, ProjectedSpanF1
+from hiermtl.evaluation.counts import GoldName
 from hiermtl.evaluation.measures import (
     check_iob2,
     gold_layer,
@@ -85,6 +86,7 @@ def evaluate_raw(
     gathered = {task: _Gathered(task, heads) for task in chosen}
     has_gold: set[str] = set()
     segment: list[Rows] = []
+    name = GoldName()
     ids: list[str] = []
     documents = 0
     waiting: deque[list[Sentence]] = deque()
@@ -99,6 +101,7 @@ def evaluate_raw(
         _check_system(system, chosen)
         document = _Document(gold, system, layers=layers, heads=heads)
         segment.append(document.rows())
+        name.add(*(sentence.words for sentence in gold))
         for of_task in gathered.values():
             of_task.add(document, number=documents, first=len(ids))
         ids += [sentence.doc_id or "" for sentence in gold]
@@ -116,6 +119,7 @@ def evaluate_raw(
         rows=rows,
         sentences=range(len(ids)),
         documents=ids,
+        gold=str(name),
         items=metric.items_of(rows.sum(axis=0)),
     )
     if whole:
@@ -136,6 +140,7 @@ def evaluate_raw(
                 rows=metric.picked(rows) if isinstance(metric, AlignedF1) else rows,
                 sentences=of_task.sentences,
                 documents=[ids[at] for at in of_task.sentences],
+                gold=str(of_task.name),
             )
             table.notes.extend(of_task.notes(documents))
     return table.scores()
@@ -263,6 +268,7 @@ class _Gathered:
         self.documents: set[int] = set()
         self.sentences: list[int] = []
         self.rows: list[Rows] = []
+        self.name = GoldName()
         self._unseen: Counter[str] = Counter()
         self._partial = 0
 
@@ -276,6 +282,7 @@ class _Gathered:
             self._partial += any(layer is not None for layer in layers)
             return
         for sentence, layer in zip(document.gold, layers, strict=True):
+            self.name.add(sentence.words, layer)
             if layer is not None:
                 self._unseen.update(
                     unseen_labels(layer, self._seen, head=self._head, words=sentence.words)

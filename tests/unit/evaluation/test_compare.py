@@ -9,9 +9,10 @@ import pytest
 
 from hiermtl.commands import compare
 from hiermtl.errors import DataError, RecipeError
-from hiermtl.evaluation.compare import compare_results, resampled_differences
+from hiermtl.evaluation.compare import compare_results
 from hiermtl.evaluation.results import RunResult, Units, read_result
 from hiermtl.evaluation.scores import ScoreRow
+from hiermtl.evaluation.significance import Drawn
 from hiermtl.metrics.accuracy import Accuracy
 from hiermtl.metrics.correlation import Correlation
 
@@ -58,7 +59,8 @@ def test_seeds_that_disagree_are_no_evidence_however_many_documents_there_are() 
     assert difference.p is not None
     assert difference.p > 0.05
     # Documents alone, of one seed, would have said so with certainty.
-    alone = resampled_differences([([one[0].units["upos"]], [other[0].units["upos"]])])
+    drawn = Drawn(500)
+    alone = drawn.of(other[0], "upos") - drawn.of(one[0], "upos")
     assert abs(alone.mean()) > 3 * alone.std()
 
 
@@ -170,7 +172,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(RecipeError, match="'sngle' is no arm; there are single"):
         compare_results(one, controls=["sngle"])
     shorter = [result("low", seed, np.full(7, 0.5)) for seed in range(5)]
-    with pytest.raises(RecipeError, match="not scored on the same data"):
+    with pytest.raises(RecipeError, match="differ in the documents that"):
         compare_results([*one, *shorter], controls=["single"])
     with pytest.raises(RecipeError, match="no result to compare"):
         compare_results([])
