@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -129,11 +129,11 @@ def compare_results(
     results = list(results)
     if not results:
         raise RecipeError("there is no result to compare; name run folders or results of a grid")
-    chosen = next((name for name in TESTS if name == test), None)
-    if chosen is None:
+    if test not in TESTS:
         raise RecipeError(
             f"test is {test!r}; allowed are {listing(TESTS)}{nearest(str(test), TESTS)}"
         )
+    chosen = cast("TestName", test)
     groups = _grouped(results)
     splits = sorted({row.split for result in results for row in result.rows})
     if len(splits) != 1:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hiermtl.errors import DataError, RunError
 from hiermtl.evaluation.aligned import AlignedF1, ProjectedSpanF1
 from hiermtl.evaluation.counts import GoldName
+from hiermtl.evaluation.details import Details
 from hiermtl.evaluation.measures import (
     check_iob2,
     gold_layer,
@@ -26,6 +27,7 @@ from hiermtl.evaluation.predictor import HeadInfo, RawPredictor
 from hiermtl.evaluation.score import RowMaker, check_gold, chosen_tasks, unseen_note
 from hiermtl.evaluation.scores import Scores
 from hiermtl.evaluation.structures import at_characters, clusters_in
+from hiermtl.evaluation.watching import Watch
 from hiermtl.metrics.base import Metric
 from hiermtl.metrics.conll18 import count_conll18
 from hiermtl.metrics.projection import word_places
@@ -51,6 +53,7 @@ def evaluate_raw(
     data: str,
     split: str = "dev",
     seed: int | None = None,
+    details: Details | None = None,
 ) -> Scores:
     """Scores a model on the plain text of gold documents.
 
@@ -67,6 +70,7 @@ def evaluate_raw(
         data: Name of the data, for the rows.
         split: Its split, for the rows.
         seed: Seed of the model's training, for the rows.
+        details: What is told beside scores; of slices those by `length` and `genre`.
 
     Returns:
         First the rows `words`, `tokens` and `sentences` of the task `segment` (level 0 unless the
@@ -90,6 +94,7 @@ def evaluate_raw(
     ids: list[str] = []
     documents = 0
     waiting: deque[list[Sentence]] = deque()
+    watch = Watch(details or Details(), nlp, raw=True)
     for system in nlp.annotate_texts(_texts(sentences, waiting), chosen):
         gold = waiting.popleft()
         layers = {
@@ -105,6 +110,8 @@ def evaluate_raw(
         for of_task in gathered.values():
             of_task.add(document, number=documents, first=len(ids))
         ids += [sentence.doc_id or "" for sentence in gold]
+        for sentence in gold:
+            watch.add(sentence, {}, {})
         documents += 1
     if not documents:
         raise DataError(f"{data} has no sentences; name data that has some")
@@ -143,7 +150,7 @@ def evaluate_raw(
                 gold=str(of_task.name),
             )
             table.notes.extend(of_task.notes(documents))
-    return table.scores()
+    return watch.finish(table.scores()) if details else table.scores()
 
 
 def _texts(sentences: Iterable[Sentence], waiting: deque[list[Sentence]]) -> Iterator[str]:

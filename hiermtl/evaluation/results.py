@@ -153,14 +153,14 @@ def units_of(scores: Scores) -> dict[str, Units]:
 
 
 def _units(counts: Counts) -> Units:
-    starts = _starts(counts.documents)
+    starts = unit_starts(counts.documents)
     if len(starts) > MOST_UNITS:
         starts = starts[np.linspace(0, len(starts), MOST_UNITS, endpoint=False).astype(np.int64)]
     rows = np.add.reduceat(counts.rows, starts, axis=0) if len(starts) else counts.rows
     return Units(counts.metric, counts.columns, rows)
 
 
-def _starts(documents: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
+def unit_starts(documents: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
     """Where units begin; what has no document is a unit of its own."""
     names = np.asarray(documents)
     if not len(names):
