@@ -12,6 +12,7 @@ from hiermtl.evaluation.counts import Counts, GoldName
 from hiermtl.evaluation.measures import (
     checked_prediction,
     gold_layer,
+    has_all,
     known_words,
     metric_of,
     scored_pair,
@@ -267,7 +268,7 @@ class _Gathered:
             spans=self._spans,
         )
         self._unseen.update(unseen_labels(gold, self._seen, head=self._head, words=sentence.words))
-        if isinstance(gold, Tree):
+        if isinstance(gold, Tree) and not has_all(gold):
             arcs = zip(gold.heads, gold.relations, strict=True)
             some = sum(parent is not None or relation is not None for parent, relation in arcs)
             self._halves += some - len(known_words(gold))
