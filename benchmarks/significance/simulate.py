@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from hiermtl.evaluation.results import RunResult, Units
 from hiermtl.evaluation.significance import (
     Drawn,
-    Verdict,
     bootstrap_test,
     dealt_anew,
     main_of,
@@ -96,8 +95,8 @@ class Recipe:
 
 def verdicts(
     own: Sequence[RunResult], other: Sequence[RunResult], *, resamples: int, seed: int
-) -> dict[str, Verdict]:
-    """What each test says of two arms, and what two older ways say."""
+) -> dict[str, float]:
+    """The p value of each test for two arms, and those of two simpler ways."""
     drawn = Drawn(resamples, seed)
     moved = tuple(np.stack([drawn.of(run, "task") for run in arm]) for arm in (own, other))
     scores = tuple(
@@ -107,8 +106,8 @@ def verdicts(
     sides = (scores[0], scores[1]), (moved[0], moved[1])
     runs = [[units] for units in _units(own)], [[units] for units in _units(other)]
     return {
-        "bootstrap": bootstrap_test(*sides),
-        "randomisation": randomisation_test(*sides, runs, resamples=resamples, seed=seed),
+        "bootstrap": bootstrap_test(*sides).p,
+        "randomisation": randomisation_test(*sides, runs, resamples=resamples, seed=seed).p,
         "percentiles": _percentiles(moved[0] - moved[1], seed),
         "documents alone": _documents_alone(runs, resamples, seed),
     }
@@ -118,21 +117,19 @@ def _units(runs: Sequence[RunResult]) -> list[Units]:
     return [run.units["task"] for run in runs]
 
 
-def _percentiles(moved: NDArray[np.float64], seed: int) -> Verdict:
+def _percentiles(moved: NDArray[np.float64], seed: int) -> float:
     """The plain two-level bootstrap: seeds drawn in pairs, documents within, percentiles read."""
     seeds, resamples = moved.shape
     random = np.random.default_rng(seed)
     counts = random.multinomial(seeds, np.full(seeds, 1 / seeds), resamples)
     found = (counts.T * moved).sum(axis=0) / seeds
     below, above = int((found <= 0).sum()), int((found >= 0).sum())
-    low, high = np.percentile(found, [2.5, 97.5])
-    p = min(1.0, 2 * (min(below, above) + 1) / (resamples + 1))
-    return Verdict(float(low), float(high), p)
+    return min(1.0, 2 * (min(below, above) + 1) / (resamples + 1))
 
 
 def _documents_alone(
     runs: tuple[Sequence[Sequence[Units]], Sequence[Sequence[Units]]], resamples: int, seed: int
-) -> Verdict:
+) -> float:
     """Swapped documents, and the difference itself: whether these very models differ."""
     random = np.random.default_rng(seed)
     found = np.mean(
@@ -148,4 +145,4 @@ def _documents_alone(
         for side in runs
     ]
     larger = int((np.abs(found) >= abs(float(means[0] - means[1])) - 1e-9).sum())
-    return Verdict(0.0, 0.0, (1 + larger) / (resamples + 1))
+    return (1 + larger) / (resamples + 1)
