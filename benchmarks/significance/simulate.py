@@ -47,7 +47,7 @@ class Recipe:
         counts = np.stack([units.rows for units in own])
         scores = np.array([float(main_of(own[0], rows.sum(axis=0))) for rows in counts])
         drawn = Drawn(500)
-        moved = np.stack([drawn.of(run, task) for run in runs])
+        moved = drawn.arm(runs, task, scores.tolist()).drawn
         noise = (moved - moved.mean(axis=0)).var(axis=1).sum() / (len(runs) - 1)
         spread = float(scores.std(ddof=1))
         return cls(own[0], counts, spread, max(0.0, spread**2 - float(noise)) ** 0.5)
@@ -98,17 +98,15 @@ def verdicts(
 ) -> dict[str, float]:
     """The p value of each test for two arms, and those of two simpler ways."""
     drawn = Drawn(resamples, seed)
-    moved = tuple(np.stack([drawn.of(run, "task") for run in arm]) for arm in (own, other))
-    scores = tuple(
-        np.array([float(main_of(u, u.rows.sum(axis=0))) for u in _units(arm)])
+    first, second = (
+        drawn.arm(arm, "task", [float(main_of(u, u.rows.sum(axis=0))) for u in _units(arm)])
         for arm in (own, other)
     )
-    sides = (scores[0], scores[1]), (moved[0], moved[1])
     runs = [[units] for units in _units(own)], [[units] for units in _units(other)]
     return {
-        "bootstrap": bootstrap_test(*sides).p,
-        "randomisation": randomisation_test(*sides, runs, resamples=resamples, seed=seed).p,
-        "percentiles": _percentiles(moved[0] - moved[1], seed),
+        "bootstrap": bootstrap_test(first, second).p,
+        "randomisation": randomisation_test(first, second, runs, resamples=resamples, seed=seed).p,
+        "percentiles": _percentiles(first.drawn - second.drawn, seed),
         "documents alone": _documents_alone(runs, resamples, seed),
     }
 

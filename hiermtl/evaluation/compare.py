@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
 from typing import Any, cast
 
-import numpy as np
-
 from hiermtl.errors import RecipeError, listing, nearest
 from hiermtl.evaluation.comparable import check_comparable
 from hiermtl.evaluation.compare_table import comparison_csv, comparison_markdown, comparison_text
@@ -290,20 +288,18 @@ def _difference(
 ) -> Difference:
     first = pairs[0][0]
     metric = _main(first, task)[0]
-    sides = tuple(zip(*pairs, strict=True))
-    scores = tuple(np.array([_main(run, task)[1] for run in side]) for side in sides)
-    mean = float(scores[0].mean() - scores[1].mean())
+    sides = [list(side) for side in zip(*pairs, strict=True)]
+    scores = [[_main(run, task)[1] for run in side] for side in sides]
+    mean = fmean(scores[0]) - fmean(scores[1])
     low = high = p = None
     if len(pairs) >= FEWEST_SEEDS:
-        own, other = (np.stack([drawn.of(run, task) for run in side]) for side in sides)
+        own, other = (drawn.arm(*pair) for pair in zip(sides, (task, task), scores, strict=True))
         if test == "bootstrap":
-            found = bootstrap_test((scores[0], scores[1]), (own, other))
+            found = bootstrap_test(own, other)
         else:
+            counts = [[parts_of(run, task) for run in side] for side in sides]
             found = randomisation_test(
-                (scores[0], scores[1]),
-                (own, other),
-                ([parts_of(r, task) for r in sides[0]], [parts_of(r, task) for r in sides[1]]),
-                resamples=drawn.resamples,
+                own, other, (counts[0], counts[1]), resamples=drawn.resamples
             )
         low, high, p = found.low, found.high, found.p
     level = _level(first, task)

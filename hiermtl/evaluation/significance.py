@@ -44,16 +44,39 @@ class Verdict:
     p: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Arm:
+    """The scores of an arm's seeds, two or more.
+
+    Attributes:
+        scores: On the documents as they are (seeds,).
+        drawn: On documents drawn anew (seeds, resamples).
+        pulls: How much each document pulls the score towards its own (seeds, documents).
+    """
+
+    scores: Scored
+    drawn: Scored
+    pulls: Scored
+
+
 class Drawn:
     """Scores of runs on documents drawn anew, the same documents for all runs of one data set."""
 
     def __init__(self, resamples: int = RESAMPLES, seed: int = 0) -> None:
         self.resamples, self._seed = resamples, seed
         self._weights: dict[tuple[int, ...], list[Scored]] = {}
-        self._scores: dict[tuple[RunResult, str], Scored] = {}
+        self._scores: dict[tuple[RunResult, str], tuple[Scored, Scored]] = {}
 
-    def of(self, run: RunResult, task: str) -> Scored:
-        """(resamples,): the task's main metric; where it has several data sets their mean."""
+    def arm(self, runs: Sequence[RunResult], task: str, scores: Sequence[float]) -> Arm:
+        """Runs of an arm, whose scores are these."""
+        drawn, pulls = zip(*(self.of(run, task) for run in runs), strict=True)
+        return Arm(np.array(scores), np.stack(drawn), np.stack(pulls))
+
+    def of(self, run: RunResult, task: str) -> tuple[Scored, Scored]:
+        """The task's main metric (resamples,), and how much each document pulls it (documents,).
+
+        Where it has several data sets it is their mean.
+        """
         key = run, task
         if key not in self._scores:
             parts = parts_of(run, task)
@@ -62,7 +85,12 @@ class Drawn:
                 main_of(part, of_part @ part.rows)
                 for part, of_part in zip(parts, weights, strict=True)
             ]
-            self._scores[key] = np.mean(drawn, axis=0)
+            totals = [part.rows.sum(axis=0) for part in parts]
+            pulls = [
+                (main_of(part, total) - main_of(part, total - part.rows)) / len(parts)
+                for part, total in zip(parts, totals, strict=True)
+            ]
+            self._scores[key] = np.mean(drawn, axis=0), np.concatenate(pulls)
         return self._scores[key]
 
     def _drawn(self, sizes: tuple[int, ...]) -> list[Scored]:
@@ -91,31 +119,29 @@ def main_of(units: Units, totals: Scored) -> Scored:
     return np.nan_to_num(np.asarray(next(iter(found.values()))), nan=0.0)
 
 
-def standard_error(
-    scores: tuple[Scored, Scored], drawn: tuple[Scored, Scored]
-) -> tuple[float, float]:
+def standard_error(own: Arm, other: Arm) -> tuple[float, float]:
     """Of the difference of two arms' means, with its degrees of freedom.
 
     Seeds are drawn for each arm on its own, with one spread for both: its square over the number of
     seeds is their part, which has the noise of single runs in single documents. Documents are the
     same for all runs: their part is the variance of the difference over drawn documents, less what
-    of it is that noise, and at least 0.
-
-    Args:
-        scores: Of each arm (seeds,), on the documents as they are; two seeds or more.
-        drawn: Of each arm (seeds, resamples), on drawn documents.
+    of it is that noise, and at least 0. Where a few long documents pull most, that part is known
+    no better than from so few.
 
     Returns:
         The standard error, and degrees of freedom after Satterthwaite.
     """
-    by_seed, free = _by_seed(*scores)
-    noise = sum(_noise(of_arm) for of_arm in drawn)
-    whole = float(np.var(drawn[0].mean(axis=0) - drawn[1].mean(axis=0)))
+    by_seed, free = _by_seed(own.scores, other.scores)
+    noise = _noise(own.drawn) + _noise(other.drawn)
+    whole = float(np.var(own.drawn.mean(axis=0) - other.drawn.mean(axis=0)))
     by_document = max(0.0, whole - noise)
     both = float(by_seed) + by_document
-    if not by_seed:
-        return both**0.5, np.inf
-    return both**0.5, both**2 / (float(by_seed) ** 2 / free)
+    if not both:
+        return 0.0, np.inf
+    pulls = (own.pulls.mean(axis=0) - other.pulls.mean(axis=0)) ** 2
+    # The fourth moment of normal effects is three times the square of their second.
+    many = max(1.0, 3 * float(pulls.sum()) ** 2 / float((pulls**2).sum())) if pulls.any() else 1.0
+    return both**0.5, both**2 / (float(by_seed) ** 2 / free + by_document**2 / many)
 
 
 def _by_seed(own: Scored, other: Scored) -> tuple[Any, int]:
@@ -132,20 +158,20 @@ def _noise(drawn: Scored) -> float:
     return float(apart.var(axis=1).sum()) / (seeds - 1) / seeds
 
 
-def bootstrap_test(scores: tuple[Scored, Scored], drawn: tuple[Scored, Scored]) -> Verdict:
-    """Judges the difference by Student's t; arguments are those of `standard_error`."""
+def bootstrap_test(own: Arm, other: Arm) -> Verdict:
+    """Judges the difference by Student's t."""
     from scipy.stats import t as student
 
-    error, free = standard_error(scores, drawn)
-    mean = float(scores[0].mean() - scores[1].mean())
+    error, free = standard_error(own, other)
+    mean = float(own.scores.mean() - other.scores.mean())
     reach = error * float(student.ppf(0.975, free))
     p = float(2 * student.sf(_quotient(mean, error), free))
     return Verdict(mean - reach, mean + reach, p)
 
 
 def randomisation_test(
-    scores: tuple[Scored, Scored],
-    drawn: tuple[Scored, Scored],
+    own: Arm,
+    other: Arm,
     runs: tuple[Sequence[Sequence[Units]], Sequence[Sequence[Units]]],
     *,
     resamples: int = RESAMPLES,
@@ -154,19 +180,19 @@ def randomisation_test(
     """Judges the difference by how large it gets where documents are dealt anew among the runs.
 
     Args:
-        scores: As `standard_error`.
-        drawn: As `standard_error`.
+        own: The arm.
+        other: The arm it is set against.
         runs: For each arm the counts of its runs, on the same documents. Of two runs a document is
             swapped or not; of more, each gets one run's at random.
         resamples: How often.
         seed: Of the dealing.
     """
-    error, _ = standard_error(scores, drawn)
-    mean = float(scores[0].mean() - scores[1].mean())
+    error, _ = standard_error(own, other)
+    mean = float(own.scores.mean() - other.scores.mean())
     dealt = dealt_anew([*runs[0], *runs[1]], resamples, np.random.default_rng(seed))
-    own, other = dealt[:, : len(runs[0])], dealt[:, len(runs[0]) :]
-    errors = np.sqrt(_by_seed(own, other)[0])
-    found = _quotient(own.mean(axis=-1) - other.mean(axis=-1), errors)
+    first, second = dealt[:, : len(runs[0])], dealt[:, len(runs[0]) :]
+    errors = np.sqrt(_by_seed(first, second)[0])
+    found = _quotient(first.mean(axis=-1) - second.mean(axis=-1), errors)
     reach = error * float(np.quantile(found, 0.95)) if error else 0.0
     larger = int((found >= _quotient(mean, error)).sum())
     return Verdict(mean - reach, mean + reach, (1 + larger) / (resamples + 1))

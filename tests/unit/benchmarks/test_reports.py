@@ -208,14 +208,14 @@ def test_speed_gives_shares_of_the_peak_and_ratios_with_goals() -> None:
 @pytest.mark.parametrize(
     ("metric", "p", "shown"),
     [
-        ("f1", 0.049, "**-1.2** (0.049)"),
-        ("f1", 0.05, "-1.2 (0.050)"),
+        ("f1", 0.049, "**-1.2** (0.010)"),
+        ("f1", 0.05, "-1.2 (0.010)"),
         ("f1", None, "-1.2"),
-        ("pearson", 0.001, "**-1.234** (0.001)"),
+        ("pearson", 0.001, "**-1.234** (0.010)"),
     ],
 )
 def test_differences_that_are_sure_are_bold(metric: str, p: float | None, shown: str) -> None:
-    found = Difference(None, "arm", "single", "task", metric, -1.234, -2.0, -0.5, p, 3)
+    found = Difference(*(None, "arm", "single", 1, "task", metric, -1.234, -2.0, -0.5, 0.01, p, 3))
     assert cell(found) == shown
 
 

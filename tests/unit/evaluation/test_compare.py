@@ -60,7 +60,7 @@ def test_seeds_that_disagree_are_no_evidence_however_many_documents_there_are() 
     assert difference.p > 0.05
     # Documents alone, of one seed, would have said so with certainty.
     drawn = Drawn(500)
-    alone = drawn.of(other[0], "upos") - drawn.of(one[0], "upos")
+    alone = drawn.of(other[0], "upos")[0] - drawn.of(one[0], "upos")[0]
     assert abs(alone.mean()) > 3 * alone.std()
 
 
