@@ -156,8 +156,19 @@ def compare_results(
         differences=tuple(_corrected(differences)),
         costs=tuple(costs),
         changes={_label(size, arm): dict(runs[0].changes) for (size, arm), runs in groups.items()},
-        notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
+        notes=(*_unknown(results), *dict.fromkeys(n for result in results for n in result.notes)),
     )
+
+
+def _unknown(results: Sequence[RunResult]) -> list[str]:
+    """A note on results that do not say for how long was trained."""
+    bare = sum(not result.budget for result in results)
+    if not bare:
+        return []
+    return [
+        f"of {bare} of {len(results)} results it is not known for how long was trained: they were "
+        "made before that was kept"
+    ]
 
 
 def _check_sizes(

@@ -205,7 +205,8 @@ class Watch:
             like = [row for row in scores.rows if row.task == counts.task]
             names = self._names(kind, counts)
             found = sorted({name for name in names if name is not None}, key=_order)
-            if not found or not like:
+            # Where all documents begin alike, that is no genre.
+            if not like or len(found) < (2 if kind == "genre" else 1):
                 without += [counts.task] if like else []
                 continue
             for name in found:
@@ -216,7 +217,7 @@ class Watch:
             reason = (
                 "scored by document"
                 if kind == "length"
-                else "the data has no document ids that begin with a genre"
+                else "the data has no document ids that begin with different genres"
             )
             notes.append(f"{', '.join(without)}: {reason}, so not by {kind}")
 

@@ -231,7 +231,9 @@ def test_other_budgets_are_refused_and_those_that_are_not_known_are_not() -> Non
     mixed = [replace(one[0], budget={"training.epochs": 5}), *one[1:]]
     with pytest.raises(RecipeError, match="seeds 0 and 1 of arm 'single' had other budgets"):
         compare_results(mixed)
-    assert compare_results([*one, *runs("low", 0.1)], controls=["single"]).differences
+    found = compare_results([*one, *runs("low", 0.1)], controls=["single"])
+    assert found.differences
+    assert "of 5 of 10 results it is not known for how long was trained" in found.to_text()
 
 
 def test_arms_of_other_sizes_are_refused() -> None:

@@ -18,7 +18,19 @@ from hiermtl.evaluation.scores import ScoreRow, Scores
 from hiermtl.evaluation.watching import calibrated
 from hiermtl.hierarchy import Hierarchy, Task
 from hiermtl.metrics.correlation import Correlation
-from hiermtl.text.sentence import Layer, Passage, Sentence, Tree
+from hiermtl.text.sentence import (
+    Frame,
+    Frames,
+    Layer,
+    Mentions,
+    Passage,
+    Relation,
+    Relations,
+    Sentence,
+    Span,
+    Spans,
+    Tree,
+)
 
 ROW = ScoreRow(1, 1, "upos", "accuracy", 80.0, 5, "toy", "dev", "accuracy", "fp32", 7)
 
@@ -307,4 +319,50 @@ def test_data_without_genres_says_so(answers: Callable[..., Any]) -> None:
     bare = [replace(one, doc_id=None) for one in gold]
     scores = evaluate(nlp, bare, data="toy", details=Details(("genre",)))
     assert not scores.slices
-    assert any("no document ids that begin with a genre" in note for note in scores.notes)
+    assert any("no document ids that begin with different" in note for note in scores.notes)
+    alike = [replace(one, doc_id=f"dev-{place}") for place, one in enumerate(gold)]
+    assert not evaluate(nlp, alike, data="toy", details=Details(("genre",))).slices
+
+
+def test_spans_relations_and_roles_have_labels_and_mentions_no_lengths(
+    answers: Callable[..., Any],
+) -> None:
+    words = ("Ada", "wrote", "Babbage", "a", "letter")
+    ada, babbage, letter = Span(0, 1, "PER"), Span(2, 3, "PER"), Span(3, 5, "THING")
+    gold = {
+        "entity": Spans((ada, babbage, letter)),
+        "relation": Relations((Relation((0, 1), (2, 3), "knows"),)),
+        "srl": Frames((Frame(1, None, (Span(0, 1, "A0"), Span(3, 5, "A1"))),)),
+        "coref": Mentions((Span(0, 1, "1"), Span(2, 3, "2"))),
+    }
+    own = {
+        "entity": Spans((ada, Span(2, 3, "LOC"), Span(4, 5, "THING"))),
+        "relation": Relations((Relation((0, 1), (2, 3), "wrote"),)),
+        "srl": Frames((Frame(1, None, (Span(0, 1, "A0"), Span(2, 3, "A2"))),)),
+        "coref": gold["coref"],
+    }
+    heads = {
+        "entity": HeadInfo("span", "spans", ("PER", "THING", "LOC")),
+        "relation": HeadInfo("relation", "relations", ("knows", "wrote"), reads=("entity",)),
+        "srl": HeadInfo("roles", "frames", ("A0", "A1", "A2")),
+        "coref": HeadInfo("coreference", "mentions", ()),
+    }
+    nlp = answers([own], heads=heads, depths={"entity": 1, "relation": 2, "srl": 2, "coref": 3})
+    known = dict.fromkeys(heads, frozenset({"Ada", "a", "letter"}))
+    details = Details(("label", "seen", "length"), confusion=True, known=known)
+    scores = evaluate(nlp, [Sentence(words, gold, doc_id="x")], data="toy", details=details)
+    cells = {one.task: {cell[:2]: cell[2] for cell in one.cells} for one in scores.confusion}
+    assert cells["entity"] == {
+        ("PER", "PER"): 1,
+        ("PER", "LOC"): 1,
+        ("THING", None): 1,
+        (None, "THING"): 1,
+    }
+    assert cells["relation"] == {("knows", "wrote"): 1}
+    assert cells["srl"] == {("A0", "A0"): 1, ("A1", None): 1, (None, "A2"): 1}
+    assert found_in(scores, "entity", "recall")["label PER"] == (50.0, 2)
+    assert found_in(scores, "entity", "recall")["words seen"] == (50.0, 2)
+    assert found_in(scores, "entity", "recall")["words unseen"] == (0.0, 1)
+    assert "length 1-10" in found_in(scores, "srl", "f1")
+    assert any("coref: scored by document, so not by length" in note for note in scores.notes)
+    assert any("so not by seen" in n and "relation" in n and "srl" in n for n in scores.notes)
