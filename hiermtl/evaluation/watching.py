@@ -1,30 +1,25 @@
 """What is noted of each sentence while it is scored, and what is told of it at the end."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hiermtl.evaluation.calibration import calibrated, confused
 from hiermtl.evaluation.counts import Counts
 from hiermtl.evaluation.details import (
-    BINS,
-    Bin,
-    Calibration,
-    Confusion,
     Details,
     genre_of,
     length_of,
 )
 from hiermtl.evaluation.intervals import Part, Sampler
+from hiermtl.evaluation.items import Item, is_right, items_of, masked, only_spans, universal_tags
 from hiermtl.evaluation.measures import counted_by, gold_layer, known_words, metric_of, scored_pair
-from hiermtl.evaluation.predictor import Described, HeadInfo
+from hiermtl.evaluation.predictor import Described
 from hiermtl.evaluation.scores import DetailedRow, ScoreRow, Scores
-from hiermtl.metrics.attachment import universal
 from hiermtl.metrics.base import Metric
-from hiermtl.metrics.conll18 import universal_features
 from hiermtl.metrics.labelled_spans import LabelledSpanF1
 from hiermtl.metrics.spans import SpanF1
 from hiermtl.text.sentence import (
@@ -35,11 +30,7 @@ from hiermtl.text.sentence import (
     Relations,
     Sentence,
     Spans,
-    Tree,
 )
-
-Item: TypeAlias = tuple[str | None, str | None, bool]
-"""A gold label, a predicted one, and whether it is right; `None` where a side has no such item."""
 
 SEEN, UNSEEN = "words seen", "words unseen"
 
@@ -108,13 +99,13 @@ class Watch:
             noted.documents.append(sentence.doc_id or "")
             spans = self._spans.get(task, False)
             if self._labels:
-                noted.items.append(_items(self._heads[task], gold, own, spans=spans))
+                noted.items.append(items_of(self._heads[task], gold, own, spans=spans))
             if self._by_word and self._details.known.get(task):
                 self._note_words(task, noted, sentence, gold=gold, layers=layers)
             if self._details.calibration and task in scores:
                 for word in known_words(gold):
                     noted.sure.append(scores[task][word])
-                    noted.right.append(_is_right(gold, own, word))
+                    noted.right.append(is_right(gold, own, word))
 
     def add_passages(
         self,
@@ -244,7 +235,7 @@ class Watch:
             metric: Metric = metric_of(task, self._heads[task])
             right, guess = ([pair[side] for pair in pairs] for side in (0, 1))
             if task == "feats" and own[0].scorer == "conll18":
-                right, guess = (_universal(tags) for tags in (right, guess))
+                right, guess = (universal_tags(tags) for tags in (right, guess))
             rows = metric.count(right, guess)
             names = metric.score(rows.sum(axis=0))
             yield Part(metric, rows, documents, [r for r in own if r.metric in names], name)
@@ -265,17 +256,17 @@ class Watch:
         seen = [word in known for word in sentence.words]
         spans = self._spans.get(task, False)
         for name, flags in ((SEEN, seen), (UNSEEN, [not flag for flag in seen])):
-            masked = gold if spans or isinstance(gold, Spans) else _masked(gold, flags)
+            own = gold if spans or isinstance(gold, Spans) else masked(gold, flags)
             pair = scored_pair(
                 sentence,
                 task,
                 heads=self._heads,
-                gold=masked,
+                gold=own,
                 predicted=layers,
                 spans=spans,
             )
             if spans:
-                pair = tuple(_only(tags, seen, all_seen=name == SEEN) for tags in pair)
+                pair = tuple(only_spans(tags, seen, all_seen=name == SEEN) for tags in pair)
             elif isinstance(gold, Spans):
                 pair = tuple(
                     [s for s in side if all(seen[s[0] : s[1]]) == (name == SEEN)] for side in pair
@@ -311,159 +302,6 @@ def _by_label(noted: _Noted, documents: NDArray[np.str_], main: ScoreRow) -> Ite
     like = [replace(main, metric=name) for name in metric.score(np.zeros(3))]
     for label, rows in sorted(at.items(), key=lambda item: (-item[1][:, 0].sum(), item[0])):
         yield Part(metric, rows, documents, like, f"label {label}")
-
-
-def _items(head: HeadInfo, gold: Layer, own: Layer, *, spans: bool) -> list[Item]:
-    """The labels of a sentence's items; none of edits, whose labels are words."""
-    match gold, own:
-        case Tree(), Tree():
-            return [_arc(gold, own, at) for at in known_words(gold)]
-        case tuple(), tuple():
-            if head.layer == "edits":
-                return []
-            if spans:
-                return _matched(_extents(gold, gold), _extents(own, gold))
-            return [
-                (label, guess, label == guess)
-                for label, guess in zip(gold, own, strict=True)
-                if label is not None
-            ]
-        case Spans(), Spans():
-            return _matched(*([((s.start, s.end), s.label) for s in x.spans] for x in (gold, own)))
-        case Relations(), Relations():
-            return _matched(
-                *([((r.head, r.tail), r.label) for r in x.relations] for x in (gold, own))
-            )
-        case Frames(), Frames():
-            return _matched(
-                *(
-                    [
-                        ((frame.predicate, a.start, a.end), a.label)
-                        for frame in x.frames
-                        for a in frame.arguments
-                    ]
-                    for x in (gold, own)
-                )
-            )
-    return []
-
-
-def _arc(gold: Tree, own: Tree, at: int) -> Item:
-    relation, guess = universal(gold.relations[at] or ""), universal(own.relations[at] or "")
-    return relation, guess, relation == guess and gold.heads[at] == own.heads[at]
-
-
-def _matched(gold: Iterable[tuple[Any, str]], own: Iterable[tuple[Any, str]]) -> list[Item]:
-    """Items of both sides by their places: those that agree, then those that differ in label."""
-    right, guess = set(gold), set(own)
-    found: list[Item] = [(label, label, True) for _, label in sorted(right & guess, key=str)]
-    rest: dict[Any, tuple[list[str], list[str]]] = {}
-    for side, items in enumerate((right - guess, guess - right)):
-        for place, label in sorted(items, key=str):
-            rest.setdefault(place, ([], []))[side].append(label)
-    for labels, guesses in rest.values():
-        for at in range(max(len(labels), len(guesses))):
-            label = labels[at] if at < len(labels) else None
-            found.append((label, guesses[at] if at < len(guesses) else None, False))
-    return found
-
-
-def _extents(tags: Sequence[str | None], gold: Sequence[str | None]) -> list[tuple[Any, str]]:
-    """The spans of IOB2 tags, read as conlleval reads them; words without gold are outside."""
-    found: list[tuple[Any, str]] = []
-    start, kind = 0, None
-    for at, tag in enumerate([*tags, "O"]):
-        known = at < len(gold) and gold[at] is not None
-        begins = tag[2:] if known and tag is not None and tag[:1] in ("B", "I") else None
-        goes_on = begins is not None and kind == begins and tag is not None and tag[0] == "I"
-        if kind is not None and not goes_on:
-            found.append(((start, at), kind))
-            kind = None
-        if begins is not None and not goes_on:
-            start, kind = at, begins
-    return found
-
-
-def _only(tags: Sequence[str], seen: Sequence[bool], *, all_seen: bool) -> list[str]:
-    """The tags of the spans whose words were all seen, or of the others; the rest are outside."""
-    kept = ["O"] * len(tags)
-    for (start, end), _ in _extents(tags, tags):
-        if all(seen[start:end]) == all_seen:
-            kept[start:end] = tags[start:end]
-    return kept
-
-
-def _masked(gold: Layer, flags: Sequence[bool]) -> Layer:
-    """Gold of these words alone."""
-    if isinstance(gold, Tree):
-        kept = zip(gold.heads, gold.relations, flags, strict=True)
-        heads, relations = zip(
-            *((head, relation) if flag else (None, None) for head, relation, flag in kept),
-            strict=True,
-        )
-        return Tree(heads, relations)
-    assert isinstance(gold, tuple)
-    return tuple(tag if flag else None for tag, flag in zip(gold, flags, strict=True))
-
-
-def _universal(sentences: Sequence[Sequence[str | None]]) -> list[list[Any]]:
-    """Features as the shared task compares them."""
-    return [
-        [None if tag is None else universal_features(tag) for tag in tags] for tags in sentences
-    ]
-
-
-def _is_right(gold: Layer, own: Layer, at: int) -> bool:
-    """Whether what a word's probability is of is right: its tag, or its head."""
-    if isinstance(gold, Tree) and isinstance(own, Tree):
-        return gold.heads[at] == own.heads[at]
-    assert isinstance(gold, tuple)
-    assert isinstance(own, tuple)
-    return gold[at] == own[at]
-
-
-def calibrated(row: ScoreRow, sure: Sequence[float], right: Sequence[bool]) -> Calibration:
-    """How well probabilities, 0 to 1, agree with what was right."""
-    confidence, correct = 100 * np.array(sure), 100.0 * np.array(right, dtype=np.float64)
-    places = np.clip(np.ceil(confidence / 100 * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    bins = []
-    for place in range(BINS):
-        chosen = places == place
-        if chosen.any():
-            bins.append(
-                Bin(
-                    100 / BINS * place,
-                    100 / BINS * (place + 1),
-                    int(chosen.sum()),
-                    float(confidence[chosen].mean()),
-                    float(correct[chosen].mean()),
-                )
-            )
-    error = sum(one.items * abs(one.confidence - one.accuracy) for one in bins) / len(confidence)
-    return Calibration(
-        row.level,
-        row.task,
-        row.data,
-        row.split,
-        len(confidence),
-        float(confidence.mean()),
-        float(correct.mean()),
-        error,
-        tuple(bins),
-    )
-
-
-def confused(row: ScoreRow, items: Iterable[Iterable[Item]]) -> Confusion:
-    """Gold and predicted labels with how often they met."""
-    counts = Counter((gold, own) for sentence in items for gold, own, _ in sentence)
-    cells = sorted(counts.items(), key=lambda cell: (-cell[1], str(cell[0])))
-    return Confusion(
-        row.level,
-        row.task,
-        row.data,
-        row.split,
-        tuple((gold, own, times) for (gold, own), times in cells),
-    )
 
 
 def _order(name: str) -> tuple[int, str]:

@@ -106,12 +106,17 @@ def test_start_up_is_held_to_its_goals_by_the_median(last: list[float], met: str
 
 def test_rejections_are_shares_of_splits() -> None:
     rates = {
-        **{"bootstrap": [0.051, 0.012], "randomisation": [0.049, 0.011]},
-        **{"percentiles": [0.07, 0.03], "documents alone": [0.25, 0.12]},
+        "bootstrap": [0.051, 0.012],
+        "randomisation": [0.049, 0.011],
+        "percentiles": [0.07, 0.03],
+        "documents alone": [0.25, 0.12],
     }
     result = {
         **MADE,
-        **{"splits": 1000, "resamples": 300, "recipes": 16, "spread": {"upos": 0.171}},
+        "splits": 1000,
+        "resamples": 300,
+        "recipes": 16,
+        "spread": {"upos": 0.171},
         "rows": [{"task": "upos", "seeds": 3, "case": "same recipe", "rates": rates}],
     }
     (row,) = significance.rows(result)

@@ -10,12 +10,12 @@ import pytest
 
 from hiermtl.errors import RecipeError
 from hiermtl.evaluation import KEYS, HeadInfo, evaluate, evaluate_passages
+from hiermtl.evaluation.calibration import calibrated
 from hiermtl.evaluation.counts import Counts
 from hiermtl.evaluation.details import Details, genre_of, length_of, read_kinds
 from hiermtl.evaluation.intervals import Part, Sampler
 from hiermtl.evaluation.measures import counted_by
 from hiermtl.evaluation.scores import ScoreRow, Scores
-from hiermtl.evaluation.watching import calibrated
 from hiermtl.hierarchy import Hierarchy, Task
 from hiermtl.metrics.correlation import Correlation
 from hiermtl.text.sentence import (
