@@ -9,12 +9,13 @@ from benchmarks.tables import piped
 from hiermtl.commands import compare
 from hiermtl.commands.compare import RESULTS
 from hiermtl.evaluation.compare import Comparison, Difference, Mean, compare_results
+from hiermtl.evaluation.compare_table import shown_p
 from hiermtl.evaluation.results import RunResult, read_result
 from hiermtl.evaluation.scores import ScoreRow
 from hiermtl.recipe.grid import load_grid
 
 SURE = 0.05
-"""Differences with a smaller p are in bold."""
+"""Differences whose p is smaller when corrected for all of its comparison are in bold."""
 
 EMPTY = "–"
 """What stands where there is no result yet."""
@@ -173,11 +174,12 @@ def _differences(
 
 
 def cell(difference: Difference) -> str:
-    """The difference as a cell: bold where p is small, p in brackets."""
+    """The difference as a cell: bold where corrected p is small, p of it alone in brackets."""
     shown = f"{difference.mean:+.{_places(difference.metric)}f}"
-    if difference.p is None:
+    if difference.p is None or difference.p_holm is None:
         return shown
-    return f"{f'**{shown}**' if difference.p < SURE else shown} ({difference.p:.3f})"
+    sure = difference.p_holm < SURE
+    return f"{f'**{shown}**' if sure else shown} ({shown_p(difference.p)})"
 
 
 def _gaps(results: Sequence[RunResult], arms: Iterable[str], tasks: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
 from benchmarks.scale import report as scale
 from benchmarks.sharing import report as sharing
+from benchmarks.significance import report as significance
 from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
 
@@ -33,6 +34,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "processes": processes.markdown,
     "scale": scale.markdown,
     "sharing": sharing.markdown,
+    "significance": significance.markdown,
     "speed": speed.markdown,
     "start_up": start_up.markdown,
 }

@@ -246,6 +246,17 @@ class Annotator:
         What informed heads say where they are told gold is there too, under the task's name and
         `INFORMED`. Neighbouring sentences with the same document id are one document.
         """
+        return (layers for layers, _ in self._predicted(sentences, tasks, with_scores=False))
+
+    def predict_with_scores(
+        self, sentences: Iterable[Sentence], tasks: Iterable[str] | None = None
+    ) -> Iterator[tuple[Mapping[str, Layer], Mapping[str, Sequence[float]]]]:
+        """Like `predict_sentences`, with `Prediction.scores` of each sentence."""
+        return self._predicted(sentences, tasks, with_scores=True)
+
+    def _predicted(
+        self, sentences: Iterable[Sentence], tasks: Iterable[str] | None, *, with_scores: bool
+    ) -> Iterator[tuple[Mapping[str, Layer], Mapping[str, Sequence[float]]]]:
         names = self.model.hierarchy.select(tasks)
         heads, columns = self.heads, self.columns
         told = {
@@ -268,14 +279,25 @@ class Annotator:
                 for sentence in sentences:
                     yield Known(sentence.words, known(sentence))
 
-        for prediction in self.predictions(entries(), names):
+        for prediction in self.predictions(entries(), names, with_scores=with_scores):
             given = {task + INFORMED: layer for task, layer in prediction.informed.items()}
-            yield {**prediction.layers, **given}
+            yield {**prediction.layers, **given}, prediction.scores
 
     def predict_labels(
         self, passages: Iterable[Passage], tasks: Iterable[str] | None = None
     ) -> Iterator[Mapping[str, str | float]]:
         """What is said of each passage as a whole, in their order: task to label or number."""
+        return (labels for labels, _ in self._judged(passages, tasks, with_scores=False))
+
+    def predict_labels_with_scores(
+        self, passages: Iterable[Passage], tasks: Iterable[str] | None = None
+    ) -> Iterator[tuple[Mapping[str, str | float], Mapping[str, float]]]:
+        """Like `predict_labels`, with how probable the label of each task is."""
+        return self._judged(passages, tasks, with_scores=True)
+
+    def _judged(
+        self, passages: Iterable[Passage], tasks: Iterable[str] | None, *, with_scores: bool
+    ) -> Iterator[tuple[Mapping[str, str | float], Mapping[str, float]]]:
         sizes: deque[int] = deque()
 
         def entries() -> Iterator[Entry]:
@@ -283,11 +305,11 @@ class Annotator:
                 sizes.append(len(passage.sentences))
                 yield Together(tuple(s.words for s in passage.sentences), words=False)
 
-        found = self.predictions(entries(), tasks)
+        found = self.predictions(entries(), tasks, with_scores=with_scores)
         for first in found:
             for _ in range(sizes.popleft() - 1):
                 next(found)
-            yield first.labels
+            yield first.labels, {task: scores[0] for task, scores in first.scores.items()}
 
     def predictions(
         self,

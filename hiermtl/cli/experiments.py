@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from hiermtl.evaluation import Comparison
 
 Format = Annotated[
-    Literal["text", "markdown", "json"], typer.Option("--format", help="How tables are printed.")
+    Literal["text", "markdown", "json", "csv"],
+    typer.Option("--format", help="How tables are printed."),
 ]
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the comparison as JSON.")
@@ -67,19 +68,23 @@ def compare(
         str | None,
         typer.Option("--controls", metavar="NAMES", help="Arms the others are set against."),
     ] = None,
+    test: Annotated[
+        Literal["bootstrap", "randomisation"],
+        typer.Option("--test", help="How differences are tested."),
+    ] = "bootstrap",
     format: Format = "text",
     json: Json = None,
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> None:
-    """Compare runs per level: means over seeds, differences to controls, paired tests.
+    """Compare runs per level: means over seeds, differences to controls, tests of these.
 
     With --json, --quiet prints no table.
     """
     against = read_names(controls, option="--controls")
     from hiermtl import commands
 
-    found = commands.compare(runs, split=split, controls=against, data_dir=data_dir)
+    found = commands.compare(runs, split=split, controls=against, test=test, data_dir=data_dir)
     _show(found, format=format, json=json, quiet=quiet)
 
 
@@ -158,5 +163,7 @@ def _show(found: "Comparison", *, format: str, json: Path | None, quiet: bool) -
             typer.echo(found.to_markdown())
         case "json":
             typer.echo(found.to_json())
+        case "csv":
+            typer.echo(found.to_csv(), nl=False)
         case _:
             typer.echo(found.to_text())

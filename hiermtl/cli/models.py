@@ -200,6 +200,32 @@ def evaluate(
         typer.Option("--json", metavar="FILE", help="Also write the rows as a JSON list."),
     ] = None,
     tasks: Tasks = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            metavar="KINDS",
+            help="Also score parts, by: length, seen (words), genre, label. Several with commas.",
+        ),
+    ] = None,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="95 % intervals, of documents drawn again.")
+    ] = False,
+    calibration: Annotated[
+        bool, typer.Option("--calibration", help="How sure the model is, and how often right.")
+    ] = False,
+    confusion: Annotated[
+        bool, typer.Option("--confusion", help="What labels were taken for.")
+    ] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Blocks and words/s of each level alone.")
+    ] = False,
+    details: Annotated[
+        Path | None,
+        typer.Option(
+            "--details", metavar="FILE", help="Also write calibration, confusion, cost as JSON."
+        ),
+    ] = None,
     precision: Precision = None,
     device: Device = None,
     format: Annotated[
@@ -219,10 +245,19 @@ def evaluate(
         split=split,
         tasks=wanted,
         raw=raw,
+        by=by or (),
+        intervals=intervals,
+        calibration=calibration,
+        confusion=confusion,
+        cost=cost,
         precision=precision,
         device=device,
         data_dir=data_dir,
     )
+    if details is not None:
+        import json as plain
+
+        write_whole(details, plain.dumps(scores.details(), ensure_ascii=False, indent=1) + "\n")
     if json is not None:
         write_whole(json, scores.to_json() + "\n")
         if quiet:

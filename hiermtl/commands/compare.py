@@ -9,10 +9,11 @@ from hiermtl.annotation import load
 from hiermtl.commands.evaluate import evaluate
 from hiermtl.commands.train import RECIPE, finished, keys_of
 from hiermtl.errors import DataError, RecipeError, listing
-from hiermtl.evaluation.compare import RESAMPLES, Comparison, compare_results
+from hiermtl.evaluation.compare import Comparison, compare_results
 from hiermtl.evaluation.results import RunResult, read_result, units_of
+from hiermtl.evaluation.significance import RESAMPLES
 from hiermtl.precision import resolve_device
-from hiermtl.recipe import load_recipe
+from hiermtl.recipe import Recipe, load_recipe
 
 CONTROLS = ("single", "hard")
 RESULTS = "results"
@@ -24,6 +25,7 @@ def compare(
     *,
     split: str = "dev",
     controls: Sequence[str] | None = None,
+    test: str = "bootstrap",
     resamples: int = RESAMPLES,
     data_dir: str | Path | None = None,
 ) -> Comparison:
@@ -35,7 +37,9 @@ def compare(
         split: What run folders are scored on; results have theirs.
         controls: Arms that the others are set against. Default: those whose recipe is of `single`
             or `hard`, else the first.
-        resamples: How often seeds and documents are drawn for a test.
+        test: `bootstrap`, by a standard error of drawn seeds and documents, or `randomisation`, by
+            documents that the runs of a seed swap; see `hiermtl.evaluation.significance`.
+        resamples: How often documents are drawn, or swapped, for a test.
         data_dir: Where corpora lie, instead of HIERMTL_DATA.
 
     Raises:
@@ -52,7 +56,7 @@ def compare(
         controls = [arm for arm in arms if arm.split("/")[0] in CONTROLS] or arms[:1]
     first = {arm: place for place, arm in enumerate(controls)}
     results.sort(key=lambda result: first.get(result.arm, len(first)))
-    return compare_results(results, controls=controls, resamples=resamples)
+    return compare_results(results, controls=controls, test=test, resamples=resamples)
 
 
 def _results(path: Path, *, split: str, data_dir: str | Path | None) -> Iterator[RunResult]:
@@ -128,4 +132,16 @@ def scored(
         notes=scores.notes,
         train=evaluate(nlp, split="train", data_dir=data_dir).rows if gap else (),
         learnt=nlp.model.described(),
+        budget=_budget(run.recipe),
+        gold={key: counts.gold for key, counts in scores.counts.items()},
     )
+
+
+def _budget(recipe: Recipe) -> dict[str, object]:
+    """What a recipe says of how much is trained; arms that are compared have it in common."""
+    training = recipe.training
+    return {
+        "training.epochs": training.epochs,
+        "training.max_steps": training.max_steps,
+        "training.max_examples": training.max_examples,
+    }

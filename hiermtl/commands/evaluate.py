@@ -1,7 +1,10 @@
 """`hiermtl evaluate`: a model on a split of its own corpora, or on a file."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import statistics
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,9 @@ from hiermtl.commands.corpora import (
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.plain import TextCorpus, sentences_in
 from hiermtl.errors import DataError, ModelError, RecipeError, listing
-from hiermtl.evaluation import Scores, evaluate_passages, evaluate_raw
+from hiermtl.evaluation import ScoreRow, Scores, evaluate_passages, evaluate_raw
 from hiermtl.evaluation import evaluate as score
+from hiermtl.evaluation.details import Details, LevelCost, read_kinds
 from hiermtl.evaluation.measures import gold_layer
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import resolve_device
@@ -31,6 +35,9 @@ from hiermtl.text.docbin import read_docbin
 from hiermtl.text.segment import SEGMENT
 from hiermtl.text.sentence import Sentence
 
+TIMED_WORDS, TIMED_ROUNDS = 2000, 3
+"""On how many words levels are timed, and how often."""
+
 
 def evaluate(
     model: str | Path | Annotator,
@@ -39,6 +46,11 @@ def evaluate(
     split: str | None = None,
     tasks: Iterable[str] | None = None,
     raw: bool = False,
+    by: str | Iterable[str] = (),
+    intervals: bool = False,
+    calibration: bool = False,
+    confusion: bool = False,
+    cost: bool = False,
     precision: str | None = None,
     device: str | None = None,
     data_dir: str | Path | None = None,
@@ -54,6 +66,13 @@ def evaluate(
             `raw` all of it. Default: dev; test is read only when it is asked for.
         tasks: Default: every task with gold.
         raw: From plain text, words and sentences found by the model's own means.
+        by: Further rows for parts of the data: by `length` of sentences, by words `seen` in
+            training, by `genre` or by `label`; with `raw` by length and genre.
+        intervals: Whether rows have 95 % intervals, of documents drawn again (sentences where there
+            are no documents).
+        calibration: Whether it is told how sure the model is and how often right; not with `raw`.
+        confusion: Whether it is told what labels were taken for; not with `raw`.
+        cost: Whether each level is timed on its own: blocks that run, words per second.
         precision: `fp32` or `bf16`. Default: the model's.
         device: Where a model that is loaded here computes, such as `cpu` or `cuda`. Default:
             `cuda` where there is one.
@@ -62,8 +81,12 @@ def evaluate(
     Raises:
         ModelError: The model is not there, or does not say what it was trained on.
         DataError: The data is missing, malformed or without gold.
-        RecipeError: There is no such split, or both a file and a split are given.
+        RecipeError: There is no such split, both a file and a split are given, or details are
+            asked for that there are not.
     """
+    details = _details(
+        by, raw=raw, intervals=intervals, calibration=calibration, confusion=confusion
+    )
     nlp = model
     if not isinstance(nlp, Annotator):
         nlp = load(nlp, device=resolve_device(device), precision=precision)
@@ -77,8 +100,16 @@ def evaluate(
             )
         path = Path(data)
         sentences = list(_gold(path))
+        if "seen" in details.by:
+            recipe = trained_on(nlp.model)
+            corpora = open_corpora(recipe, data_dir=data_dir, splits=("train",))
+            details = _with_known(details, recipe, corpora)
         judge = evaluate_raw if raw else _score_file
-        scores = judge(nlp, sentences, tasks=asked, data=path.name, split="-", seed=seed)
+        scores = judge(
+            nlp, sentences, tasks=asked, data=path.name, split="-", seed=seed, details=details
+        )
+        if cost:
+            scores = replace(scores, cost=cost_of_levels(nlp, scores.tasks, sentences))
         if not nlp.model.config.recipe:
             return scores
         recipe = trained_on(nlp.model)
@@ -88,6 +119,8 @@ def evaluate(
         raise RecipeError(f"split is {split!r}; allowed are {listing(SPLITS)}")
     recipe = trained_on(nlp.model)
     corpora = open_corpora(recipe, data_dir=data_dir, splits=("train", split))
+    if "seen" in details.by:
+        details = _with_known(details, recipe, corpora)
     verbatim = None
     if raw:
         verbatim = {
@@ -95,7 +128,91 @@ def evaluate(
             for name, corpus in corpora.items()
             if not isinstance(corpus, TextCorpus)
         }
-    return score_corpora(nlp, recipe, corpora, split=split, tasks=asked, verbatim=verbatim)
+    scores = score_corpora(
+        nlp, recipe, corpora, split=split, tasks=asked, verbatim=verbatim, details=details
+    )
+    if cost:
+        words = [s for name in corpora.values() if split in name.splits for s in _some(name, split)]
+        scores = replace(scores, cost=cost_of_levels(nlp, scores.tasks, words))
+    return scores
+
+
+def _details(
+    by: str | Iterable[str], *, raw: bool, intervals: bool, calibration: bool, confusion: bool
+) -> Details:
+    """What is asked for, by the names of the options.
+
+    Raises:
+        RecipeError: By is none of the kinds, or is not told of plain text.
+    """
+    kinds = read_kinds(by)
+    words = ["calibration"] * calibration + ["confusion"] * confusion
+    words += [f"by {kind}" for kind in kinds if kind in ("seen", "label")]
+    if raw and words:
+        raise RecipeError(
+            f"{listing(words)} cannot be told with raw, where the model cuts words itself; leave "
+            "raw out, or slice by length and genre"
+        )
+    return Details(kinds, intervals=intervals, calibration=calibration, confusion=confusion)
+
+
+def _with_known(details: Details, recipe: Recipe, corpora: Mapping[str, Corpus]) -> Details:
+    """With the words of the training data of each task's corpora."""
+    known: dict[str, set[str]] = {}
+    for name, layers in layers_of(recipe).items():
+        if isinstance(corpora[name], TextCorpus) or "train" not in corpora[name].splits:
+            continue
+        read = corpora[name].sentences_of("train", **_used(recipe))
+        words = {word for sentence in read for word in sentence.words}
+        for task in layers:
+            known.setdefault(task, set()).update(words)
+    return replace(details, known={task: frozenset(words) for task, words in known.items()})
+
+
+def _some(corpus: Corpus, split: str) -> Iterator[Sentence]:
+    """Sentences of a corpus, as many as are timed."""
+    count = 0
+    for sentence in corpus.sentences(split):
+        yield sentence
+        count += len(sentence.words)
+        if count >= TIMED_WORDS:
+            return
+
+
+def cost_of_levels(
+    nlp: Annotator, tasks: Iterable[str], sentences: Iterable[Sentence]
+) -> tuple[LevelCost, ...]:
+    """What each level takes alone: its blocks, and the median speed over some rounds.
+
+    Timed are the tasks of words, on the first `TIMED_WORDS` words.
+    """
+    levels: dict[int, list[str]] = {}
+    for task in tasks:
+        if task in nlp.heads and task != SEGMENT and nlp.heads[task].unit == "word":
+            levels.setdefault(nlp.hierarchy.level(task), []).append(task)
+    given, count = [], 0
+    for sentence in sentences:
+        if count >= TIMED_WORDS:
+            break
+        given.append(sentence.words)
+        count += len(sentence.words)
+    seconds: dict[int, list[float]] = {level: [] for level in levels}
+    # Rounds are interleaved, so that a busy machine slows all levels alike; the first only warms.
+    for number in range(TIMED_ROUNDS + 1):
+        for level, own in levels.items():
+            began = time.perf_counter()
+            deque(nlp.predict_layers(given, own), maxlen=0)
+            if number:
+                seconds[level].append(time.perf_counter() - began)
+    return tuple(
+        LevelCost(
+            level,
+            tuple(own),
+            max(nlp.model.routes[task].depth for task in own),
+            count / statistics.median(seconds[level]),
+        )
+        for level, own in sorted(levels.items())
+    )
 
 
 def _verbatim(
@@ -185,6 +302,7 @@ def score_corpora(
     split: str,
     tasks: Iterable[str] | None = None,
     verbatim: Mapping[str, Callable[[], list[Sentence]]] | None = None,
+    details: Details | None = None,
 ) -> Scores:
     """Scores on one split of each corpus that has it, joined in order of level.
 
@@ -213,7 +331,9 @@ def score_corpora(
         if isinstance(corpus, TextCorpus):
             if wanted and corpus.base not in raw:
                 about = {"data": corpus.base, "split": split, "seed": seed}
-                scores = evaluate_raw(nlp, corpus.treebank[split](), tasks=(), **about)
+                scores = evaluate_raw(
+                    nlp, corpus.treebank[split](), tasks=(), details=details, **about
+                )
                 parts.append(_with_notes(scores, recipe, corpora=[name]))
             continue
         of_words = [task for task in wanted if nlp.heads[task].of_sentences]
@@ -227,7 +347,9 @@ def score_corpora(
             raw.update([name] if verbatim else ())
             # A task that was asked for must have gold; one that was not may lack it, with a note.
             named = None if asked is None else of_words
-            scores = judge(nlp, sentences, tasks=named, data=name, split=split, seed=seed)
+            scores = judge(
+                nlp, sentences, tasks=named, data=name, split=split, seed=seed, details=details
+            )
             found.append(scores.filter(task=(*of_words, SEGMENT)) if asked is None else scores)
         if of_passages and verbatim:
             note = f"{', '.join(of_passages)}: judge whole texts or pairs, so not scored from text"
@@ -236,7 +358,13 @@ def score_corpora(
             passages = list(corpora[name].read_passages(split, **used))
             found.append(
                 evaluate_passages(
-                    nlp, passages, tasks=of_passages, data=name, split=split, seed=seed
+                    nlp,
+                    passages,
+                    tasks=of_passages,
+                    data=name,
+                    split=split,
+                    seed=seed,
+                    details=details,
                 )
             )
         parts += [_with_notes(scores, recipe, corpora=[name]) for scores in found]
@@ -263,12 +391,27 @@ def merged(parts: Iterable[Scores]) -> Scores:
     """Rows of several corpora as one table, in order of level; notes once each."""
     parts = list(parts)
     rows = [row for part in parts for row in part.rows]
-    rows.sort(key=lambda row: (row.level, row.depth, row.task))
+    rows.sort(key=_order)
     every = [of for part in parts for of in part.counts.values()]
     often = Counter(of.task for of in every)
     counts = {of.task if often[of.task] == 1 else f"{of.task} ({of.data})": of for of in every}
     notes = dict.fromkeys(note for part in parts for note in part.notes)
-    return Scores(tuple(rows), tuple(notes), counts)
+    slices = [row for part in parts for row in part.slices]
+    # Kinds of slices stay together, in the order in which they were asked for.
+    kinds = list(dict.fromkeys(str(row.slice).partition(" ")[0] for row in slices))
+    slices.sort(key=lambda row: (kinds.index(str(row.slice).partition(" ")[0]), *_order(row)))
+    return Scores(
+        tuple(rows),
+        tuple(notes),
+        counts,
+        slices=tuple(slices),
+        calibration=tuple(one for part in parts for one in part.calibration),
+        confusion=tuple(one for part in parts for one in part.confusion),
+    )
+
+
+def _order(row: ScoreRow) -> tuple[int, int, str]:
+    return row.level, row.depth, row.task
 
 
 def _with_notes(scores: Scores, recipe: Recipe, *, corpora: Iterable[str]) -> Scores:
@@ -281,4 +424,4 @@ def _with_notes(scores: Scores, recipe: Recipe, *, corpora: Iterable[str]) -> Sc
             own = [task for task in scored if layers[task] in getattr(source, "columns", layers)]
             if source.note and own:
                 notes[f"{', '.join(own)}: {source.note}"] = None
-    return Scores(scores.rows, tuple(notes), scores.counts)
+    return replace(scores, notes=tuple(notes))

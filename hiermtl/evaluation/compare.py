@@ -1,25 +1,29 @@
-"""Groups of runs against each other: means and spreads over seeds, differences, paired tests.
+"""Groups of runs against each other: means and spreads over seeds, differences, tests.
 
-Source: the bootstrap of Koehn 2004 (Statistical Significance Tests for Machine Translation
-Evaluation), with seeds resampled first and documents within them, since both are drawn: a test of
-one model against another says nothing on what another seed would have given.
+The tests are in `hiermtl.evaluation.significance`.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
+from hiermtl.errors import RecipeError, listing, nearest
+from hiermtl.evaluation.comparable import check_comparable
+from hiermtl.evaluation.compare_table import comparison_csv, comparison_markdown, comparison_text
+from hiermtl.evaluation.results import RunResult
+from hiermtl.evaluation.significance import (
+    RESAMPLES,
+    TESTS,
+    Drawn,
+    TestName,
+    bootstrap_test,
+    holm,
+    parts_of,
+    randomisation_test,
+)
 
-from hiermtl.errors import RecipeError, listing
-from hiermtl.evaluation.compare_table import comparison_markdown, comparison_text
-from hiermtl.evaluation.measures import counted_by
-from hiermtl.evaluation.results import RunResult, Units
-
-RESAMPLES = 2000
 FEWEST_SEEDS = 3
 """With fewer, no p value is printed: two seeds say next to nothing of a third."""
 
@@ -30,6 +34,7 @@ class Mean:
 
     size: int | None
     arm: str
+    level: int
     task: str
     metric: str
     mean: float
@@ -39,20 +44,23 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """An arm minus a control, with the 95 % interval and the two-sided p value of resampling.
+    """An arm minus a control, with the 95 % interval and the two-sided p value of the test.
 
-    Both are `None` where there are fewer than `FEWEST_SEEDS` common seeds.
+    `p_holm` is p corrected for all differences of the comparison. All are `None` where there are
+    fewer than `FEWEST_SEEDS` seeds. `level` is the task's in the arm.
     """
 
     size: int | None
     arm: str
     control: str
+    level: int
     task: str
     metric: str
     mean: float
     low: float | None
     high: float | None
     p: float | None
+    p_holm: float | None
     seeds: int
 
 
@@ -73,6 +81,7 @@ class Comparison:
     """All of it, in the order of sizes, arms and levels."""
 
     split: str
+    test: TestName
     means: tuple[Mean, ...]
     differences: tuple[Difference, ...]
     costs: tuple[MeanCost, ...]
@@ -87,23 +96,42 @@ class Comparison:
         """The same as Markdown tables."""
         return comparison_markdown(self)
 
+    def to_csv(self) -> str:
+        """One line per arm, task and control: mean, spread, difference, interval, p values."""
+        return comparison_csv(self)
+
     def to_json(self) -> str:
         """Plain data, with the names of the records' fields."""
         return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False, indent=1)
 
 
 def compare_results(
-    results: Iterable[RunResult], *, controls: Sequence[str] = (), resamples: int = RESAMPLES
+    results: Iterable[RunResult],
+    *,
+    controls: Sequence[str] = (),
+    test: str = "bootstrap",
+    resamples: int = RESAMPLES,
 ) -> Comparison:
     """Means of each arm at each size, and each arm's differences to the controls.
 
+    Args:
+        results: Of the runs.
+        controls: Arms that all others are set against.
+        test: `bootstrap` or `randomisation`; see `hiermtl.evaluation.significance`.
+        resamples: How often documents are drawn, or swapped, for a test.
+
     Raises:
-        RecipeError: There is nothing to compare, a control is no arm, runs were scored on different
-            data or splits, or two are of the same arm, size and seed.
+        RecipeError: There is nothing to compare, a control is no arm, two runs are of the same arm,
+            size and seed, or runs cannot be compared: split, data, scorer or budget differ.
     """
     results = list(results)
     if not results:
         raise RecipeError("there is no result to compare; name run folders or results of a grid")
+    if test not in TESTS:
+        raise RecipeError(
+            f"test is {test!r}; allowed are {listing(TESTS)}{nearest(str(test), TESTS)}"
+        )
+    chosen = cast("TestName", test)
     groups = _grouped(results)
     splits = sorted({row.split for result in results for row in result.rows})
     if len(splits) != 1:
@@ -112,28 +140,52 @@ def compare_results(
     for control in controls:
         if control not in arms:
             raise RecipeError(f"{control!r} is no arm; there are {listing(arms)}")
-    means, differences, costs = [], [], []
+    _check_sizes(groups, controls)
+    means, costs = [], []
     order = _order(results)
     for (size, arm), runs in groups.items():
         tasks = sorted(_tasks(runs), key=order.__getitem__)
+        check_comparable(runs, tasks)
         means += [_mean(size, arm, task, runs) for task in tasks]
         costs.append(_cost(size, arm, runs))
-        for control in controls:
-            others = groups.get((size, control))
-            if control == arm or not others:
-                continue
-            shared = [task for task in tasks if task in _tasks(others)]
-            differences += [
-                _difference(size, arm, control, task, runs, others, resamples) for task in shared
-            ]
+    differences = _differences(groups, controls, order, test=chosen, drawn=Drawn(resamples))
     return Comparison(
         split=splits[0],
+        test=chosen,
         means=tuple(means),
-        differences=tuple(differences),
+        differences=tuple(_corrected(differences)),
         costs=tuple(costs),
         changes={_label(size, arm): dict(runs[0].changes) for (size, arm), runs in groups.items()},
-        notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
+        notes=(*_unknown(results), *dict.fromkeys(n for result in results for n in result.notes)),
     )
+
+
+def _unknown(results: Sequence[RunResult]) -> list[str]:
+    """A note on results that do not say for how long was trained."""
+    bare = sum(not result.budget for result in results)
+    if not bare:
+        return []
+    return [
+        f"of {bare} of {len(results)} results it is not known for how long was trained: they were "
+        "made before that was kept"
+    ]
+
+
+def _check_sizes(
+    groups: Mapping[tuple[int | None, str], Sequence[RunResult]], controls: Sequence[str]
+) -> None:
+    """Raises RecipeError for an arm and a control that were never trained on as many examples."""
+    sizes: dict[str, list[int | None]] = {}
+    for size, arm in groups:
+        sizes.setdefault(arm, []).append(size)
+    for control in controls:
+        for arm, own in sizes.items():
+            if not set(own) & set(sizes[control]):
+                raise RecipeError(
+                    f"arms {arm!r} and {control!r} had other budgets: {listing(map(_size, own))} "
+                    f"of each corpus and {listing(map(_size, sizes[control]))}; compare runs of "
+                    "the same training.max_examples"
+                )
 
 
 def _grouped(results: Iterable[RunResult]) -> dict[tuple[int | None, str], list[RunResult]]:
@@ -173,11 +225,15 @@ def _main(run: RunResult, task: str) -> tuple[str, float]:
     return metric, fmean(scores)
 
 
+def _level(run: RunResult, task: str) -> int:
+    return next(row.level for row in run.rows if row.task == task)
+
+
 def _mean(size: int | None, arm: str, task: str, runs: Sequence[RunResult]) -> Mean:
     metric = _main(runs[0], task)[0]
     scores = [_main(run, task)[1] for run in runs]
     spread = stdev(scores) if len(scores) > 1 else None
-    return Mean(size, arm, task, metric, fmean(scores), spread, len(scores))
+    return Mean(size, arm, _level(runs[0], task), task, metric, fmean(scores), spread, len(scores))
 
 
 def _cost(size: int | None, arm: str, runs: Sequence[RunResult]) -> MeanCost:
@@ -191,87 +247,90 @@ def _cost(size: int | None, arm: str, runs: Sequence[RunResult]) -> MeanCost:
     )
 
 
+def _differences(
+    groups: Mapping[tuple[int | None, str], list[RunResult]],
+    controls: Sequence[str],
+    order: Mapping[str, float],
+    *,
+    test: TestName,
+    drawn: Drawn,
+) -> list[Difference]:
+    """All differences to the controls, in the order of sizes, arms and controls; not corrected."""
+    found = []
+    for (size, arm), runs in groups.items():
+        for control in controls:
+            others = groups.get((size, control))
+            if control == arm or not others:
+                continue
+            shared = [task for task in _tasks(runs) if task in _tasks(others)]
+            shared.sort(key=order.__getitem__)
+            check_comparable([*others, *runs], shared)
+            found += [
+                _difference(size, arm, control, task, _paired(runs, others), test, drawn)
+                for task in shared
+            ]
+    return found
+
+
+def _paired(
+    runs: Sequence[RunResult], others: Sequence[RunResult]
+) -> list[tuple[RunResult, RunResult]]:
+    """Runs of the seeds that both arms have; where they have none in common, in their order."""
+    by_seed = {run.seed: run for run in others}
+    pairs = [(run, by_seed[run.seed]) for run in runs if run.seed in by_seed]
+    if pairs:
+        return pairs
+    if len(runs) != len(others):
+        raise RecipeError(
+            f"arms {runs[0].arm!r} and {others[0].arm!r} have no seed in common, and {len(runs)} "
+            f"and {len(others)} runs; train both with the same seeds"
+        )
+    return list(zip(runs, others, strict=True))
+
+
 def _difference(
     size: int | None,
     arm: str,
     control: str,
     task: str,
-    runs: Sequence[RunResult],
-    others: Sequence[RunResult],
-    resamples: int,
+    pairs: Sequence[tuple[RunResult, RunResult]],
+    test: TestName,
+    drawn: Drawn,
 ) -> Difference:
-    by_seed = {run.seed: run for run in others}
-    pairs = [(run, by_seed[run.seed]) for run in runs if run.seed in by_seed]
-    metric = _main(runs[0], task)[0]
-    if not pairs:
-        raise RecipeError(
-            f"arms {arm!r} and {control!r} have no seed in common; train both with the same seeds"
-        )
-    mean = fmean(_main(run, task)[1] - _main(other, task)[1] for run, other in pairs)
+    first = pairs[0][0]
+    metric = _main(first, task)[0]
+    sides = [list(side) for side in zip(*pairs, strict=True)]
+    scores = [[_main(run, task)[1] for run in side] for side in sides]
+    mean = fmean(scores[0]) - fmean(scores[1])
     low = high = p = None
     if len(pairs) >= FEWEST_SEEDS:
-        drawn = resampled_differences(
-            [(_of(run, task), _of(other, task)) for run, other in pairs], resamples=resamples
-        )
-        low, high = (float(edge) for edge in np.percentile(drawn, [2.5, 97.5]))
-        below, above = int((drawn <= 0).sum()), int((drawn >= 0).sum())
-        p = min(1.0, 2 * (min(below, above) + 1) / (resamples + 1))
-    return Difference(size, arm, control, task, metric, mean, low, high, p, len(pairs))
+        own, other = (drawn.arm(*pair) for pair in zip(sides, (task, task), scores, strict=True))
+        if test == "bootstrap":
+            found = bootstrap_test(own, other)
+        else:
+            counts = [[parts_of(run, task) for run in side] for side in sides]
+            found = randomisation_test(
+                own, other, (counts[0], counts[1]), resamples=drawn.resamples
+            )
+        low, high, p = found.low, found.high, found.p
+    level = _level(first, task)
+    return Difference(size, arm, control, level, task, metric, mean, low, high, p, None, len(pairs))
 
 
-def _of(run: RunResult, task: str) -> list[Units]:
-    """The task's counts on each of its data sets."""
-    return [units for key, units in run.units.items() if key.split(" (")[0] == task]
-
-
-def resampled_differences(
-    pairs: Sequence[tuple[Sequence[Units], Sequence[Units]]],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> NDArray[np.float64]:
-    """(resamples,) differences of the mean main metric over resampled seeds and documents.
-
-    `pairs` have for each seed the counts of an arm and of its control, on the same units. All seeds
-    are judged on the same documents, so that within a resample all are given the same ones: drawn
-    anew for each seed, what one document adds would cancel. Where the data has several parts, the
-    metric is the mean over them.
-
-    Raises:
-        RecipeError: Runs were not scored on the same units.
-    """
-    random = np.random.default_rng(seed)
-    count, first = len(pairs), pairs[0][0]
-    seeds = random.multinomial(count, np.full(count, 1 / count), size=resamples)
-    weights = [
-        random.multinomial(len(part.rows), np.full(len(part.rows), 1 / len(part.rows)), resamples)
-        for part in first
+def _corrected(differences: Sequence[Difference]) -> list[Difference]:
+    """With p values corrected for how many differences are tested, each pair of arms once."""
+    tested = [item for item in differences if item.p is not None]
+    # Of two controls each is set against the other: one test, told from both sides.
+    values = {_pair(item): item.p for item in tested if item.p is not None}
+    corrected = dict(zip(values, holm(list(values.values())), strict=True))
+    return [
+        replace(item, p_holm=corrected[_pair(item)]) if item.p is not None else item
+        for item in differences
     ]
-    total = np.zeros(resamples)
-    for place, sides in enumerate(pairs):
-        for side in sides:
-            _check_same(side, first)
-        own, other = (
-            sum(_scores(part, drawn) for part, drawn in zip(side, weights, strict=True))
-            for side in sides
-        )
-        total += seeds[:, place] * (own - other) / len(first)
-    return total / count
 
 
-def _scores(units: Units, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The main metric under each row of weights; 0 where it cannot be told, as `evaluate` says."""
-    found = counted_by(units).score(weights @ units.rows)
-    return np.nan_to_num(np.asarray(next(iter(found.values()))), nan=0.0)
-
-
-def _check_same(own: Sequence[Units], other: Sequence[Units]) -> None:
-    shapes = [[(part.metric, part.rows.shape) for part in parts] for parts in (own, other)]
-    if shapes[0] != shapes[1]:
-        raise RecipeError(
-            "runs were not scored on the same data in the same way, so that they cannot be paired; "
-            "compare runs of the same corpora and split"
-        )
+def _pair(item: Difference) -> tuple[object, ...]:
+    return item.size, frozenset((item.arm, item.control)), item.task
 
 
 def _label(size: int | None, arm: str) -> str:

@@ -1,5 +1,7 @@
-"""Comparisons as tables: text for a terminal, and Markdown."""
+"""Comparisons as tables: text for a terminal, Markdown, and CSV."""
 
+import csv
+import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,13 @@ if TYPE_CHECKING:
 
 Table = list[list[str]]
 """A header and rows; the first column is text, the others are numbers."""
+
+_HOLM = "p (Holm)"
+
+_CSV = (
+    *("size", "arm", "level", "task", "metric", "split", "seeds", "mean", "spread"),
+    *("control", "common_seeds", "difference", "low", "high", "test", "p", "p_holm"),
+)
 
 
 def comparison_text(comparison: "Comparison") -> str:
@@ -67,19 +76,49 @@ def _shown(mean: "Mean | None") -> str:
 
 
 def _differences(differences: "Sequence[Difference]") -> Table:
-    rows = [["arm", "task", "metric", "seeds", "difference", "95 % interval", "p"]]
+    head = ["arm", "level", "task", "metric", "seeds", "difference", "95 % interval", "p", _HOLM]
+    rows = [head]
     last = None
     for item in differences:
         places = decimals(item.metric)
-        between = p = "-"
-        if item.p is not None and item.low is not None and item.high is not None:
+        between = "-"
+        if item.low is not None and item.high is not None:
             between = f"{item.low:+.{places}f} to {item.high:+.{places}f}"
-            p = f"{item.p:.3f}"
         arm = item.arm if item.arm != last else ""
         last = item.arm
         mean = f"{item.mean:+.{places}f}"
-        rows.append([arm, item.task, item.metric, str(item.seeds), mean, between, p])
+        values = [shown_p(item.p), shown_p(item.p_holm)]
+        about = [arm, str(item.level), item.task, item.metric, str(item.seeds)]
+        rows.append([*about, mean, between, *values])
     return rows
+
+
+def shown_p(p: float | None) -> str:
+    """A p value with three decimals, or what it is below."""
+    if p is None:
+        return "-"
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"
+
+
+def comparison_csv(comparison: "Comparison") -> str:
+    """One line per size, arm, task and control; an arm that is set against none has one, too."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(_CSV)
+    for mean in comparison.means:
+        about = [mean.size, mean.arm, mean.level, mean.task, mean.metric, comparison.split]
+        about += [mean.seeds, mean.mean, mean.spread]
+        own = [
+            item
+            for item in comparison.differences
+            if (item.size, item.arm, item.task) == (mean.size, mean.arm, mean.task)
+        ]
+        for item in own:
+            found = [item.control, item.seeds, item.mean, item.low, item.high, comparison.test]
+            writer.writerow([*about, *found, item.p, item.p_holm])
+        if not own:
+            writer.writerow([*about, *[None] * (len(_CSV) - len(about))])
+    return file.getvalue()
 
 
 def _costs(costs: Iterable[Any]) -> Table:
@@ -103,9 +142,10 @@ def table_notes(comparison: "Comparison") -> list[str]:
     found = []
     tested = [item for item in comparison.differences if item.p is not None]
     if tested:
+        pairs = {(d.size, frozenset((d.arm, d.control)), d.task) for d in tested}
         found.append(
-            f"{len(tested)} differences are tested, and p is not corrected for their number: about "
-            f"{0.05 * len(tested):.1f} would be below 0.05 by chance alone"
+            f"{len(pairs)} differences are tested by {comparison.test}; p is of each alone, "
+            f"{_HOLM} is corrected for all of them"
         )
     if len(tested) < len(comparison.differences):
         found.append("with fewer than 3 common seeds nothing is tested")

@@ -1,5 +1,6 @@
 """Counts behind scores: one row per sentence, from which any resampling can be scored again."""
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ class Counts:
         scorer: The definition of the main metric.
         dtype: Number format of the model.
         seed: Seed of the model's training, if known.
+        gold: A short name of the words and the gold that were scored: of other gold it is another.
+            Empty where it was not kept.
     """
 
     task: str
@@ -49,6 +52,22 @@ class Counts:
     scorer: str
     dtype: str
     seed: int | None
+    gold: str = ""
+
+
+class GoldName:
+    """Makes a short name of words and gold, as they are scored; of others it is another one."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=6)
+
+    def add(self, *parts: object) -> None:
+        """Takes the next words and their gold."""
+        self._hash.update(repr(parts).encode())
+
+    def __str__(self) -> str:
+        """Twelve hexadecimal digits."""
+        return self._hash.hexdigest()
 
 
 def save_counts(counts: Mapping[str, Counts], path: str | Path) -> None:

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiermtl.evaluation.aligned import AlignedF1
-from hiermtl.evaluation.measures import known_words
+from hiermtl.evaluation.measures import has_all, known_words
 from hiermtl.evaluation.predictor import HeadInfo
-from hiermtl.metrics.conll18 import RawText
-from hiermtl.metrics.raw import Analysis
-from hiermtl.text.documents import conllu_rows
-from hiermtl.text.sentence import Layer, Sentence
+from hiermtl.metrics.conll18 import Columns, count_gold_words
+from hiermtl.metrics.raw import NO_HEAD
+from hiermtl.text.sentence import Layer, Sentence, Tree
 
 TAGS = {"upos": "UPOS", "xpos": "XPOS", "feats": "UFeats", "lemma": "Lemmas"}
 """Tasks of words that the shared task scores, under its names."""
@@ -24,8 +23,6 @@ TAGS = {"upos": "UPOS", "xpos": "XPOS", "feats": "UFeats", "lemma": "Lemmas"}
 TREE = {"las": "LAS", "uas": "UAS", "clas": "CLAS"}
 SHARED = ("feats", "lemma", "dep")
 """Tasks whose scores are counted together."""
-
-_BLOCK = 256
 
 
 def is_official(task: str, head: HeadInfo) -> bool:
@@ -40,6 +37,8 @@ def is_whole(sentence: Sentence, task: str, *, layer: Layer | None) -> bool:
     A word with a part of speech and no lemma is known to have none (the later parts of a broken
     word in English treebanks); whatever lemma the system gives it is right for the shared task.
     """
+    if layer is not None and has_all(layer):
+        return True
     known = set() if layer is None else set(known_words(layer))
     if task == "lemma":
         upos = sentence.layers.get("upos")
@@ -76,9 +75,7 @@ class GoldWords:
         self.sentences: list[int] = []
         self.documents: list[str] = []
         self.note: str | None = None
-        self._rows: list[NDArray[np.float64]] = []
-        self._gold: list[list[list[str]]] = []
-        self._system: list[list[list[str]]] = []
+        self._gold, self._system = Columns(), Columns()
 
     def add(
         self,
@@ -101,30 +98,37 @@ class GoldWords:
                     f"as in CoNLL-18, since {' '.join(sentence.words[:5])!r} lacks gold for {task}"
                 )
                 return
-        bare = Sentence(sentence.words)
         # Gold is written in the columns of its tasks, and so is what was predicted.
-        self._gold.append(conllu_rows(bare, {task: gold[task] for task in self.tasks}))
-        self._system.append(conllu_rows(bare, {task: predicted[task] for task in self.tasks}))
+        self._write(self._gold, sentence, gold)
+        self._write(self._system, sentence, predicted)
         self.sentences.append(place)
         self.documents.append(sentence.doc_id or "")
-        if len(self._gold) == _BLOCK:
-            self._flush()
+
+    def _write(self, columns: Columns, sentence: Sentence, layers: Mapping[str, Layer]) -> None:
+        """Adds a sentence to the columns; those of no task are empty."""
+        count = len(sentence.words)
+        columns.lengths.append(count)
+        for name in TAGS:
+            layer = layers[name] if name in self.tasks else ()
+            assert isinstance(layer, tuple)
+            tags = [tag or "_" for tag in layer] or ["_"] * count
+            getattr(columns, name).extend(tags)
+        tree = layers["dep"] if "dep" in self.tasks else None
+        if isinstance(tree, Tree):
+            columns.head.extend(NO_HEAD if head is None else head for head in tree.heads)
+            columns.relation.extend(relation or "_" for relation in tree.relations)
+        else:
+            columns.head.extend([NO_HEAD] * count)
+            columns.relation.extend(["_"] * count)
 
     def rows(self) -> dict[str, tuple[AlignedF1, NDArray[np.float64]]]:
         """For each task that is scored so, its metric and counts; empty where it cannot be."""
-        self._flush()
-        if not self.counting or not self._rows:
+        if not self.counting or not self.sentences:
             return {}
-        every = np.concatenate(self._rows)
+        every = count_gold_words(self._gold, self._system)
         found = {}
         for task in self.tasks:
             if task in SHARED:
                 metric = AlignedF1(scores_of(task, self.tasks, main="accuracy"))
                 found[task] = metric, metric.picked(every)
         return found
-
-    def _flush(self) -> None:
-        if self._gold and self.counting:
-            right, guess = Analysis.from_rows(self._gold), Analysis.from_rows(self._system)
-            self._rows.append(RawText().count([right], [guess]))
-        self._gold, self._system = [], []

@@ -3,10 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from hiermtl.evaluation.counts import GoldName
+from hiermtl.evaluation.details import Details
 from hiermtl.evaluation.measures import metric_of
 from hiermtl.evaluation.predictor import PassagePredictor
 from hiermtl.evaluation.score import RowMaker, check_gold, chosen_tasks, unseen_note
 from hiermtl.evaluation.scores import Scores
+from hiermtl.evaluation.watching import Watch
 from hiermtl.text.sentence import Passage
 
 
@@ -18,6 +21,7 @@ def evaluate_passages(
     data: str,
     split: str = "dev",
     seed: int | None = None,
+    details: Details | None = None,
 ) -> Scores:
     """Scores of what a model says of passages.
 
@@ -37,7 +41,11 @@ def evaluate_passages(
     }
     known = {task for task, values in gold.items() if any(v is not None for v in values)}
     check_gold(hierarchy, asked, has_gold=known, data=data)
-    found = list(predictor.predict_labels(passages, sorted(known)))
+    if details is not None and details.calibration:
+        judged = list(predictor.predict_labels_with_scores(passages, sorted(known)))
+    else:
+        judged = [(said, {}) for said in predictor.predict_labels(passages, sorted(known))]
+    found = [said for said, _ in judged]
     table = RowMaker(hierarchy, data=data, split=split, dtype=predictor.precision, seed=seed)
     for task in [task for task in gold if task in known]:
         places = [place for place, value in enumerate(gold[task]) if value is not None]
@@ -45,11 +53,23 @@ def evaluate_passages(
         guesses = [found[place][task] for place in places]
         metric = metric_of(task, heads[task])
         names = [passages[place].passage_id or "" for place in places]
+        name = GoldName()
+        for place in places:
+            name.add(*(s.words for s in passages[place].sentences), gold[task][place])
         table.add(
-            task, metric, rows=metric.count(right, guesses), sentences=places, documents=names
+            task,
+            metric,
+            rows=metric.count(right, guesses),
+            sentences=places,
+            documents=names,
+            gold=str(name),
         )
         if heads[task].layer == "label":
             seen = set(heads[task].labels)
             unseen = Counter(str(label) for label in right if label not in seen)
             table.notes.extend(unseen_note(task, unseen, head=heads[task], spans=False))
-    return table.scores()
+    if not details:
+        return table.scores()
+    watch = Watch(details, predictor)
+    watch.add_passages(passages, judged, sorted(known))
+    return watch.finish(table.scores())

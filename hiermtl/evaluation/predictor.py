@@ -101,6 +101,12 @@ class Predictor(Described, Protocol):
         """
         ...
 
+    def predict_with_scores(
+        self, sentences: Iterable[Sentence], tasks: Sequence[str]
+    ) -> Iterator[tuple[Mapping[str, Layer], Mapping[str, Sequence[float]]]]:
+        """The same with how probable each word's label, or head, is, for tasks that can tell."""
+        ...
+
 
 class PassagePredictor(Described, Protocol):
     """A model that judges passages."""
@@ -109,6 +115,12 @@ class PassagePredictor(Described, Protocol):
         self, passages: Iterable[Passage], tasks: Sequence[str]
     ) -> Iterator[Mapping[str, str | float]]:
         """What is said of each passage by task, in the order of the passages."""
+        ...
+
+    def predict_labels_with_scores(
+        self, passages: Iterable[Passage], tasks: Sequence[str]
+    ) -> Iterator[tuple[Mapping[str, str | float], Mapping[str, float]]]:
+        """The same with how probable each label is, for tasks that can tell."""
         ...
 
 

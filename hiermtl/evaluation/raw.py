@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from hiermtl.errors import DataError, RunError
 from hiermtl.evaluation.aligned import AlignedF1, ProjectedSpanF1
+from hiermtl.evaluation.counts import GoldName
+from hiermtl.evaluation.details import Details
 from hiermtl.evaluation.measures import (
     check_iob2,
     gold_layer,
@@ -25,6 +27,7 @@ from hiermtl.evaluation.predictor import HeadInfo, RawPredictor
 from hiermtl.evaluation.score import RowMaker, check_gold, chosen_tasks, unseen_note
 from hiermtl.evaluation.scores import Scores
 from hiermtl.evaluation.structures import at_characters, clusters_in
+from hiermtl.evaluation.watching import Watch
 from hiermtl.metrics.base import Metric
 from hiermtl.metrics.conll18 import count_conll18
 from hiermtl.metrics.projection import word_places
@@ -50,6 +53,7 @@ def evaluate_raw(
     data: str,
     split: str = "dev",
     seed: int | None = None,
+    details: Details | None = None,
 ) -> Scores:
     """Scores a model on the plain text of gold documents.
 
@@ -66,6 +70,7 @@ def evaluate_raw(
         data: Name of the data, for the rows.
         split: Its split, for the rows.
         seed: Seed of the model's training, for the rows.
+        details: What is told beside scores; of slices those by `length` and `genre`.
 
     Returns:
         First the rows `words`, `tokens` and `sentences` of the task `segment` (level 0 unless the
@@ -85,9 +90,11 @@ def evaluate_raw(
     gathered = {task: _Gathered(task, heads) for task in chosen}
     has_gold: set[str] = set()
     segment: list[Rows] = []
+    name = GoldName()
     ids: list[str] = []
     documents = 0
     waiting: deque[list[Sentence]] = deque()
+    watch = Watch(details or Details(), nlp, raw=True)
     for system in nlp.annotate_texts(_texts(sentences, waiting), chosen):
         gold = waiting.popleft()
         layers = {
@@ -99,9 +106,12 @@ def evaluate_raw(
         _check_system(system, chosen)
         document = _Document(gold, system, layers=layers, heads=heads)
         segment.append(document.rows())
+        name.add(*(sentence.words for sentence in gold))
         for of_task in gathered.values():
             of_task.add(document, number=documents, first=len(ids))
         ids += [sentence.doc_id or "" for sentence in gold]
+        for sentence in gold:
+            watch.add(sentence, {}, {})
         documents += 1
     if not documents:
         raise DataError(f"{data} has no sentences; name data that has some")
@@ -116,6 +126,7 @@ def evaluate_raw(
         rows=rows,
         sentences=range(len(ids)),
         documents=ids,
+        gold=str(name),
         items=metric.items_of(rows.sum(axis=0)),
     )
     if whole:
@@ -136,9 +147,10 @@ def evaluate_raw(
                 rows=metric.picked(rows) if isinstance(metric, AlignedF1) else rows,
                 sentences=of_task.sentences,
                 documents=[ids[at] for at in of_task.sentences],
+                gold=str(of_task.name),
             )
             table.notes.extend(of_task.notes(documents))
-    return table.scores()
+    return watch.finish(table.scores()) if details else table.scores()
 
 
 def _texts(sentences: Iterable[Sentence], waiting: deque[list[Sentence]]) -> Iterator[str]:
@@ -263,6 +275,7 @@ class _Gathered:
         self.documents: set[int] = set()
         self.sentences: list[int] = []
         self.rows: list[Rows] = []
+        self.name = GoldName()
         self._unseen: Counter[str] = Counter()
         self._partial = 0
 
@@ -276,6 +289,7 @@ class _Gathered:
             self._partial += any(layer is not None for layer in layers)
             return
         for sentence, layer in zip(document.gold, layers, strict=True):
+            self.name.add(sentence.words, layer)
             if layer is not None:
                 self._unseen.update(
                     unseen_labels(layer, self._seen, head=self._head, words=sentence.words)

@@ -50,6 +50,10 @@ class RunResult:
         train: Rows on the examples that were trained on; empty where that was not asked.
         learnt: What tasks shared and what was learnt of it, as `HierarchicalModel.described` tells
             it; empty in results that were made before it was kept.
+        budget: Keys of the recipe that say how much was trained, and their values; empty in results
+            that were made before it was kept.
+        gold: For each task what names the gold it was scored against, as `Counts.gold`; empty
+            likewise.
     """
 
     arm: str
@@ -64,6 +68,8 @@ class RunResult:
     fingerprint: str = ""
     train: tuple[ScoreRow, ...] = ()
     learnt: Mapping[str, Any] = field(default_factory=dict)
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    gold: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: str | Path) -> None:
         """Writes the result, whole or not at all."""
@@ -77,6 +83,8 @@ class RunResult:
             "notes": list(self.notes),
             "fingerprint": self.fingerprint,
             "learnt": dict(self.learnt),
+            "budget": dict(self.budget),
+            "gold": dict(self.gold),
             "train": [asdict(row) for row in self.train],
             "dev": [asdict(row) for row in self.dev],
             "rows": [asdict(row) for row in self.rows],
@@ -126,6 +134,8 @@ def read_result(path: str | Path) -> RunResult:
             fingerprint=data["fingerprint"],
             train=tuple(ScoreRow(**row) for row in data.get("train", ())),
             learnt=dict(data.get("learnt", {})),
+            budget=dict(data.get("budget", {})),
+            gold=dict(data.get("gold", {})),
         )
     except OSError as error:
         raise DataError(f"the result cannot be read ({error.strerror})", path) from None
@@ -143,14 +153,14 @@ def units_of(scores: Scores) -> dict[str, Units]:
 
 
 def _units(counts: Counts) -> Units:
-    starts = _starts(counts.documents)
+    starts = unit_starts(counts.documents)
     if len(starts) > MOST_UNITS:
         starts = starts[np.linspace(0, len(starts), MOST_UNITS, endpoint=False).astype(np.int64)]
     rows = np.add.reduceat(counts.rows, starts, axis=0) if len(starts) else counts.rows
     return Units(counts.metric, counts.columns, rows)
 
 
-def _starts(documents: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
+def unit_starts(documents: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
     """Where units begin; what has no document is a unit of its own."""
     names = np.asarray(documents)
     if not len(names):

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from hiermtl.errors import DataError, ModelError, listing, nearest
-from hiermtl.evaluation.counts import Counts
+from hiermtl.evaluation.counts import Counts, GoldName
 from hiermtl.evaluation.measures import (
     checked_prediction,
     gold_layer,
+    has_all,
     known_words,
     metric_of,
     scored_pair,
@@ -101,6 +102,7 @@ def score_layers(
                 rows=rows,
                 sentences=official.sentences,
                 documents=official.documents,
+                gold=str(of_task.name),
             )
             table.notes.extend(of_task.notes(official=True))
             continue
@@ -114,6 +116,7 @@ def score_layers(
             rows=of_task.tally.rows,
             sentences=of_task.sentences,
             documents=of_task.documents,
+            gold=str(of_task.name),
         )
         table.notes.extend(of_task.notes())
     return table.scores()
@@ -181,11 +184,13 @@ class RowMaker:
         rows: np.ndarray[Any, np.dtype[np.float64]],
         sentences: Sequence[int],
         documents: Sequence[str],
+        gold: str,
         items: Mapping[str, int] | None = None,
     ) -> None:
         """Adds a task from its counts; one without items gets a note and no row.
 
-        `items` gives the number of items of each metric, where they differ.
+        `items` gives the number of items of each metric, where they differ; `gold` is the name of
+        what was scored against.
         """
         inside = task in self._hierarchy
         self._counts[task] = Counts(
@@ -196,6 +201,7 @@ class RowMaker:
             metric=metric.name,
             columns=metric.columns,
             scorer=metric.scorer,
+            gold=gold,
             **self._origin,
         )
         scored = metric.items(rows.sum(axis=0))
@@ -242,6 +248,7 @@ class _Gathered:
         self.tally = Tally(metric_of(task, head))
         self.sentences: list[int] = []
         self.documents: list[str] = []
+        self.name = GoldName()
         self._spans = isinstance(self.tally.metric, SpanF1)
         self._gold: list[Any] = []
         self._predicted: list[Any] = []
@@ -261,10 +268,11 @@ class _Gathered:
             spans=self._spans,
         )
         self._unseen.update(unseen_labels(gold, self._seen, head=self._head, words=sentence.words))
-        if isinstance(gold, Tree):
+        if isinstance(gold, Tree) and not has_all(gold):
             arcs = zip(gold.heads, gold.relations, strict=True)
             some = sum(parent is not None or relation is not None for parent, relation in arcs)
             self._halves += some - len(known_words(gold))
+        self.name.add(sentence.words, gold)
         self._gold.append(right)
         self._predicted.append(guess)
         self.sentences.append(place)
@@ -314,6 +322,7 @@ class _GatheredDocuments(_Gathered):
         own = checked_prediction(sentence, self._task, gold=gold, predicted=predicted)
         assert isinstance(gold, Mentions)
         assert isinstance(own, Mentions)
+        self.name.add(sentence.words, gold)
         if not self._open or sentence.doc_id != self._last:
             self._close()
             self._last = sentence.doc_id

@@ -2,15 +2,17 @@
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hiermtl.atomic import write_whole
 from hiermtl.errors import RecipeError, listing, nearest
 from hiermtl.evaluation.counts import Counts, save_counts
+from hiermtl.evaluation.details import Calibration, Confusion, LevelCost
+from hiermtl.evaluation.details_table import detail_blocks
 from hiermtl.evaluation.table import markdown_table, shown_score, text_table
 from hiermtl.metrics.base import METRIC_NAMES
 
@@ -63,6 +65,30 @@ KEYS = tuple(field.name for field in fields(ScoreRow))
 """The keys of a row, in the order in which they are written."""
 
 
+@dataclass(frozen=True, slots=True)
+class DetailedRow(ScoreRow):
+    """A score of a part of the data, or one with an interval.
+
+    Attributes:
+        slice: Which part, such as `length 1-10`; `None` for all of it.
+        low: Where the 95 % interval begins, if there is one.
+        high: Where it ends.
+    """
+
+    slice: str | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+FURTHER = ("slice", "low", "high")
+"""Keys that a row has only where they were asked for."""
+
+
+def plain(row: ScoreRow) -> dict[str, Any]:
+    """A row as plain data: its keys, and of the further ones those that say something."""
+    return {k: v for k, v in asdict(row).items() if k not in FURTHER or v is not None}
+
+
 @dataclass(frozen=True, repr=False)
 class Scores:
     """Score rows, ordered by level; of each task the main metric comes first.
@@ -73,6 +99,10 @@ class Scores:
             colon.
         counts: The counts of each sentence that the rows were made from, by task; of a task that is
             scored on several data sets by `task (data)`.
+        slices: Rows of parts of the data, where they were asked for.
+        calibration: How sure each task's head is and how often right, where that was asked for.
+        confusion: What each label was taken for, where that was asked for.
+        cost: What it takes to reach each level, where that was asked for.
     """
 
     rows: tuple[ScoreRow, ...]
@@ -80,6 +110,10 @@ class Scores:
     counts: Mapping[str, Counts] = field(
         default_factory=lambda: MappingProxyType({}), compare=False
     )
+    slices: tuple[DetailedRow, ...] = ()
+    calibration: tuple[Calibration, ...] = ()
+    confusion: tuple[Confusion, ...] = ()
+    cost: tuple[LevelCost, ...] = field(default=(), compare=False)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -114,13 +148,14 @@ class Scores:
 
         Args:
             **wanted: Keys of a row, each with a value or a collection of values:
-                `filter(task=("upos", "dep"), metric="las")`.
+                `filter(task=("upos", "dep"), metric="las")`. With `slice` rows of parts are found,
+                in `slices`.
 
         Raises:
             RecipeError: A key is none of a row's.
         """
         for key in wanted:
-            if key not in KEYS:
+            if key not in (*KEYS, "slice"):
                 raise RecipeError(
                     f"score rows have no key {key!r}; they have {listing(KEYS)}{nearest(key, KEYS)}"
                 )
@@ -128,38 +163,61 @@ class Scores:
             key: value if isinstance(value, Collection) and not isinstance(value, str) else (value,)
             for key, value in wanted.items()
         }
-        rows = tuple(
-            row
-            for row in self.rows
-            if all(getattr(row, key) in values for key, values in allowed.items())
-        )
+
+        def chosen(of: Iterable[Any]) -> tuple[Any, ...]:
+            return tuple(
+                row
+                for row in of
+                if all(getattr(row, key, None) in values for key, values in allowed.items())
+            )
+
+        rows, slices = chosen(self.rows), chosen(self.slices)
         # A task that was asked for may have no row, and then a note that says why.
-        tasks = {row.task for row in rows} | {str(task) for task in allowed.get("task", ())}
+        tasks = {row.task for row in (*rows, *slices)}
+        tasks |= {str(task) for task in allowed.get("task", ())}
         origins = {(row.task, row.data) for row in rows}
-        return Scores(
-            rows,
-            tuple(n for n in self.notes if tasks.intersection(n.partition(":")[0].split(", "))),
-            {key: of for key, of in self.counts.items() if (of.task, of.data) in origins},
+        return replace(
+            self,
+            rows=rows,
+            notes=tuple(
+                n for n in self.notes if tasks.intersection(n.partition(":")[0].split(", "))
+            ),
+            counts={key: of for key, of in self.counts.items() if (of.task, of.data) in origins},
+            slices=slices,
+            calibration=tuple(one for one in self.calibration if one.task in tasks),
+            confusion=tuple(one for one in self.confusion if one.task in tasks),
         )
 
     def to_text(self) -> str:
         """A table for a terminal, lowest level first, with a line that says what was scored how."""
-        return text_table(self.rows, self.notes)
+        return "\n\n".join([text_table(self.rows, self.notes), *detail_blocks(self)])
 
     def to_markdown(self) -> str:
         """The same as a Markdown table."""
-        return markdown_table(self.rows, self.notes)
+        table = markdown_table(self.rows, self.notes)
+        return "\n\n".join([table, *detail_blocks(self, markdown=True)])
 
     def to_json(self) -> str:
-        """A JSON list of the rows, and nothing around it."""
-        rows = [asdict(row) for row in self.rows]
+        """A JSON list of the rows, those of slices last, and nothing around it."""
+        rows = [plain(row) for row in (*self.rows, *self.slices)]
         return json.dumps(rows, ensure_ascii=False, allow_nan=False, indent=2)
 
     def to_pandas(self) -> "pd.DataFrame":
         """A data frame with one line per row and the keys as columns."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(row) for row in self.rows], columns=list(KEYS))
+        rows = [plain(row) for row in (*self.rows, *self.slices)]
+        further = [key for key in FURTHER if any(key in row for row in rows)]
+        return pd.DataFrame(rows, columns=[*KEYS, *further])
+
+    def details(self) -> dict[str, list[dict[str, Any]]]:
+        """Calibration, confusions and cost as plain data, each where it was asked for."""
+        every = {
+            "calibration": self.calibration,
+            "confusion": self.confusion,
+            "cost": self.cost,
+        }
+        return {name: [asdict(one) for one in found] for name, found in every.items() if found}
 
     def write_json(self, path: str | Path) -> None:
         """Writes `to_json` to a file, whole or not at all; a file of that name is replaced."""

@@ -29,16 +29,17 @@ def text_table(rows: Sequence["ScoreRow"], notes: Sequence[str]) -> str:
     """
     blocks = []
     for about, group in _by_origin(rows):
-        cells = [list(_cells(row)) for row in group]
-        widths = [max(map(len, column)) for column in zip(_HEADER, *cells, strict=True)]
-        lines = [_aligned(_HEADER, widths)]
+        header, right = _header(group)
+        cells = [list(_cells(row, len(header))) for row in group]
+        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+        lines = [aligned(header, widths, right)]
         for place, row in enumerate(group):
             before = group[place - 1] if place else None
             if before is not None and before.level != row.level:
                 lines.append("")
             if before is not None and before.task == row.task:
                 cells[place][:3] = "", "", ""
-            lines.append(_aligned(cells[place], widths))
+            lines.append(aligned(cells[place], widths, right))
         blocks.append("\n".join([*lines, "", about]))
     if not rows:
         blocks.append("no scores")
@@ -50,10 +51,11 @@ def markdown_table(rows: Sequence["ScoreRow"], notes: Sequence[str]) -> str:
     """The same as Markdown, with every cell filled."""
     blocks = []
     for about, group in _by_origin(rows):
+        header, right = _header(group)
         lines = [
-            piped(_HEADER),
-            piped("--:" if right else ":--" for right in _RIGHT),
-            *(piped(_cells(row)) for row in group),
+            piped(header),
+            piped("--:" if one else ":--" for one in right),
+            *(piped(_cells(row, len(header))) for row in group),
         ]
         blocks.append("\n".join([*lines, "", about]))
     if not rows:
@@ -93,21 +95,39 @@ def _scorers(rows: Iterable["ScoreRow"]) -> str:
     )
 
 
-def _cells(row: "ScoreRow") -> tuple[str, ...]:
-    return (
+def _header(rows: Iterable["ScoreRow"]) -> tuple[tuple[str, ...], tuple[bool, ...]]:
+    """The columns, and which stand to the right; intervals where any row has one."""
+    if any(interval(row) for row in rows):
+        return (*_HEADER, "95 % interval"), (*_RIGHT, True)
+    return _HEADER, _RIGHT
+
+
+def interval(row: "ScoreRow") -> str:
+    """The interval of a row, empty where it has none."""
+    low, high = getattr(row, "low", None), getattr(row, "high", None)
+    if low is None or high is None:
+        return ""
+    return f"{low:.{decimals(row.metric)}f} to {high:.{decimals(row.metric)}f}"
+
+
+def _cells(row: "ScoreRow", columns: int) -> tuple[str, ...]:
+    found = (
         str(row.level),
         str(row.depth),
         row.task,
         row.metric,
         shown_score(row),
         str(row.items),
+        interval(row),
     )
+    return found[:columns]
 
 
-def _aligned(cells: Iterable[str], widths: Sequence[int]) -> str:
+def aligned(cells: Iterable[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    """A line of a table whose columns stand to the left or to the right."""
     parts = (
-        cell.rjust(width) if right else cell.ljust(width)
-        for cell, width, right in zip(cells, widths, _RIGHT, strict=True)
+        cell.rjust(width) if one else cell.ljust(width)
+        for cell, width, one in zip(cells, widths, right, strict=True)
     )
     return "  ".join(parts).rstrip()
 

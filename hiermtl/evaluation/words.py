@@ -4,10 +4,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hiermtl.errors import RunError
+from hiermtl.evaluation.details import Details
 from hiermtl.evaluation.measures import gold_layer
 from hiermtl.evaluation.predictor import HeadInfo, Predictor
 from hiermtl.evaluation.score import check_gold, chosen_tasks, score_layers
 from hiermtl.evaluation.scores import Scores
+from hiermtl.evaluation.watching import Watch
 from hiermtl.text.sentence import Layer, Sentence
 
 
@@ -19,6 +21,7 @@ def evaluate(
     data: str,
     split: str = "dev",
     seed: int | None = None,
+    details: Details | None = None,
 ) -> Scores:
     """Scores a model on the gold words of sentences.
 
@@ -33,6 +36,7 @@ def evaluate(
         data: Name of the data, for the rows.
         split: Its split, for the rows.
         seed: Seed of the model's training, for the rows.
+        details: What is told beside scores.
 
     Returns:
         The scores; see `hiermtl.evaluation.score.score_layers`.
@@ -53,8 +57,11 @@ def evaluate(
         }
         check_gold(hierarchy, tasks, has_gold=has_gold, data=data)
         predicted = {task: head for task, head in predicted.items() if task in has_gold}
-    return score_layers(
-        _predictions(nlp, sentences, predicted),
+    watch = Watch(details or Details(), nlp)
+    sure = details is not None and details.calibration
+    found = _predictions(nlp, sentences, predicted, with_scores=sure)
+    scores = score_layers(
+        watch.watched(found),
         hierarchy,
         heads=heads,
         tasks=tasks,
@@ -63,6 +70,7 @@ def evaluate(
         dtype=nlp.precision,
         seed=seed,
     )
+    return watch.finish(scores) if details else scores
 
 
 def _annotated(sentence: Sentence, tasks: Mapping[str, HeadInfo]) -> bool:
@@ -70,9 +78,16 @@ def _annotated(sentence: Sentence, tasks: Mapping[str, HeadInfo]) -> bool:
 
 
 def _predictions(
-    nlp: Predictor, sentences: Iterable[Sentence], tasks: Mapping[str, HeadInfo]
-) -> Iterator[tuple[Sentence, Mapping[str, Layer]]]:
-    """Each sentence with its predictions, in order; sentences not predicted with none."""
+    nlp: Predictor,
+    sentences: Iterable[Sentence],
+    tasks: Mapping[str, HeadInfo],
+    *,
+    with_scores: bool,
+) -> Iterator[tuple[Sentence, Mapping[str, Layer], Mapping[str, Sequence[float]]]]:
+    """Each sentence with its predictions, in order; sentences not predicted with none.
+
+    Its probabilities are empty unless asked for.
+    """
     waiting: deque[tuple[Sentence, bool]] = deque()
     given = 0
 
@@ -86,20 +101,24 @@ def _predictions(
                 yield sentence
 
     taken, feed = 0, asked_for()
-    found = (
-        nlp.predict_sentences(feed, list(tasks))
-        if any(head.informed or head.unit == "document" for head in tasks.values())
-        else nlp.predict_layers((sentence.words for sentence in feed), list(tasks))
-    )
-    for layers in found:
+    if with_scores:
+        found = nlp.predict_with_scores(feed, list(tasks))
+    else:
+        bare = (
+            nlp.predict_sentences(feed, list(tasks))
+            if any(head.informed or head.unit == "document" for head in tasks.values())
+            else nlp.predict_layers((sentence.words for sentence in feed), list(tasks))
+        )
+        found = ((layers, {}) for layers in bare)
+    for layers, scores in found:
         taken += 1
         while waiting and not waiting[0][1]:
-            yield waiting.popleft()[0], {}
+            yield waiting.popleft()[0], {}, {}
         if not waiting:
             raise RunError(
                 f"the model gave {taken} results for {given} sentences; it must give one for each"
             )
-        yield waiting.popleft()[0], layers
+        yield waiting.popleft()[0], layers, scores
     for _ in feed:
         pass  # Sentences the model never took must be missed below.
     if taken != given:
@@ -107,4 +126,4 @@ def _predictions(
             f"the model gave {taken} results for {given} sentences; it must give one for each"
         )
     for sentence, _ in waiting:
-        yield sentence, {}
+        yield sentence, {}, {}

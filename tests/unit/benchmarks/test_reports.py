@@ -16,6 +16,7 @@ from benchmarks.grids import Experiment, Trials, cell
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
+from benchmarks.significance import report as significance
 from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
 from benchmarks.timing import Variant, interleave, ratios
@@ -101,6 +102,32 @@ def test_start_up_is_held_to_its_goals_by_the_median(last: list[float], met: str
     assert over[-1] == met
     assert "spaCy is not imported; 3 rounds" in start_up.text(result)
     assert "| import hiermtl | 0.20 |" in start_up.markdown(result)
+
+
+def test_rejections_are_shares_of_splits() -> None:
+    rates = {
+        "bootstrap": [0.051, 0.012],
+        "randomisation": [0.049, 0.011],
+        "percentiles": [0.07, 0.03],
+        "documents alone": [0.25, 0.12],
+    }
+    result = {
+        **MADE,
+        "splits": 1000,
+        "resamples": 300,
+        "recipes": 16,
+        "spread": {"upos": 0.171},
+        "rows": [{"task": "upos", "seeds": 3, "case": "same recipe", "rates": rates}],
+    }
+    (row,) = significance.rows(result)
+    assert row == (
+        *("upos", "0.17", "3", "of one recipe", "5.1", "4.9", "7.0", "25.0"),
+        *("3.0", "1.2"),
+    )
+    page = significance.markdown(result)
+    assert "1,000 splits a row over 16 recipes, 300 resamples, commit 0123456789" in page
+    assert "| upos | 0.17 | 3 | of one recipe | 5.1 |" in page
+    assert "of one recipe" in significance.text(result)
 
 
 def test_pipelines_are_words_a_second_and_ratios_with_their_goals() -> None:
@@ -208,14 +235,14 @@ def test_speed_gives_shares_of_the_peak_and_ratios_with_goals() -> None:
 @pytest.mark.parametrize(
     ("metric", "p", "shown"),
     [
-        ("f1", 0.049, "**-1.2** (0.049)"),
-        ("f1", 0.05, "-1.2 (0.050)"),
+        ("f1", 0.049, "**-1.2** (0.010)"),
+        ("f1", 0.05, "-1.2 (0.010)"),
         ("f1", None, "-1.2"),
-        ("pearson", 0.001, "**-1.234** (0.001)"),
+        ("pearson", 0.001, "**-1.234** (0.010)"),
     ],
 )
 def test_differences_that_are_sure_are_bold(metric: str, p: float | None, shown: str) -> None:
-    found = Difference(None, "arm", "single", "task", metric, -1.234, -2.0, -0.5, p, 3)
+    found = Difference(*(None, "arm", "single", 1, "task", metric, -1.234, -2.0, -0.5, 0.01, p, 3))
     assert cell(found) == shown
 
 

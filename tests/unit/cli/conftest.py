@@ -44,6 +44,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
         to_json=lambda: json.dumps(ROWS, indent=2, ensure_ascii=False),
         to_text=lambda: "TEXT",
         to_markdown=lambda: "| MARK |",
+        details=lambda: {"confusion": []},
         rows=ROWS,
     )
     results = {

@@ -104,6 +104,11 @@ def test_evaluate_writes_rows_and_nothing_around_them(program: Any, tmp_path: Pa
             "split": "test",
             "tasks": ["upos", "ner"],
             "raw": True,
+            "by": (),
+            "intervals": False,
+            "calibration": False,
+            "confusion": False,
+            "cost": False,
             "precision": "bf16",
             "device": None,
             "data_dir": None,
@@ -112,6 +117,21 @@ def test_evaluate_writes_rows_and_nothing_around_them(program: Any, tmp_path: Pa
     assert json.loads(program("evaluate", "m", "--format", "json").stdout) == json.loads(
         path.read_text()
     )
+
+
+def test_details_are_asked_for_by_name_and_written_beside_the_rows(
+    program: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "details.json"
+    found = program(
+        *("evaluate", "m", "--by", "length,genre", "--by", "label", "--intervals"),
+        *("--calibration", "--confusion", "--cost", "--details", str(path)),
+    )
+    assert found.exit_code == 0, found.output
+    asked = program.calls[0][2]
+    assert asked["by"] == ["length,genre", "label"]
+    assert all(asked[name] for name in ("intervals", "calibration", "confusion", "cost"))
+    assert json.loads(path.read_text()) == {"confusion": []}
 
 
 def test_evaluate_has_no_other_splits(program: Any) -> None:

@@ -218,3 +218,46 @@ def test_tasks_of_a_file_that_cannot_be_scored_are_noted(run: Run, tmp_path: Pat
     assert [note for note in found.notes if note.startswith("ner: ")]
     whole = evaluate(run.folder, conllu(tmp_path / "gold.conllu", DEV))
     assert not [note for note in whole.notes if note.startswith("ner: ")]
+
+
+def test_details_are_told_of_a_run_and_of_a_file(run: Run, tmp_path: Path) -> None:
+    found = evaluate(
+        run.folder,
+        by=["length", "seen", "label"],
+        intervals=True,
+        calibration=True,
+        confusion=True,
+        cost=True,
+    )
+    kinds = {str(row.slice).partition(" ")[0] for row in found.slices}
+    assert kinds == {"length", "words", "label"}
+    for task in ("upos", "dep"):
+        whole = found.main(task)
+        parts = [row for row in found.slices if (row.task, row.metric) == (task, whole.metric)]
+        for kind in ("length", "words"):
+            own = [row for row in parts if str(row.slice).startswith(kind)]
+            assert sum(row.items for row in own) == whole.items
+            mean = sum(row.items * row.score for row in own) / whole.items
+            assert mean == pytest.approx(whole.score)
+    assert {one.task for one in found.calibration} == {"upos", "ner", "dep"}
+    assert {one.task for one in found.confusion} >= {"upos", "dep"}
+    assert [(one.level, one.blocks) for one in found.cost] == [(1, 1), (2, 2)]
+    path = conllu(tmp_path / "gold.conllu", DEV)
+    words = evaluate(run.folder, path, by="seen", cost=True)
+    assert sum(row.items for row in words.slices if row.task == "upos") == 5
+    assert [one.level for one in words.cost] == [1, 2]
+
+
+def test_details_of_plain_text_are_those_of_sentences(run: Run) -> None:
+    found = evaluate(run.folder, raw=True, by="length", intervals=True)
+    sizes = [row.items for row in found.slices if row.metric == "words"]
+    assert sum(sizes) == next(row.items for row in found if row.metric == "words")
+    with pytest.raises(
+        RecipeError, match=r"confusion and by seen cannot be told with raw.* length and genre"
+    ):
+        evaluate(run.folder, raw=True, by="seen,length", confusion=True)
+
+
+def test_unknown_slices_are_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(RecipeError, match=r"'genres'; scores are sliced by .*mean 'genre'"):
+        evaluate("nowhere", by="genres")

@@ -1,17 +1,20 @@
 """Runs against each other: means, spreads, and a test that knows seeds from documents."""
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hiermtl.commands import compare
 from hiermtl.errors import DataError, RecipeError
-from hiermtl.evaluation.compare import compare_results, resampled_differences
+from hiermtl.evaluation.compare import compare_results
 from hiermtl.evaluation.results import RunResult, Units, read_result
 from hiermtl.evaluation.scores import ScoreRow
+from hiermtl.evaluation.significance import Drawn, holm
 from hiermtl.metrics.accuracy import Accuracy
 from hiermtl.metrics.correlation import Correlation
 
@@ -58,7 +61,8 @@ def test_seeds_that_disagree_are_no_evidence_however_many_documents_there_are() 
     assert difference.p is not None
     assert difference.p > 0.05
     # Documents alone, of one seed, would have said so with certainty.
-    alone = resampled_differences([([one[0].units["upos"]], [other[0].units["upos"]])])
+    drawn = Drawn(500)
+    alone = drawn.of(other[0], "upos")[0] - drawn.of(one[0], "upos")[0]
     assert abs(alone.mean()) > 3 * alone.std()
 
 
@@ -170,7 +174,119 @@ def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(RecipeError, match="'sngle' is no arm; there are single"):
         compare_results(one, controls=["sngle"])
     shorter = [result("low", seed, np.full(7, 0.5)) for seed in range(5)]
-    with pytest.raises(RecipeError, match="not scored on the same data"):
+    with pytest.raises(
+        RecipeError, match="arms 'single' and 'low' differ in the documents that 'upos'"
+    ):
         compare_results([*one, *shorter], controls=["single"])
     with pytest.raises(RecipeError, match="no result to compare"):
         compare_results([])
+    with pytest.raises(RecipeError, match="test is 't'; allowed are bootstrap and randomisation"):
+        compare_results(one, test="t")
+
+
+def differing(**changes: Any) -> list[RunResult]:
+    """Runs of two arms, of which the second has other rows."""
+    other = [
+        replace(run, rows=tuple(replace(row, **changes) for row in run.rows))
+        for run in runs("low", 0.1)
+    ]
+    return [*runs("single", 0), *other]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"split": "dev"}, "results are of splits dev and test; compare those of one"),
+        ({"scorer": "loose"}, "differ in the scorer that 'upos' was scored by: accuracy and loose"),
+        ({"data": "gum"}, "differ in the data that 'upos' was scored on: d and gum"),
+        ({"items": 99}, "differ in the number of items that 'upos' was scored on: 100 and 99"),
+    ],
+)
+def test_runs_that_were_scored_otherwise_are_refused(changes: Any, says: str) -> None:
+    with pytest.raises(RecipeError, match=says):
+        compare_results(differing(**changes), controls=["single"])
+
+
+def test_another_version_of_the_gold_is_refused_and_the_same_under_another_name_is_not() -> None:
+    one = [replace(run, gold={"upos": "aaa"}) for run in runs("single", 0)]
+    other = [replace(run, gold={"upos": "bbb"}) for run in runs("low", 0.1)]
+    with pytest.raises(
+        RecipeError, match="scored on other versions of d: the gold of 'upos' is aaa and bbb"
+    ):
+        compare_results([*one, *other], controls=["single"])
+    renamed = [
+        replace(run, gold={"upos": "aaa"}, rows=tuple(replace(r, data="e") for r in run.rows))
+        for run in other
+    ]
+    assert compare_results([*one, *renamed], controls=["single"]).differences
+
+
+def test_other_budgets_are_refused_and_those_that_are_not_known_are_not() -> None:
+    one = [replace(run, budget={"training.epochs": 4}) for run in runs("single", 0)]
+    other = [replace(run, budget={"training.epochs": 15}) for run in runs("low", 0.1)]
+    with pytest.raises(
+        RecipeError, match=r"'single' and 'low' had other budgets: training\.epochs is 4 and 15"
+    ):
+        compare_results([*one, *other], controls=["single"])
+    mixed = [replace(one[0], budget={"training.epochs": 5}), *one[1:]]
+    with pytest.raises(RecipeError, match="seeds 0 and 1 of arm 'single' had other budgets"):
+        compare_results(mixed)
+    found = compare_results([*one, *runs("low", 0.1)], controls=["single"])
+    assert found.differences
+    assert "of 5 of 10 results it is not known for how long was trained" in found.to_text()
+
+
+def test_arms_of_other_sizes_are_refused() -> None:
+    one = [replace(run, size=1000) for run in runs("single", 0)]
+    other = [replace(run, size=2000) for run in runs("low", 0.1)]
+    with pytest.raises(
+        RecipeError,
+        match="arms 'low' and 'single' had other budgets: 2,000 sentences of each corpus and 1,000",
+    ):
+        compare_results([*one, *other], controls=["single"])
+    both = [*other, *(replace(run, size=1000) for run in runs("low", 0.1))]
+    assert len(compare_results([*one, *both], controls=["single"]).differences) == 1
+
+
+def test_arms_without_a_common_seed_are_compared_if_they_have_as_many() -> None:
+    moved = [replace(run, seed=run.seed + 10) for run in runs("low", 0.1)]
+    (found,) = compare_results([*runs("single", 0), *moved], controls=["single"]).differences
+    assert found.seeds == 5
+    with pytest.raises(RecipeError, match="no seed in common, and 4 and 5 runs"):
+        compare_results([*runs("single", 0), *moved[1:]], controls=["single"])
+
+
+def test_p_values_are_corrected_for_every_pair_of_arms_once() -> None:
+    arms = [runs(name, shift, noise=0.01) for name, shift in (("a", 0), ("bb", 0.02), ("ccc", 0))]
+    found = compare_results([run for arm in arms for run in arm], controls=["a", "bb"])
+    told = {(one.arm, one.control): (one.p, one.p_holm) for one in found.differences}
+    assert len(told) == 4
+    assert told["bb", "a"] == told["a", "bb"]
+    pairs = [told["bb", "a"], told["ccc", "a"], told["ccc", "bb"]]
+    assert [corrected for _, corrected in pairs] == holm([p or 0.0 for p, _ in pairs])
+    assert "note: 3 differences are tested by bootstrap" in found.to_text()
+
+
+@pytest.mark.parametrize("test", ["bootstrap", "randomisation"])
+def test_both_tests_find_what_is_there(test: str) -> None:
+    found = compare_results(
+        [*runs("single", 0, noise=0.01), *runs("low", 0.1, noise=0.01)],
+        controls=["single"],
+        test=test,
+        resamples=500,
+    )
+    (difference,) = found.differences
+    assert found.test == test
+    assert difference.p is not None
+    assert difference.p < 0.01
+
+
+def test_csv_has_a_line_for_each_task_arm_and_control() -> None:
+    found = compare_results([*runs("single", 0), *runs("low", 0.1)], controls=["single"])
+    lines = list(csv.DictReader(found.to_csv().splitlines()))
+    assert [(line["arm"], line["control"]) for line in lines] == [("single", ""), ("low", "single")]
+    assert (lines[1]["level"], lines[1]["task"], lines[1]["test"]) == ("1", "upos", "bootstrap")
+    (difference,) = found.differences
+    assert float(lines[1]["difference"]) == difference.mean
+    assert float(lines[1]["p_holm"]) == difference.p_holm
+    assert lines[0]["p"] == ""

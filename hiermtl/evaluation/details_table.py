@@ -1,0 +1,120 @@
+"""Slices, calibration, confusions and cost as tables."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from hiermtl.evaluation.table import aligned, interval, piped, shown_score
+
+if TYPE_CHECKING:
+    from hiermtl.evaluation.details import Calibration, Confusion, LevelCost
+    from hiermtl.evaluation.scores import DetailedRow, Scores
+
+SHOWN = 20
+"""Labels, or confusions, of a task that a table shows; the JSON has all."""
+
+_LEFT = {"task", "metric", "slice", "tasks", "gold", "predicted", "confidence between"}
+
+Table = list[list[str]]
+"""A header, and rows."""
+
+
+def detail_blocks(scores: "Scores", *, markdown: bool = False) -> list[str]:
+    """For each kind of detail a title and a table; nothing where none was asked for."""
+    blocks: list[str] = []
+    for title, table in _tables(scores):
+        blocks += [f"{title}:", _made(table, markdown=markdown)]
+    return blocks
+
+
+def _tables(scores: "Scores") -> Iterator[tuple[str, Table]]:
+    for kind in dict.fromkeys(_kind(row) for row in scores.slices):
+        rows = [row for row in scores.slices if _kind(row) == kind]
+        yield f"by {kind}", _slices(rows)
+    if scores.calibration:
+        yield (
+            "calibration, expected error over ten classes of confidence",
+            _errors(scores.calibration),
+        )
+        yield "how often right, by confidence", _bins(scores.calibration)
+    for item in scores.confusion:
+        yield f"{item.task} of {item.data}: what was taken for what", _confusion(item)
+    if scores.cost:
+        yield "cost of reaching each level", _cost(scores.cost)
+
+
+def _kind(row: "DetailedRow") -> str:
+    return (row.slice or "").partition(" ")[0]
+
+
+def _slices(rows: Sequence["DetailedRow"]) -> Table:
+    """The main metric of each task and slice; of labels the most frequent ones."""
+    with_interval = any(map(interval, rows))
+    table = [["level", "task", "slice", "metric", "score", "items"]]
+    table[0] += ["95 % interval"] if with_interval else []
+    for task, data in dict.fromkeys((row.task, row.data) for row in rows):
+        own = [row for row in rows if (row.task, row.data) == (task, data)]
+        mains = [row for row in own if row.metric == own[0].metric]
+        for row in mains[:SHOWN]:
+            _, _, name = (row.slice or "").partition(" ")
+            cells = [str(row.level), task, name, row.metric, shown_score(row), f"{row.items:,}"]
+            table.append([*cells, *([interval(row)] if with_interval else [])])
+        if len(mains) > SHOWN:
+            more = f"and {len(mains) - SHOWN} more"
+            table.append(["", task, more, *[""] * (len(table[0]) - 3)])
+    return table
+
+
+def _errors(items: Iterable["Calibration"]) -> Table:
+    table = [["level", "task", "items", "confidence", "right", "error"]]
+    for item in items:
+        figures = [f"{x:.2f}" for x in (item.confidence, item.accuracy, item.ece)]
+        table.append([str(item.level), item.task, f"{item.items:,}", *figures])
+    return table
+
+
+def _bins(items: Iterable["Calibration"]) -> Table:
+    table = [["task", "confidence between", "items", "confidence", "right"]]
+    for item in items:
+        for one in item.bins:
+            between = f"{one.low:.0f} and {one.high:.0f}"
+            figures = [f"{x:.2f}" for x in (one.confidence, one.accuracy)]
+            table.append([item.task, between, f"{one.items:,}", *figures])
+    return table
+
+
+def _confusion(item: "Confusion") -> Table:
+    """The most frequent errors, each with its share of the gold label's items."""
+    gold: dict[str | None, int] = {}
+    for label, _, times in item.cells:
+        gold[label] = gold.get(label, 0) + times
+    wrong = [cell for cell in item.cells if cell[0] != cell[1]]
+    table = [["gold", "predicted", "times", "% of gold"]]
+    for label, guess, times in wrong[:SHOWN]:
+        share = f"{100 * times / gold[label]:.1f}" if label is not None else "-"
+        table.append([_named(label), _named(guess), f"{times:,}", share])
+    if len(wrong) > SHOWN:
+        rest = sum(times for *_, times in wrong[SHOWN:])
+        table.append([f"and {len(wrong) - SHOWN} more", "", f"{rest:,}", ""])
+    return table
+
+
+def _named(label: str | None) -> str:
+    return "(nothing)" if label is None else label
+
+
+def _cost(levels: Iterable["LevelCost"]) -> Table:
+    table = [["level", "tasks", "blocks", "words/s"]]
+    for one in levels:
+        speed = f"{one.words_per_second:,.0f}"
+        table.append([str(one.level), " ".join(one.tasks), str(one.blocks), speed])
+    return table
+
+
+def _made(table: Table, *, markdown: bool) -> str:
+    right = [name not in _LEFT for name in table[0]]
+    if markdown:
+        head, *rows = table
+        rule = ["--:" if one else ":--" for one in right]
+        return "\n".join(piped(row) for row in (head, rule, *rows))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(aligned(row, widths, right) for row in table)
