@@ -54,7 +54,8 @@ class Head(nn.Module, ABC):
         """The loss in nats, fp32, summed over labelled items.
 
         Shapes: gold tensors (words,) of the output's sentences, `labels` or `numbers` (groups,) of
-        its groups, or `items` (items, 1 + numbers), the sentence first and the label last; what has
+        its groups, or `items` (items, 1 + numbers), the sentence first and the label last, of
+        documents with `annotated` (sentences,) bool, which of the output's have gold; what has
         `MISSING` or NaN adds nothing.
         """
 
