@@ -176,10 +176,11 @@ class Found:
     """The mentions of some documents, in the order of the text, of nested ones the longer first.
 
     Shapes: all (mentions,). `rank` is the place of the sentence among those of all documents, in
-    their order, `sentence` that in the layout; `document` that of the document; `start`, `end` words of the sentence, `first`,
-    `last` the first and the last word among all words of the layout; `kind` the label, that behind
-    the last one where it is not known; `keys` numbers that are the same for the same first, last
-    and all words; `sizes` the documents' sentences.
+    their order, `sentence` its place in the layout; `document` that of the document; `start`, `end`
+    words of the sentence, `first`, `last` the first and the last word among all words of the
+    layout; `kind` the label, that behind the last one where it is not known; `keys` numbers that
+    are the same for the same first, last and all words; `ranks` (sentences of the layout,) and
+    `begins` (documents,) places among those of all documents.
     """
 
     rank: Tensor

@@ -87,7 +87,7 @@ class RelationHead(ReadingHead):
             table = F.pad(self.span_label[len(ends)], (0, 0, 0, 1))  # a label it does not know
             value = value + table[kind].to(value.dtype)
             ends.append(self.dropout(F.leaky_relu(value, 0.1)))
-        found = full_precision(self._products(*map(with_one, ends), owners, pairs))
+        found = full_precision(self._products(with_one(ends[0]), with_one(ends[1]), owners, pairs))
         apart = [
             self.dropout(F.leaky_relu(self._between(output, spans, some), 0.1)) @ self.between.T
             for some in pairs.split(_AT_ONCE)

@@ -29,8 +29,9 @@ def read_annotated(
     `heads` and `relations`) and the structures of `hiermtl.text.structured` are read, as
     `Document.to_dict` gives them. Null is "not annotated", and so are a key that is absent and a
     label that is a number below 0. Heads count the object's words from `heads_from`, 0 (as
-    `to_dict` does) or 1, and the root is one less. `sent_id` or `id` names the sentence, or the
-    document if there are several.
+    `to_dict` does) or 1, and the root is one less. `sent_id` or `id` names the sentence, if there
+    is one. An object is a document, called by its name or `line-2` after its line, unless `doc_id`
+    says of which it is a part.
 
     Raises:
         DataError: With file and line: the file is missing, a line is malformed or has no `words`,
@@ -69,7 +70,9 @@ def _sentences(
     data = line.data
     name = next((str(data[key]) for key in ("sent_id", "id") if data.get(key) is not None), None)
     several = len(sentences) > 1
-    document = data.get("doc_id", name if several else None)
+    document = data.get("doc_id")
+    if document is None:  # an object is a document of its own
+        document = name or f"line-{line.origin.line}"
     end = 0
     for sentence, placed in zip(sentences, structures, strict=True):
         start, end = end, end + len(sentence.words)
@@ -86,7 +89,7 @@ def _sentences(
             sentence,
             layers=layers,
             sent_id=None if several else name,
-            doc_id=None if document is None else str(document),
+            doc_id=str(document),
         )
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from pytest import MonkeyPatch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -166,7 +165,9 @@ def products_by_pair(
     return torch.cat(parts)
 
 
-def test_sentences_of_many_spans_have_the_scores_of_each_pair(monkeypatch: MonkeyPatch) -> None:
+def test_sentences_of_many_spans_have_the_scores_of_each_pair(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     head = head_of()
     given = crowded(head)
     own = head.pair_scores(*given)
