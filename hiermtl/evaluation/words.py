@@ -72,14 +72,18 @@ def _annotated(sentence: Sentence, tasks: Mapping[str, HeadInfo]) -> bool:
 def _predictions(
     nlp: Predictor, sentences: Iterable[Sentence], tasks: Mapping[str, HeadInfo]
 ) -> Iterator[tuple[Sentence, Mapping[str, Layer]]]:
-    """Each sentence with its predictions, in order; sentences not predicted with none."""
+    """Each sentence with its predictions, in order; sentences not predicted with none.
+
+    A document is read whole, also where some of its sentences have no gold.
+    """
     waiting: deque[tuple[Sentence, bool]] = deque()
     given = 0
+    whole = any(head.unit == "document" for head in tasks.values())
 
     def asked_for() -> Iterator[Sentence]:
         nonlocal given
         for sentence in sentences:
-            asked = _annotated(sentence, tasks)
+            asked = whole or _annotated(sentence, tasks)
             waiting.append((sentence, asked))
             if asked:
                 given += 1
@@ -88,7 +92,7 @@ def _predictions(
     taken, feed = 0, asked_for()
     found = (
         nlp.predict_sentences(feed, list(tasks))
-        if any(head.informed or head.unit == "document" for head in tasks.values())
+        if whole or any(head.informed for head in tasks.values())
         else nlp.predict_layers((sentence.words for sentence in feed), list(tasks))
     )
     for layers in found:
