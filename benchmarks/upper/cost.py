@@ -100,6 +100,8 @@ def trained(given: argparse.Namespace, say: Callable[[str], object]) -> Annotato
         "training.max_examples": 1000,
         "training.tokens_per_batch": 1024,
         "training.lr": 2e-4,
+        "training.lr_heads": 3e-3,
+        "training.warmup": 20,
     }
     recipe = load_recipe(RECIPE, changes).only(tasks)
     corpora = open_corpora(recipe, data_dir=given.data_dir, splits=("train",))

@@ -290,8 +290,10 @@ def _part(
         rest = DocumentExamples(rest, chosen.parts, tasks=whole)
     if passages is None:
         return rest, None
-    at = np.concatenate([chosen.passages, len(passages) + np.arange(len(rest))])
-    return PassageExamples(sentences, passages, tasks=others, rest=rest), at
+    part = PassageExamples(sentences, passages, tasks=others, rest=rest)
+    if used["limit"] is None:
+        return part, None
+    return part, np.concatenate([chosen.passages, len(passages) + np.arange(len(rest))])
 
 
 def _document_lines(recipe: Recipe, corpus: Corpus) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import datasets
 import numpy as np
 
+from hiermtl.arrays import new_array, nonzero
 from hiermtl.corpus.cache import digest, file_digest, kept
 from hiermtl.corpus.chosen import Chosen, choose, document_parts
 from hiermtl.corpus.encoded import EncodedSplit, WordEncoder, encode_split
@@ -119,16 +120,17 @@ class Corpus:
             DataError: The corpus has no such split.
         """
         data, passages = self.split(split), self.passages.get(split)
-        inside = np.zeros(len(data), dtype=bool)
-        for own in () if passages is None else passages["sentences"]:
-            inside[own] = True
-        lone = np.flatnonzero(~inside)
+        apart = new_array(len(data), np.bool_)
+        apart[:] = True
+        for chunk in () if passages is None else passages.data.column("sentences").chunks:
+            apart[chunk.flatten().to_numpy()] = False
+        lone = nonzero(apart)
         parts = None
         if document is not None:
             names = data.data.column("doc_id").to_pylist()
             chunks = data.data.column("words").chunks
             words = np.concatenate([np.diff(chunk.offsets.to_numpy()) for chunk in chunks])
-            parts = document_parts(names, words, document, apart=inside)[lone]
+            parts = document_parts(names, words, document, apart=~apart)[lone]
         count = 0 if passages is None else len(passages)
         return choose(count, lone, limit, spread=spread, parts=parts)
 

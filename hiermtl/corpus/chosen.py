@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hiermtl.arrays import evenly
+from hiermtl.arrays import evenly, taken
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,7 +47,7 @@ def choose(
     own = places[places < passages]
     at = places[len(own) :] - passages
     if parts is None:
-        return Chosen(own, rows[at])
+        return Chosen(own, taken(rows, at))
     if spread:
         at = _spread(parts, len(at))
     return Chosen(own, rows[at], parts[at])
