@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.heads.base import evened, first_of_each
+from hiermtl.heads.base import evened, first_of_each, split_by_sentence
 from hiermtl.heads.biaffine import with_one
 from hiermtl.heads.reading import ReadingHead
 from hiermtl.precision import full_precision
@@ -285,7 +285,7 @@ class Found:
         place = self.rank - self.begins[document]
         rows = torch.stack([place, self.start, self.end, number, torch.zeros_like(place)], dim=1)
         counts = torch.bincount(document, minlength=len(self.begins)).cpu().numpy()
-        return np.split(rows.cpu().numpy(), np.cumsum(counts)[:-1])
+        return split_by_sentence(rows.cpu().numpy(), counts)
 
 
 def _key(rank: Tensor, start: Tensor, end: Tensor, longest: int) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.heads.base import evened, first_of_each
+from hiermtl.heads.base import evened, first_of_each, split_by_sentence
 from hiermtl.heads.biaffine import with_one
 from hiermtl.heads.reading import ReadingHead
 from hiermtl.precision import full_precision
@@ -177,7 +177,7 @@ class RelationHead(ReadingHead):
         found = items.cpu().numpy()
         order = np.lexsort((*found.T[::-1], of))
         counts = np.bincount(of, minlength=layout.sentences)
-        return np.split(found[order], np.cumsum(counts)[:-1])
+        return split_by_sentence(found[order], counts)
 
     def _spans(self, output: HeadOutput) -> tuple[Tensor, Tensor, Tensor]:
         """The spans that are read: as `pair_scores` takes them, their sentences, their places.
