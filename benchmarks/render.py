@@ -24,6 +24,7 @@ from benchmarks.sharing import report as sharing
 from benchmarks.significance import report as significance
 from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
+from benchmarks.upper import report as upper
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "cluster": cluster.markdown,
@@ -37,8 +38,13 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "significance": significance.markdown,
     "speed": speed.markdown,
     "start_up": start_up.markdown,
+    "upper_baselines": upper.baselines_markdown,
+    "upper_cost": upper.cost_markdown,
 }
 """A benchmark's name, as its results and the pages say it, to what renders one result."""
+
+FOLDERS = {"upper_baselines": "upper", "upper_cost": "upper"}
+"""Where the results of a benchmark lie, if not in a folder of its name."""
 
 HERE = Path(__file__).parent
 
@@ -80,7 +86,7 @@ def render(name: str, files: Sequence[Path]) -> str:
 def kept(name: str) -> str:
     """The tables of all kept results of a benchmark or a grid; empty where there are none."""
     if name not in GRIDS:
-        return render(name, list((HERE / name / "results").glob("*.json")))
+        return render(name, list((HERE / FOLDERS.get(name, name) / "results").glob("*.json")))
     return GRIDS[name].markdown()
 
 

@@ -398,6 +398,9 @@ class HierarchicalModel(PreTrainedModel):
                 known = None if task in predicted else batch
                 output = self._with_items(task, output, outputs, decoded=decoded, gold=known)
                 gold = {"items": items_of(batch.items[task], output)}
+                if head.unit == "document":
+                    told = batch.itemised[task][output.sentences]
+                    gold["annotated"] = placed(told, batch.layout.device)
             elif task in batch.gold:
                 chosen = batch.layout.select(output.sentences)
                 gold = {n: chosen.take_words(values) for n, values in batch.gold[task].items()}

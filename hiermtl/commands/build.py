@@ -8,11 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from hiermtl.commands.corpora import auxiliary_tasks, judging_tasks, layers_of, main_tasks
+from hiermtl.commands.corpora import (
+    MOST_WORDS,
+    auxiliary_tasks,
+    document_tasks,
+    judging_tasks,
+    layers_of,
+    main_tasks,
+    used_examples,
+)
 from hiermtl.corpus.build import Corpus
-from hiermtl.corpus.examples import DocumentExamples, Documents, Examples, PassageExamples, Wanted
+from hiermtl.corpus.examples import (
+    DocumentExamples,
+    Examples,
+    PassageExamples,
+    SomeExamples,
+    Wanted,
+)
 from hiermtl.corpus.items import SENSE
-from hiermtl.corpus.names import OF_PASSAGES
+from hiermtl.corpus.names import OF_PASSAGES, PLACES
 from hiermtl.corpus.plain import TextCorpus
 from hiermtl.encoders import Encoder
 from hiermtl.encoders.bilstm import BiLstmEncoder
@@ -42,9 +56,6 @@ from hiermtl.training.examples import ChainedExamples
 
 LEAST_TAGS = 2
 """On how many training atoms a tag of `segment` must stand that speaks of their characters."""
-
-MOST_WORDS = 1_000
-"""Words of a document that are one example; what is longer is cut between sentences."""
 
 MOST_STEPS = 100
 """How far apart the lowest and the highest number of a task may be."""
@@ -210,9 +221,8 @@ def make_encoder(recipe: Recipe, corpora: Mapping[str, Corpus]) -> tuple[Encoder
 
 def _words(recipe: Recipe, corpora: Iterable[Corpus]) -> Iterator[Sequence[str]]:
     """The words of each sentence that is trained on."""
-    limit, spread = recipe.training.max_examples, recipe.training.examples == "spread"
     for corpus in corpora:
-        for sentence in corpus.sentences_of("train", limit, spread=spread):
+        for sentence in corpus.sentences_of("train", **used_examples(recipe, corpus.name)):
             yield sentence.words
 
 
@@ -237,9 +247,8 @@ def make_examples(
     """The training examples of all corpora one after the other, and lines about them."""
     parts, lines = split_examples(recipe, corpora, tokenizer, labels=labels, split="train")
     examples = ChainedExamples(
-        list(parts.values()),
-        limit=recipe.training.max_examples,
-        spread=recipe.training.examples == "spread",
+        [part for part, _ in parts.values()],
+        chosen=[places for _, places in parts.values()],
         names=list(parts),
     )
     for task, options in recipe.tasks.items():
@@ -249,6 +258,7 @@ def make_examples(
                 f"tasks.{task}.corpus, tasks.{task}.column and training.max_examples"
                 + (f", or lower tasks.{task}.head.min_count" if _least(options) > 1 else "")
             )
+    lines += _unknown_labels(recipe, corpora, labels)
     return examples, lines + _nothing_to_learn(recipe, labels)
 
 
@@ -259,41 +269,108 @@ def split_examples(
     *,
     labels: Mapping[str, Sequence[str]],
     split: str,
-) -> tuple[dict[str, Any], list[str]]:
-    """The examples of a split of each corpus that has it, by name, and lines about them."""
-    parts: dict[str, Any] = {}
+) -> tuple[dict[str, tuple[Any, np.ndarray | None]], list[str]]:
+    """The examples of a split of each corpus that has it, by its name, and lines about them.
+
+    With examples stand the places of those that are used, `None` for all; of splits that are not
+    trained on all are.
+    """
+    parts: dict[str, tuple[Any, np.ndarray | None]] = {}
     lines: list[str] = []
-    for name, tasks in layers_of(recipe).items():
+    for name in layers_of(recipe):
         corpus = corpora[name]
         if split not in corpus.splits:
             continue
         encoded = corpus.encode(split, tokenizer)
-        wanted = {
-            task: Wanted(layer, corpus.layers[layer], tuple(labels[task]))
-            for task, layer in tasks.items()
-        }
-        of_words = {task: gold for task, gold in wanted.items() if gold.kind not in OF_PASSAGES}
-        sentences = Examples(corpus.split(split), encoded.dataset, tasks=of_words)
-        part = sentences
-        whole = [t for t in tasks if HEADS[recipe.tasks[t].head.name].unit == "document"]
-        documents = None
-        if whole:
-            names = corpus.split(split).data.column("doc_id").to_pylist()
-            documents = Documents(names, tuple(whole), MOST_WORDS)
-        if split in corpus.passages:
-            others = {task: gold for task, gold in wanted.items() if task not in of_words}
-            passages = corpus.passages[split]
-            part = PassageExamples(sentences, passages, tasks=others, documents=documents)
-        elif documents is not None:
-            part = DocumentExamples(sentences, documents)
-        parts[name] = part
+        parts[name] = _part(recipe, corpus, encoded.dataset, labels=labels, split=split)
         lines += corpus.lines()
         if encoded.dropped:
             lines.append(
                 f"{name} {split}: the tokenizer has no piece for {encoded.dropped} words; they are "
                 "read as its unknown piece"
             )
+        if split == "train":
+            lines += _document_lines(recipe, corpus)
     return parts, lines
+
+
+def _part(
+    recipe: Recipe,
+    corpus: Corpus,
+    encoded: Any,
+    *,
+    labels: Mapping[str, Sequence[str]],
+    split: str,
+) -> tuple[Any, np.ndarray | None]:
+    """The examples of a split, and the places of those that are used, `None` for all."""
+    tasks = layers_of(recipe)[corpus.name]
+    wanted = {
+        task: Wanted(layer, corpus.layers[layer], tuple(labels[task]))
+        for task, layer in tasks.items()
+    }
+    of_words = {task: gold for task, gold in wanted.items() if gold.kind not in OF_PASSAGES}
+    others = {task: gold for task, gold in wanted.items() if task not in of_words}
+    sentences = Examples(corpus.split(split), encoded, tasks=of_words)
+    used, passages = used_examples(recipe, corpus.name), corpus.passages.get(split)
+    if split != "train":
+        used = {**used, "limit": None, "spread": False}
+    if used["limit"] is None and used["document"] is None and passages is None:
+        return sentences, None
+    chosen = corpus.chosen(split, **used)
+    rest: SomeExamples | DocumentExamples = SomeExamples(sentences, chosen.rows)
+    if chosen.parts is not None:
+        whole = document_tasks(recipe, corpus.name)
+        rest = DocumentExamples(rest, chosen.parts, tasks=whole)
+    if passages is None:
+        return rest, None
+    part = PassageExamples(sentences, passages, tasks=others, rest=rest)
+    if used["limit"] is None:
+        return part, None
+    return part, np.concatenate([chosen.passages, len(passages) + np.arange(len(rest))])
+
+
+def _document_lines(recipe: Recipe, corpus: Corpus) -> list[str]:
+    """How many documents there are to train on, and how many sentences name none."""
+    used = used_examples(recipe, corpus.name)
+    if used["document"] is None:
+        return []
+    chosen = corpus.chosen("train", **used)
+    assert chosen.parts is not None
+    names = corpus.split("train").data.column("doc_id").to_pylist()
+    own = [names[row] for row in chosen.rows.tolist()]
+    documents = sum(not at or name != own[at - 1] for at, name in enumerate(own))
+    parts = len(np.unique(chosen.parts))
+    cut = f", cut into {parts} of at most {MOST_WORDS:,} words" if parts > documents else ""
+    lines = [f"{corpus.name} train: {documents} documents{cut}"]
+    unnamed = own.count(None)
+    if unnamed:
+        lines.append(
+            f"{corpus.name} train: {unnamed} sentences name no document (`# newdoc`); those that "
+            "follow each other in a file are one"
+        )
+    return lines
+
+
+def _unknown_labels(
+    recipe: Recipe, corpora: Mapping[str, Corpus], labels: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """A line for each task of items of which train has labels that the model has not."""
+    lines = []
+    for name, tasks in layers_of(recipe).items():
+        for task, layer in tasks.items():
+            if HEADS[recipe.tasks[task].head.name].layer not in PLACES:
+                continue
+            known = set(labels[task])
+            counts = zip(corpora[name].names[layer], corpora[name].counts[layer], strict=True)
+            lost = {label: count for label, count in counts if count and label not in known}
+            if lost:
+                shown = ", ".join(sorted(lost, key=lambda label: (-lost[label], label))[:5])
+                lines.append(
+                    f"{task}: {sum(lost.values())} items of {name} train have {len(lost)} labels "
+                    f"that the model does not have, which are not learnt ({shown}"
+                    f"{', ...' if len(lost) > 5 else ''})"
+                )
+    return lines
 
 
 def _nothing_to_learn(recipe: Recipe, labels: Mapping[str, Sequence[str]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,9 @@ from hiermtl.text.sentence import Passage, Sentence
 SICK = {"train": "TRAIN", "dev": "TRIAL", "test": "TEST"}
 """Our names of splits, and SICK's."""
 
+MOST_WORDS = 1_000
+"""Words of a document that are one example; what is longer is cut between sentences."""
+
 
 def layers_of(recipe: Recipe) -> dict[str, dict[str, str]]:
     """Corpus -> task -> the layer of the corpus that holds the task's gold.
@@ -79,6 +83,22 @@ def layers_of(recipe: Recipe) -> dict[str, dict[str, str]]:
             name = text_name(corpus) if options.column == SEGMENT else corpus
             found[name][task] = options.column
     return {corpus: tasks for corpus, tasks in found.items() if tasks}
+
+
+def document_tasks(recipe: Recipe, name: str) -> list[str]:
+    """The tasks of a corpus that judge whole documents."""
+    tasks = layers_of(recipe)[name]
+    return [task for task in tasks if HEADS[recipe.tasks[task].head.name].unit == "document"]
+
+
+def used_examples(recipe: Recipe, name: str) -> dict[str, Any]:
+    """Which examples of the train split of a corpus are used, as `Corpus.chosen` is told."""
+    training = recipe.training
+    return {
+        "limit": training.max_examples,
+        "spread": training.examples == "spread",
+        "document": MOST_WORDS if document_tasks(recipe, name) else None,
+    }
 
 
 def text_name(corpus: str) -> str:
@@ -419,12 +439,24 @@ def _with_join(
 
 
 def _chained(sources: Sequence[Source]) -> Source:
-    """Several files one after the other."""
+    """Several files one after the other; in each, other documents begin."""
     if len(sources) == 1:
         return sources[0]
 
     def read() -> Iterator[Sentence | Passage]:
-        return chain.from_iterable(source.read() for source in sources)
+        last: list[str | None] = []
+        for number, source in enumerate(sources, 1):
+            before, last = last, []
+            for record in source.read():
+                if isinstance(record, Sentence):
+                    # The first document may be called as the last one of the file before it.
+                    if before and record.doc_id == before[0]:
+                        name = "" if record.doc_id is None else f"{record.doc_id} "
+                        last = [record.doc_id]
+                        yield replace(record, doc_id=f"{name}(file {number})")
+                        continue
+                    before, last = [], [record.doc_id]
+                yield record
 
     return Source(
         tuple(chain.from_iterable(source.files for source in sources)),

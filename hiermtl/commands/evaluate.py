@@ -18,6 +18,7 @@ from hiermtl.commands.corpora import (
     layers_of,
     open_corpora,
     scorable,
+    used_examples,
 )
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.plain import TextCorpus, sentences_in
@@ -338,7 +339,9 @@ def score_corpora(
             continue
         of_words = [task for task in wanted if nlp.heads[task].of_sentences]
         found: list[Scores] = []
-        used: dict[str, Any] = _used(recipe) if split == "train" else {"limit": None}
+        used: dict[str, Any] = {"limit": None}
+        if split == "train":
+            used = used_examples(recipe, name)
         of_passages = [task for task in wanted if task not in of_words]
         if of_words:
             stored = corpora[name].sentences_of(split, **used)
@@ -379,12 +382,6 @@ def score_corpora(
             f"{listing(without)}); choose another split, or give a file with --data FILE"
         )
     return merged(parts)
-
-
-def _used(recipe: Recipe) -> dict[str, Any]:
-    """Which examples of train a recipe trains on."""
-    training = recipe.training
-    return {"limit": training.max_examples, "spread": training.examples == "spread"}
 
 
 def merged(parts: Iterable[Scores]) -> Scores:

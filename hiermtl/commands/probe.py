@@ -2,11 +2,12 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 
 from hiermtl.annotation import Annotator
@@ -304,11 +305,10 @@ def _probed(
     def states(split: str) -> States:
         if split not in read:
             parts, _ = split_examples(own, corpora, tokenizer, labels=labels, split=split)
-            training = recipe.training
-            limit = training.max_examples if split == "train" else None
-            cut = {"limit": limit, "spread": training.examples == "spread"}
-            trained_on = [ChainedExamples([part], **cut) for part in parts.values()]
-            chained = ChainedExamples(trained_on, limit=examples, spread=True)
+            chained = ChainedExamples(
+                [part for part, _ in parts.values()],
+                chosen=[_spread(part, used, examples) for part, used in parts.values()],
+            )
             entries = chained.fetch(range(len(chained)))
             read[split] = read_states(encoder, tokenizer, entries, device=device)
         return read[split]
@@ -440,3 +440,11 @@ def _can_draw() -> bool:
     except ImportError:
         return False
     return True
+
+
+def _spread(part: Sized, used: np.ndarray | None, most: int) -> np.ndarray:
+    """At most so many of the places of the examples that are used, evenly."""
+    places = np.arange(len(part)) if used is None else used
+    if len(places) <= most:
+        return places
+    return places[np.arange(most) * len(places) // most]

@@ -10,8 +10,9 @@ from typing import Any
 import datasets
 import numpy as np
 
-from hiermtl.arrays import evenly
+from hiermtl.arrays import new_array, nonzero
 from hiermtl.corpus.cache import digest, file_digest, kept
+from hiermtl.corpus.chosen import Chosen, choose, document_parts
 from hiermtl.corpus.encoded import EncodedSplit, WordEncoder, encode_split
 from hiermtl.corpus.names import OF_PASSAGES, Kind
 from hiermtl.corpus.passages import read_passages
@@ -36,7 +37,7 @@ from hiermtl.text.sentence import (
     Tree,
 )
 
-FORMAT = 4
+FORMAT = 5
 """Version of the stored form and of what the readers give; a change makes every entry new."""
 
 
@@ -101,12 +102,40 @@ class Corpus:
         """
         return read_sentences(self.split(split), self.layers, names=self.names)
 
-    def sentences_of(
-        self, split: str, limit: int | None, *, spread: bool = False
-    ) -> Iterator[Sentence]:
-        """The sentences of `limit` examples of a split, which are its passages, then the others.
+    def chosen(
+        self,
+        split: str,
+        limit: int | None = None,
+        *,
+        spread: bool = False,
+        document: int | None = None,
+    ) -> Chosen:
+        """Which passages and which sentences `limit` examples of a split are; `None`: all.
 
-        The first ones, or as many that are `spread` evenly over it; `None`: all.
+        The first ones, or as many that are `spread` evenly over it: its passages, then the
+        sentences that are in none. Where documents of at most `document` words are examples,
+        sentences are counted still, and documents are kept whole, see `choose`.
+
+        Raises:
+            DataError: The corpus has no such split.
+        """
+        data, passages = self.split(split), self.passages.get(split)
+        apart = new_array(len(data), np.bool_)
+        apart[:] = True
+        for chunk in () if passages is None else passages.data.column("sentences").chunks:
+            apart[chunk.flatten().to_numpy()] = False
+        lone = nonzero(apart)
+        parts = None
+        if document is not None:
+            names = data.data.column("doc_id").to_pylist()
+            chunks = data.data.column("words").chunks
+            words = np.concatenate([np.diff(chunk.offsets.to_numpy()) for chunk in chunks])
+            parts = document_parts(names, words, document, apart=~apart)[lone]
+        count = 0 if passages is None else len(passages)
+        return choose(count, lone, limit, spread=spread, parts=parts)
+
+    def sentences_of(self, split: str, limit: int | None, **how: Any) -> Iterator[Sentence]:
+        """The sentences of `limit` examples of a split; further arguments are those of `chosen`.
 
         Raises:
             DataError: The corpus has no such split.
@@ -114,20 +143,16 @@ class Corpus:
         if limit is None:
             yield from self.sentences(split)
             return
-        data, passages = self.split(split), self.passages.get(split)
-        rows = [] if passages is None else list(passages["sentences"])
-        inside = {row for own in rows for row in own}
-        lone = np.setdiff1d(np.arange(len(data)), list(inside)) if inside else range(len(data))
-        found: set[int] = set()
-        for place in _chosen(len(rows) + len(lone), limit, spread=spread):
-            found.update(rows[place] if place < len(rows) else [int(lone[place - len(rows)])])
+        chosen = self.chosen(split, limit, **how)
+        found = set(chosen.rows.tolist())
+        if len(chosen.passages):
+            rows = list(self.passages[split]["sentences"])
+            found.update(row for place in chosen.passages.tolist() for row in rows[place])
         for row, sentence in enumerate(islice(self.sentences(split), max(found) + 1)):
             if row in found:
                 yield sentence
 
-    def read_passages(
-        self, split: str, limit: int | None = None, *, spread: bool = False
-    ) -> Iterator[Passage]:
+    def read_passages(self, split: str, limit: int | None = None, **how: Any) -> Iterator[Passage]:
         """The passages of a split, without origin; none where it has only sentences.
 
         With `limit` those among so many examples, as in `sentences_of`.
@@ -138,14 +163,11 @@ class Corpus:
         sentences = list(self.sentences(split)) if split in self.passages else []
         if not sentences:
             return
-        rows = self.passages[split]
-        found = read_passages(rows, sentences, self.layers, names=self.names)
+        found = read_passages(self.passages[split], sentences, self.layers, names=self.names)
         if limit is None:
             yield from found
             return
-        inside = {row for own in rows["sentences"] for row in own}
-        count = len(rows) + len(sentences) - len(inside)
-        chosen = set(_chosen(count, limit, spread=spread))
+        chosen = set(self.chosen(split, limit, **how).passages.tolist())
         yield from (passage for place, passage in enumerate(found) if place in chosen)
 
     def gold(self, split: str, layer: str) -> Sequence[Layer | str | float | None]:
@@ -418,9 +440,3 @@ def _has_items(layer: Layer, nothing: Sequence[str | None]) -> bool:
             return any(head is not None for head in heads)
         case Spans(items) | Relations(items) | Frames(items) | Mentions(items):
             return bool(items)
-
-
-def _chosen(count: int, limit: int, *, spread: bool) -> Iterable[int]:
-    """The places of `limit` examples of `count`: the first ones, or evenly spread."""
-    wanted = min(limit, count)
-    return evenly(count, wanted).tolist() if spread else range(wanted)

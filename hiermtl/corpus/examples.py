@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from hiermtl.arrays import joined, new_array, nonzero, parts, taken, zeros
+from hiermtl.arrays import joined, new_array, parts, taken, zeros
 from hiermtl.corpus.names import PLACES, Kind, label_column, place_column
 from hiermtl.errors import DataError, listing
 from hiermtl.records import MISSING, Example, Group
@@ -237,22 +237,15 @@ class PassageExamples:
         passages: "Dataset",
         *,
         tasks: Mapping[str, Wanted],
-        documents: "Documents | None" = None,
+        rest: "SomeExamples | DocumentExamples",
     ) -> None:
         """Takes the examples of the sentences, and the tasks that judge passages.
 
-        `documents` says which sentences are one document, where documents are examples.
+        `rest` are the examples of what is in no passage.
         """
         self.tasks = {**sentences.tasks, **tasks}
-        self._sentences, self._passages = sentences, passages
+        self._sentences, self._passages, self._rest = sentences, passages, rest
         self._rows = _Lists(passages.data.column("sentences"))
-        lone = new_array(len(sentences), np.bool_)
-        lone[:] = True
-        for rows in self._rows.values:
-            lone[rows] = False
-        places = nonzero(lone)
-        some = _Some(sentences, places)
-        self._rest = some if documents is None else DocumentExamples(some, documents.among(places))
         self._gold: dict[str, np.ndarray] = {}
         for task, wanted in tasks.items():
             if wanted.layer not in passages.column_names:
@@ -335,54 +328,46 @@ class PassageExamples:
         return found
 
 
-class _Some:
+class SomeExamples:
     """The examples of some sentences of a split; shapes as of `Examples`."""
 
     def __init__(self, sentences: Examples, rows: np.ndarray) -> None:
+        """Takes the examples of all, and the places of some, ascending."""
         self._sentences, self._rows = sentences, rows
         self.lengths, self.words = (taken(of, rows) for of in (sentences.lengths, sentences.words))
 
     def __len__(self) -> int:
+        """How many there are."""
         return len(self._rows)
 
     @cached_property
     def items(self) -> dict[str, np.ndarray]:
+        """Task -> (examples,) int32: labelled items."""
         return {task: taken(of, self._rows) for task, of in self._sentences.items.items()}
 
     def place(self, index: int) -> tuple[str, int]:
+        """No corpus, and the number of the sentence in the split."""
         return "", int(self._rows[index]) + 1
 
     def fetch(self, indices: Sequence[int]) -> list[Example]:
+        """The examples at these places, in this order."""
         return self._sentences.fetch([int(self._rows[index]) for index in indices])
 
 
-@dataclass(frozen=True, slots=True)
-class Documents:
-    """Which sentences are one document: neighbours with the same id.
-
-    `names` are the ids, (sentences,); a sentence without one is a document by itself. What is
-    longer than `most` words is cut between sentences. `tasks` are those that judge documents.
-    """
-
-    names: Sequence[str | None]
-    tasks: tuple[str, ...]
-    most: int
-
-    def among(self, rows: np.ndarray) -> "Documents":
-        """The same of some sentences."""
-        return replace(self, names=[self.names[row] for row in rows])
-
-
 class DocumentExamples:
-    """Examples of sentences that belong to documents: a document is one example.
+    """Examples of sentences that belong to documents: a document, or a part of one, is one example.
 
     Shapes: as of `Examples`.
     """
 
-    def __init__(self, sentences: "Examples | _Some", documents: Documents) -> None:
-        """Takes the examples of the sentences."""
-        self._sentences, self._tasks = sentences, documents.tasks
-        self._starts = _document_starts(documents.names, sentences.words, documents.most)
+    def __init__(self, sentences: SomeExamples, parts: np.ndarray, *, tasks: Sequence[str]) -> None:
+        """Takes the examples of the sentences, and the tasks that judge documents.
+
+        `parts` (sentences,) are numbers, ascending, the same for those of one example.
+        """
+        self._sentences, self._tasks = sentences, tuple(tasks)
+        begins = np.flatnonzero(np.diff(parts, prepend=-1))
+        self._starts = np.append(begins, len(parts))
         self.lengths = self._summed(sentences.lengths)
         self.words = self._summed(sentences.words)
 
@@ -418,19 +403,6 @@ class DocumentExamples:
         if not len(self):
             return of_sentences[:0]
         return np.add.reduceat(of_sentences, self._starts[:-1], dtype=np.int32)
-
-
-def _document_starts(names: Sequence[str | None], words: np.ndarray, most: int) -> np.ndarray:
-    """(documents + 1,): the first sentence of each, and behind them the number of sentences."""
-    starts: list[int] = []
-    before, length = None, 0
-    for place, (name, own) in enumerate(zip(names, words.tolist(), strict=True)):
-        if not place or name is None or name != before or length + own > most:
-            starts.append(place)
-            length = 0
-        before = name
-        length += own
-    return np.array([*starts, len(names)], dtype=np.int64)
 
 
 def _known(values: np.ndarray) -> np.ndarray:

@@ -307,12 +307,13 @@ class _Gathered:
 class _GatheredDocuments(_Gathered):
     """The same of mentions, which are scored document by document.
 
-    Neighbouring sentences with the same document id are one.
+    Neighbouring sentences with the same document id are one, and so are those without one.
     """
 
     def __init__(self, task: str, heads: Mapping[str, HeadInfo]) -> None:
         super().__init__(task, heads)
         self._last: str | None = None
+        self._unnamed = 0
         self._open: list[tuple[Mentions, Mentions]] = []
 
     def add(
@@ -328,12 +329,23 @@ class _GatheredDocuments(_Gathered):
             self._last = sentence.doc_id
             self.sentences.append(place)
             self.documents.append(sentence.doc_id or "")
+        self._unnamed += sentence.doc_id is None
         self._open.append((gold, own))
 
     def flush(self) -> None:
         """Counts the documents that wait to be counted."""
         self._close()
         super().flush()
+
+    def notes(self, *, official: bool = False) -> list[str]:
+        """What a reader of the task's rows must know."""
+        found = super().notes(official=official)
+        if self._unnamed:
+            found.append(
+                f"{self._task}: {self._unnamed} sentences name no document; those that follow each "
+                "other are scored as one"
+            )
+        return found
 
     def _close(self) -> None:
         """Takes the last document as whole."""

@@ -86,15 +86,17 @@ def _predictions(
 ) -> Iterator[tuple[Sentence, Mapping[str, Layer], Mapping[str, Sequence[float]]]]:
     """Each sentence with its predictions, in order; sentences not predicted with none.
 
-    Its probabilities are empty unless asked for.
+    A document is read whole, also where some of its sentences have no gold. Probabilities are
+    empty unless asked for.
     """
     waiting: deque[tuple[Sentence, bool]] = deque()
     given = 0
+    whole = any(head.unit == "document" for head in tasks.values())
 
     def asked_for() -> Iterator[Sentence]:
         nonlocal given
         for sentence in sentences:
-            asked = _annotated(sentence, tasks)
+            asked = whole or _annotated(sentence, tasks)
             waiting.append((sentence, asked))
             if asked:
                 given += 1
@@ -106,7 +108,7 @@ def _predictions(
     else:
         bare = (
             nlp.predict_sentences(feed, list(tasks))
-            if any(head.informed or head.unit == "document" for head in tasks.values())
+            if whole or any(head.informed for head in tasks.values())
             else nlp.predict_layers((sentence.words for sentence in feed), list(tasks))
         )
         found = ((layers, {}) for layers in bare)

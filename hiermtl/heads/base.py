@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -54,7 +55,8 @@ class Head(nn.Module, ABC):
         """The loss in nats, fp32, summed over labelled items.
 
         Shapes: gold tensors (words,) of the output's sentences, `labels` or `numbers` (groups,) of
-        its groups, or `items` (items, 1 + numbers), the sentence first and the label last; what has
+        its groups, or `items` (items, 1 + numbers), the sentence first and the label last, of
+        documents with `annotated` (sentences,) bool, which of the output's have gold; what has
         `MISSING` or NaN adds nothing.
         """
 
@@ -135,8 +137,10 @@ def taken(probabilities: Tensor, chosen: np.ndarray) -> Tensor:
 def split_by_sentence(
     values: np.ndarray, word_counts: Sequence[int] | np.ndarray
 ) -> list[np.ndarray]:
-    """(words,) to one array per sentence."""
-    return np.split(values, np.cumsum(word_counts)[:-1])
+    """(words, ...), or items, to one array per sentence; counts are those of each sentence."""
+    # Slices: np.split takes ten times as long, which tells where sentences are many.
+    ends = np.cumsum(word_counts).tolist()
+    return [values[first:last] for first, last in pairwise([0, *ends])]
 
 
 def pad_words(values: Tensor, layout: Layout, *, fill: float = 0) -> tuple[Tensor, Tensor]:

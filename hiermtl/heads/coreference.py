@@ -13,7 +13,9 @@ finds, not pruned spans; a mention's vector is made of its first, its last and t
 words; there is no second, finer score, but i weighs what can be counted of the pair by itself: how
 many mentions and sentences apart, whether first words, last words and all words are the same, and
 the label that the other task gave j; only the `window` mentions before i are looked at, so that
-memory and time grow with the length of a document and not faster. Decoding takes the best j of each
+memory and time grow with the length of a document and not faster; in a document of which some
+sentences are not annotated, a mention there may be of any entity, and the probabilities of all that
+is possible are summed. Decoding takes the best j of each
 mention; links make clusters. Shapes: states (words, width) to projections (words, size); scores
 (mentions, window) are made where they are used. Units: nats, summed over mentions.
 """
@@ -27,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.heads.base import evened, first_of_each
+from hiermtl.heads.base import evened, first_of_each, split_by_sentence
 from hiermtl.heads.biaffine import with_one
 from hiermtl.heads.reading import ReadingHead
 from hiermtl.precision import full_precision
@@ -120,21 +122,28 @@ class CoreferenceHead(ReadingHead):
         return self.dropout(F.leaky_relu(value, 0.1))
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
-        """Minus the logarithm of the probability of linking to any mention of the same entity.
+        """Minus the logarithm of the probability of what the mentions before may be to each.
+
+        Mentions of sentences without gold have no term; before a mention with an entity, such a
+        one may be of that entity or not, so that a link to it is neither right nor wrong.
 
         Shapes: gold `items` (mentions, 5): sentence of the output, first word, word behind the
-        last, number of the entity in its document, label.
+        last, number of the entity in its document, label; `annotated` (sentences of the output,)
+        bool, which have gold.
         """
         mentions = self._found(output)
         scores, new = self.link_scores(output, mentions)
+        told = gold["annotated"][mentions.sentence]
         entity = mentions.entities(gold["items"])
         others = mentions.earlier(entity, self.window, fill=-1)
-        right = (others == entity[:, None]) & (entity[:, None] >= 0)
-        right &= mentions.before(self.window)
-        total = torch.cat([new[:, None], scores], dim=1).logsumexp(1)
-        linked = right.any(1)
-        known = scores.masked_fill(~right, float("-inf"))[linked].logsumexp(1)
-        return total.sum() - known.sum() - new[~linked].sum()
+        there = mentions.before(self.window) & (entity[:, None] >= 0)
+        right = (others == entity[:, None]) & there
+        unknown = (mentions.earlier(told.long(), self.window) == 0) & there
+        fresh = new.masked_fill(right.any(1), float("-inf"))
+        every = torch.cat([new[:, None], scores], dim=1)[told]
+        possible = scores.masked_fill(~(right | unknown), float("-inf"))
+        possible = torch.cat([fresh[:, None], possible], dim=1)[told]
+        return (every.logsumexp(1) - possible.logsumexp(1)).sum()
 
     def decode(self, output: HeadOutput) -> list[Any]:
         """Of each document (mentions, 5): its place there, first word, word behind the last.
@@ -167,13 +176,15 @@ class Found:
     """The mentions of some documents, in the order of the text, of nested ones the longer first.
 
     Shapes: all (mentions,). `rank` is the place of the sentence among those of all documents, in
-    their order; `document` that of the document; `start`, `end` words of the sentence, `first`,
-    `last` the first and the last word among all words of the layout; `kind` the label, that behind
-    the last one where it is not known; `keys` numbers that are the same for the same first, last
-    and all words; `sizes` the documents' sentences.
+    their order, `sentence` its place in the layout; `document` that of the document; `start`, `end`
+    words of the sentence, `first`, `last` the first and the last word among all words of the
+    layout; `kind` the label, that behind the last one where it is not known; `keys` numbers that
+    are the same for the same first, last and all words; `ranks` (sentences of the layout,) and
+    `begins` (documents,) places among those of all documents.
     """
 
     rank: Tensor
+    sentence: Tensor
     document: Tensor
     start: Tensor
     end: Tensor
@@ -212,6 +223,7 @@ class Found:
         rank = order[sentence]
         return cls(
             rank,
+            sentence,
             placed(documents, device)[rank],
             start,
             end,
@@ -273,7 +285,7 @@ class Found:
         place = self.rank - self.begins[document]
         rows = torch.stack([place, self.start, self.end, number, torch.zeros_like(place)], dim=1)
         counts = torch.bincount(document, minlength=len(self.begins)).cpu().numpy()
-        return np.split(rows.cpu().numpy(), np.cumsum(counts)[:-1])
+        return split_by_sentence(rows.cpu().numpy(), counts)
 
 
 def _key(rank: Tensor, start: Tensor, end: Tensor, longest: int) -> Tensor:

@@ -9,7 +9,8 @@ labels are decided one by one (a pair may have several), by whether their score 
 training spans are gold, in a share of the steps those that the other task predicts; then a gold
 relation of a span that is not among them is not learnt.
 Shapes: states (words, width) to projections (words, size); scores (pairs, labels) are made where
-they are used. Units: nats, summed over pairs and labels.
+they are used, sentences with about as many spans at once, so that nothing is as large as pairs
+times labels times size. Units: nats, summed over pairs and labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.heads.base import evened, first_of_each
+from hiermtl.heads.base import evened, first_of_each, split_by_sentence
 from hiermtl.heads.biaffine import with_one
 from hiermtl.heads.reading import ReadingHead
 from hiermtl.precision import full_precision
@@ -69,11 +70,13 @@ class RelationHead(ReadingHead):
         projected = self.projection(states)[: len(tap.values)]
         return dict(zip(_PARTS, projected.chunk(len(_PARTS), dim=-1), strict=True))
 
-    def pair_scores(self, output: HeadOutput, spans: Tensor, pairs: Tensor) -> Tensor:
+    def pair_scores(
+        self, output: HeadOutput, spans: Tensor, owners: Tensor, pairs: Tensor
+    ) -> Tensor:
         """(pairs, labels).
 
-        Shapes: spans (spans, 3) first word and last among all words of the layout, and label; pairs
-        (pairs, 2) places of spans, the head first.
+        Shapes: spans (spans, 3) first word and last among all words of the layout, and label;
+        owners (spans,) their sentences, ascending; pairs (pairs, 2) places of spans, head first.
         """
         first, last, kind = spans.unbind(1)
         scores = output.scores
@@ -84,14 +87,47 @@ class RelationHead(ReadingHead):
             table = F.pad(self.span_label[len(ends)], (0, 0, 0, 1))  # a label it does not know
             value = value + table[kind].to(value.dtype)
             ends.append(self.dropout(F.leaky_relu(value, 0.1)))
-        size, labels, _ = self.label.shape
-        mixed = (evened(with_one(ends[0])) @ self.label.view(size, -1))[: len(spans)]
-        mixed = mixed.view(-1, labels, size).index_select(0, pairs[:, 0])
-        tails = with_one(ends[1]).index_select(0, pairs[:, 1])
-        found = full_precision((mixed @ tails.unsqueeze(-1)).squeeze(-1))
-        apart = self.dropout(F.leaky_relu(self._between(output, spans, pairs), 0.1))
-        found = found + full_precision(apart @ self.between.T)
+        found = full_precision(self._products(with_one(ends[0]), with_one(ends[1]), owners, pairs))
+        apart = [
+            self.dropout(F.leaky_relu(self._between(output, spans, some), 0.1)) @ self.between.T
+            for some in pairs.split(_AT_ONCE)
+        ]
+        found = found + full_precision(torch.cat(apart))
         return found + full_precision(self.order)[(first[pairs[:, 0]] > first[pairs[:, 1]]).long()]
+
+    def _products(self, heads: Tensor, tails: Tensor, owners: Tensor, pairs: Tensor) -> Tensor:
+        """(pairs, labels): what is bilinear in two spans; heads and tails (spans, size + 1).
+
+        One product for all sentences with about as many spans.
+        """
+        size, labels, _ = self.label.shape
+        mixed = (evened(heads) @ self.label.view(size, -1))[: len(owners)]
+        counts = torch.bincount(owners)
+        within = torch.arange(len(owners), device=owners.device)
+        within = within - (counts.cumsum(0) - counts)[owners]
+        wide = _widths(counts)
+        found, rows = [], []
+        for width in torch.unique(wide[counts > 1]).tolist():
+            here = wide == width
+            chosen = here[owners].nonzero().squeeze(1)
+            place = (here.cumsum(0) - 1)[owners] * width + within
+            filled = place[chosen]
+            sentences = int(here.sum())
+            left = mixed.new_zeros(sentences * width, labels * size)
+            left = left.index_copy(0, filled, mixed.index_select(0, chosen))
+            right = tails.new_zeros(sentences * width, size)
+            right = right.index_copy(0, filled, tails.index_select(0, chosen))
+            product = right.view(sentences, width, size) @ left.view(
+                sentences, width * labels, size
+            ).transpose(1, 2)
+            row = here[owners[pairs[:, 0]]].nonzero().squeeze(1)
+            head, tail = pairs[row].unbind(1)
+            cells = product.reshape(-1, labels)
+            found.append(cells.index_select(0, place[tail] * width + within[head]))
+            rows.append(row)
+        if not found:
+            return mixed.new_zeros(0, labels)
+        return torch.cat(found).index_select(0, torch.cat(rows).argsort())
 
     def _between(self, output: HeadOutput, spans: Tensor, pairs: Tensor) -> Tensor:
         """(pairs, size): the mean over the words between two spans; 0 where there are none."""
@@ -111,16 +147,18 @@ class RelationHead(ReadingHead):
         """
         spans, owners, places = self._spans(output)
         pairs = _pairs(owners)
-        scores = self.pair_scores(output, spans, pairs)
+        scores = self.pair_scores(output, spans, owners, pairs)
         wanted = torch.zeros_like(scores)
         known = torch.ones_like(scores)
         if len(pairs) and len(gold["items"]):
             row, label = _rows_of(gold["items"], places, pairs, len(spans))
             there = row >= 0
             learnt = there & (label != MISSING)
-            wanted[row[learnt], label[learnt]] = 1.0
-            # Of a label it does not know the head can only tell that the pair has one.
+            # Of a label it does not know the head can only tell that the pair has one: of such a
+            # pair the labels it knows are learnt, and that it has no other is not.
             known[row[there & (label == MISSING)]] = 0.0
+            wanted[row[learnt], label[learnt]] = 1.0
+            known[row[learnt], label[learnt]] = 1.0
         loss = F.binary_cross_entropy_with_logits(scores, wanted, reduction="none")
         return (loss * known).sum()
 
@@ -131,14 +169,15 @@ class RelationHead(ReadingHead):
         pairs = _pairs(owners)
         if not len(pairs):
             return [np.zeros((0, 5), dtype=np.int64) for _ in layout.word_counts]
-        row, label = (self.pair_scores(output, spans, pairs).detach() > 0).nonzero().unbind(1)
+        scores = self.pair_scores(output, spans, owners, pairs).detach()
+        row, label = (scores > 0).nonzero().unbind(1)
         chosen = pairs[row]
         items = torch.cat([places[chosen[:, 0], 1:], places[chosen[:, 1], 1:], label[:, None]], 1)
         of = owners[chosen[:, 0]].cpu().numpy()
         found = items.cpu().numpy()
         order = np.lexsort((*found.T[::-1], of))
         counts = np.bincount(of, minlength=layout.sentences)
-        return np.split(found[order], np.cumsum(counts)[:-1])
+        return split_by_sentence(found[order], counts)
 
     def _spans(self, output: HeadOutput) -> tuple[Tensor, Tensor, Tensor]:
         """The spans that are read: as `pair_scores` takes them, their sentences, their places.
@@ -158,7 +197,16 @@ class RelationHead(ReadingHead):
         """Its scores are 0 before training as it is."""
 
 
+_AT_ONCE = 1 << 13
+"""Pairs whose words between are looked at together."""
+
 _PARTS = ("head_first", "head_last", "tail_first", "tail_last", "between")
+
+
+def _widths(counts: Tensor) -> Tensor:
+    """(sentences,) the numbers of spans, rounded up to 2, 3, 4, 6, 8, 12, 16 and so on."""
+    power = torch.pow(2, torch.log2(counts.clamp(min=2).double()).ceil().long())
+    return torch.where(4 * counts <= 3 * power, 3 * power // 4, power).clamp(min=2)
 
 
 def _pairs(owners: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened, first_of_each
+from hiermtl.heads.base import Head, evened, first_of_each, split_by_sentence
 from hiermtl.heads.biaffine import with_one
 from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap, placed
@@ -128,8 +128,7 @@ class SpanHead(Head):
         behind = first + further + 1
         kept = nested(first, behind, values, owners=owners, words=layout.word_counts)
         spans = np.stack([first, behind, labels], axis=1)[kept]
-        ends = np.cumsum(np.bincount(owners[kept], minlength=layout.sentences))
-        return np.split(spans, ends[:-1])
+        return split_by_sentence(spans, np.bincount(owners[kept], minlength=layout.sentences))
 
     def options(self) -> dict[str, Any]:
         """Width of the projections, reach, and dropout."""

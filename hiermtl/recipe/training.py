@@ -143,12 +143,13 @@ class TrainingOptions(Section):
     """Experiment trackers, as accelerate names them. Default: none."""
 
     max_examples: int | None = Field(default=None, ge=1)
-    """Training sentences (or texts, or pairs) used of each corpus; for curves and tests. Label
-    inventories stay those of the whole corpus. Default: all."""
+    """Training sentences (or texts, or pairs) used of each corpus, sentences also where documents
+    are examples; for curves and tests. Label inventories stay those of the whole corpus. Default:
+    all."""
 
     examples: Literal["first", "spread"] = "first"
     """Which ones `max_examples` takes: the first, or as many spread evenly over the corpus, so that
-    each of its sources has its share. Default: ours."""
+    each of its sources has its share; documents are then taken whole. Default: ours."""
 
 
 class CheckOptions(Section):

@@ -29,8 +29,9 @@ def read_annotated(
     `heads` and `relations`) and the structures of `hiermtl.text.structured` are read, as
     `Document.to_dict` gives them. Null is "not annotated", and so are a key that is absent and a
     label that is a number below 0. Heads count the object's words from `heads_from`, 0 (as
-    `to_dict` does) or 1, and the root is one less. `sent_id` or `id` names the sentence, or the
-    document if there are several.
+    `to_dict` does) or 1, and the root is one less. `sent_id` or `id` names the sentence, if there
+    is one. An object is a document, called by its name or `line-2` after its line, unless `doc_id`
+    says of which it is a part.
 
     Raises:
         DataError: With file and line: the file is missing, a line is malformed or has no `words`,
@@ -45,6 +46,7 @@ def read_annotated(
     if columns is not None:
         placed = {name: str(column) for name, column in columns.items() if name not in flat}
     read = found = False
+    document = ""
     for line in read_jsonl(path):
         read = True
         if line.words is None:
@@ -55,7 +57,8 @@ def read_annotated(
         sentences = line.sentences()
         structures = structures_of(line, [len(own.words) for own in sentences], placed)
         found = found or bool(values) or any(structures)
-        yield from _sentences(line, sentences, values, structures)
+        document = _document(line, before=document)
+        yield from _sentences(line, sentences, values, structures, document=document)
     if columns and read and not found:
         raise DataError(f"no object has the keys of {listing(columns)}; name others", path)
 
@@ -65,11 +68,10 @@ def _sentences(
     sentences: Sequence[Sentence],
     values: Mapping[str, list[Any] | _Arcs],
     structures: Sequence[Mapping[str, Layer]],
+    *,
+    document: str,
 ) -> Iterator[Sentence]:
-    data = line.data
-    name = next((str(data[key]) for key in ("sent_id", "id") if data.get(key) is not None), None)
-    several = len(sentences) > 1
-    document = data.get("doc_id", name if several else None)
+    name = None if len(sentences) > 1 else _name(line)
     end = 0
     for sentence, placed in zip(sentences, structures, strict=True):
         start, end = end, end + len(sentence.words)
@@ -85,9 +87,24 @@ def _sentences(
         yield replace(
             sentence,
             layers=layers,
-            sent_id=None if several else name,
-            doc_id=None if document is None else str(document),
+            sent_id=name,
+            doc_id=document,
         )
+
+
+def _name(line: JsonLine) -> str | None:
+    """What an object is called."""
+    ids = (line.data.get(key) for key in ("sent_id", "id"))
+    return next((str(own) for own in ids if own is not None), None)
+
+
+def _document(line: JsonLine, *, before: str) -> str:
+    """The document of an object, a name other than the one `before` where it is one of its own."""
+    given = line.data.get("doc_id")
+    if given is not None:
+        return str(given)
+    own = _name(line) or f"line-{line.origin.line}"
+    return own if own != before else f"{own} (line {line.origin.line})"
 
 
 def _values(

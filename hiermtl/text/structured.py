@@ -42,9 +42,8 @@ def structures_of(
 ) -> list[dict[str, Structure]]:
     """For each sentence of an object its structures, by layer.
 
-    The label of a mention is the number of its cluster in the object. Of an object that says to
-    which document it belongs (`doc_id`) the line's number stands before it, since others may say
-    the same.
+    The label of a mention is the number of its cluster in the object, behind that of the line:
+    other objects may be of the same document.
 
     Args:
         line: The object. A level that is null is not annotated.
@@ -104,7 +103,6 @@ class _Reader:
         if not isinstance(values, list):
             self.refuse(f"{name!r} is {values!r:.60}; allowed is a list, of {FORMS[key]} each")
         parts = [_Part() for _ in self.bounds[1:]]
-        named = self.line.data.get("doc_id") is not None
         for number, item in enumerate(values):
             match key, item:
                 case "spans", [start, end, str(label)]:
@@ -117,7 +115,7 @@ class _Reader:
                         self._refuse_two(item, name, places[0], places[2])
                     parts[at].relations.append(Relation(head, tail, label))
                 case "clusters", [*mentions] if all(map(_is_pair, mentions)):
-                    label = f"{self.line.origin.line}.{number}" if named else str(number)
+                    label = f"{self.line.origin.line}.{number}"
                     for start, end in mentions:
                         at, words = self._words(start, end, [start, end], name)
                         parts[at].spans.append(Span(*words, label))

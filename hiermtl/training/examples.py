@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from hiermtl.arrays import evenly, joined, taken, zeros
+from hiermtl.arrays import joined, taken, zeros
 from hiermtl.records import MISSING, Example, Group
 
 
@@ -75,25 +75,23 @@ class MemoryExamples:
 
 
 class ChainedExamples:
-    """Several splits as one, each cut to `limit` examples if that is given.
-
-    Those are a split's first ones, or `spread` evenly over it.
-    """
+    """Several splits as one, of each all examples or some."""
 
     def __init__(
         self,
         parts: Sequence[Examples],
         *,
-        limit: int | None = None,
-        spread: bool = False,
+        chosen: Sequence[np.ndarray | None] | None = None,
         names: Sequence[str] = (),
     ) -> None:
         """Takes parts with any tasks each; a part without a task has no items of it.
 
-        `names` are those of the parts' corpora.
+        `chosen` are the places of each part's examples, ascending, `None` for all; `names` are
+        those of the parts' corpora.
         """
         self._names = list(names) or [""] * len(parts)
-        cut = [_Cut(p, len(p) if limit is None else min(limit, len(p)), spread) for p in parts]
+        places = [None] * len(parts) if chosen is None else chosen
+        cut = [_Cut(part, at) for part, at in zip(parts, places, strict=True)]
         self._parts = cut
         self._ends = np.cumsum([part.size for part in cut])
         self.lengths = joined([part.of(part.whole.lengths) for part in cut])
@@ -139,15 +137,15 @@ class ChainedExamples:
 
 
 class _Cut:
-    """A split's first examples, or as many that are spread over it."""
+    """Some examples of a split, or all."""
 
-    def __init__(self, whole: Examples, size: int, spread: bool) -> None:
-        self.whole, self.size = whole, size
-        self._at = evenly(len(whole), size) if spread and size < len(whole) else None
+    def __init__(self, whole: Examples, at: np.ndarray | None) -> None:
+        self.whole, self._at = whole, at
+        self.size = len(whole) if at is None else len(at)
 
     def of(self, values: np.ndarray) -> np.ndarray:
         """What values (all examples,) are of these: (size,)."""
-        return values[: self.size] if self._at is None else taken(values, self._at)
+        return values if self._at is None else taken(values, self._at)
 
     def fetch(self, indices: Sequence[int]) -> Sequence[Example | Group]:
         """These examples, in this order."""

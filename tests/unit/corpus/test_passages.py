@@ -9,7 +9,7 @@ import pytest
 from hiermtl import arrays
 from hiermtl.corpus import passages
 from hiermtl.corpus.build import Corpus, Source, build_corpus
-from hiermtl.corpus.examples import Examples, PassageExamples, Wanted
+from hiermtl.corpus.examples import Examples, PassageExamples, SomeExamples, Wanted
 from hiermtl.errors import DataError
 from hiermtl.records import Example, Group
 from hiermtl.text.sentence import Origin, Passage, Sentence
@@ -102,7 +102,8 @@ def test_passages_are_examples_and_so_are_sentences_outside_of_them(
         "related": Wanted("related", "number", ("1", "4")),
     }
     sentences = Examples(found.split("train"), encoded, tasks=words)
-    examples = PassageExamples(sentences, found.passages["train"], tasks=whole)
+    rest = SomeExamples(sentences, found.chosen("train").rows)
+    examples = PassageExamples(sentences, found.passages["train"], tasks=whole, rest=rest)
     assert len(examples) == 4
     assert examples.words.tolist() == [5, 5, 10, 2]
     assert examples.lengths.tolist() == [5, 5, 10, 3]

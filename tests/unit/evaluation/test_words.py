@@ -1,14 +1,15 @@
 """Evaluation on gold words: what a model is asked, and what becomes of its answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from hiermtl.errors import DataError, ModelError, RunError
-from hiermtl.evaluation import evaluate
-from hiermtl.text.sentence import Layer, Sentence, Tree
+from hiermtl.evaluation import HeadInfo, evaluate
+from hiermtl.hierarchy import Hierarchy, Task
+from hiermtl.text.sentence import Layer, Mentions, Sentence, Span, Tree
 
 DOG: dict[str, Layer] = {"upos": ("DET", "NOUN"), "dep": Tree((2, 0), ("det", "root"))}
 GOLD = [
@@ -148,3 +149,37 @@ def test_a_model_that_stops_reading_is_an_error(
     monkeypatch.setattr(nlp, "predict_layers", first)
     with pytest.raises(RunError, match="the model gave 1 results for 3 sentences"):
         evaluate(nlp, iter(GOLD), data="toy")
+
+
+def test_a_document_is_read_whole_and_scored_where_it_has_gold() -> None:
+    """What lies between has mentions too, and may be what others link to."""
+    one, two = Mentions((Span(0, 1, "a"),)), Mentions((Span(0, 1, "b"),))
+    gold = [
+        Sentence(("Ada",), {"coref": one}),
+        Sentence(("She",)),
+        Sentence(("her",), {"coref": one}),
+        Sentence(("Bob",), {"coref": two}, doc_id="d"),
+    ]
+    asked: list[Sentence] = []
+
+    class Model:
+        heads: ClassVar = {"coref": HeadInfo("c", "mentions", ("mention",), unit="document")}
+        hierarchy = Hierarchy([Task("coref", 1)])
+        precision = "fp32"
+
+        def predict_sentences(
+            self, sentences: Iterable[Sentence], tasks: Sequence[str]
+        ) -> Iterator[dict[str, Layer]]:
+            for sentence in sentences:
+                asked.append(sentence)
+                yield {"coref": one}
+
+        predict_layers = predict_sentences
+
+    scores = evaluate(Model(), iter(gold), data="toy")
+    assert asked == gold
+    assert scores.main("coref").score == 100
+    assert scores.main("coref").items == 3
+    assert scores.notes == (
+        "coref: 2 sentences name no document; those that follow each other are scored as one",
+    )

@@ -60,8 +60,14 @@ def scored(head: CoreferenceHead, spans: list[tuple[int, ...]] = SPANS) -> HeadO
     return replace(output, read={"mention": torch.tensor(spans, dtype=torch.int64).view(-1, 4)})
 
 
-def gold_of(items: list[tuple[int, ...]]) -> dict[str, Tensor]:
-    return {"items": torch.tensor(items, dtype=torch.int64).view(-1, 5)}
+def gold_of(items: list[tuple[int, ...]], *, without: tuple[int, ...] = ()) -> dict[str, Tensor]:
+    """Gold, without that of some sentences."""
+    kept = [item for item in items if item[0] not in without]
+    annotated = [sentence not in without for sentence in range(len(COUNTS))]
+    return {
+        "items": torch.tensor(kept, dtype=torch.int64).view(-1, 5),
+        "annotated": torch.tensor(annotated),
+    }
 
 
 def words_of(output: HeadOutput, span: tuple[int, ...]) -> range:
@@ -113,18 +119,24 @@ def slow_scores(head: CoreferenceHead, output: HeadOutput) -> list[Tensor]:
     return found
 
 
-def slow_loss(head: CoreferenceHead, output: HeadOutput) -> Tensor:
+def slow_loss(
+    head: CoreferenceHead, output: HeadOutput, *, without: tuple[int, ...] = ()
+) -> Tensor:
     document = {2: 0, 0: 0, 4: 0, 3: 1, 1: 1}
-    entity = {item[:3]: item[3] for item in GOLD}
+    entity = {item[:3]: item[3] for item in GOLD if item[0] not in without}
     ordered = [SPANS[at] for at in ORDER]
     total = torch.zeros((), dtype=torch.float64)
     for i, (own, scores) in enumerate(zip(ordered, slow_scores(head, output), strict=True)):
+        if own[0] in without:
+            continue
         mine = entity.get(own[:3])
         before = [o for o in ordered[:i] if document[o[0]] == document[own[0]]]
-        right = [
-            1 + k for k, o in enumerate(before) if mine is not None and entity.get(o[:3]) == mine
-        ]
-        total = total - scores.log_softmax(0)[right or [0]].logsumexp(0)
+        possible = [0]
+        if mine is not None:
+            right = [1 + k for k, o in enumerate(before) if entity.get(o[:3]) == mine]
+            unknown = [1 + k for k, o in enumerate(before) if o[0] in without]
+            possible = [*(right or [0]), *unknown]
+        total = total - scores.log_softmax(0)[possible].logsumexp(0)
     return total
 
 
@@ -143,6 +155,34 @@ def test_the_loss_is_that_of_the_equation() -> None:
     torch.testing.assert_close(head.loss(output, gold_of(GOLD)), slow_loss(head, output))
     moved = [*GOLD[:2], (0, 1, 3, 1, 0), *GOLD[3:]]
     assert not torch.isclose(head.loss(output, gold_of(moved)), slow_loss(head, output))
+
+
+@pytest.mark.parametrize("without", [(2,), (0,), (4,), (3, 0), tuple(range(5))])
+def test_sentences_without_gold_are_neither_new_nor_wrong(without: tuple[int, ...]) -> None:
+    head = head_of()
+    output = scored(head)
+    loss = head.loss(output, gold_of(GOLD, without=without))
+    torch.testing.assert_close(loss, slow_loss(head, output, without=without))
+    # The check of the check: taken as annotated with nothing, they teach something else.
+    wrong = gold_of(GOLD, without=without) | {"annotated": torch.ones(5, dtype=torch.bool)}
+    assert not torch.isclose(head.loss(output, wrong), loss)
+
+
+def test_scores_of_mentions_without_gold_get_no_gradient_as_anaphors() -> None:
+    head = head_of()
+    output = scored(head)
+    scores, new = head.link_scores(output, head._found(output))
+    held = scores.detach().requires_grad_(), new.detach().requires_grad_()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(head, "link_scores", lambda *_: held)
+        head.loss(output, gold_of(GOLD, without=(0,))).backward()
+    own = [at for at, place in enumerate(ORDER) if SPANS[place][0] == 0]
+    others = [at for at in range(len(ORDER)) if at not in own]
+    for gradient in (held[0].grad, held[1].grad):
+        assert gradient is not None
+        assert gradient[own].abs().sum() == 0
+    assert held[0].grad is not None
+    assert held[0].grad[others].abs().sum() > 0
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 5])

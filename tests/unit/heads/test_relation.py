@@ -1,14 +1,18 @@
 """Against loops over pairs, as the equation is written."""
 
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from hiermtl.heads.relation import RelationHead
+from hiermtl.heads.relation import _AT_ONCE, RelationHead, _pairs, _widths
 from hiermtl.records import MISSING, HeadOutput, Tap
 from tests.unit.heads.test_tagging import layout_of
 
@@ -78,8 +82,22 @@ def slow_scores(head: RelationHead, output: HeadOutput) -> dict[tuple[int, ...],
 
 @pytest.mark.parametrize(
     "items",
-    [GOLD, GOLD[:1], [], [*GOLD, (1, 1, 2, 2, 3, MISSING)], [*GOLD, (0, 1, 2, 0, 1, 0)]],
-    ids=["all", "one", "none", "unknown label", "of a span that is not read"],
+    [
+        GOLD,
+        GOLD[:1],
+        [],
+        [*GOLD, (1, 1, 2, 2, 3, MISSING)],
+        [(0, 3, 5, 0, 1, MISSING), *GOLD],
+        [*GOLD, (0, 1, 2, 0, 1, 0)],
+    ],
+    ids=[
+        "all",
+        "one",
+        "none",
+        "unknown label",
+        "an unknown label beside a known one",
+        "of a span that is not read",
+    ],
 )
 def test_the_loss_is_that_of_the_equation(items: list[tuple[int, ...]]) -> None:
     head = head_of()
@@ -87,10 +105,9 @@ def test_the_loss_is_that_of_the_equation(items: list[tuple[int, ...]]) -> None:
     total = torch.zeros((), dtype=torch.float64)
     for (sentence, *ends), scores in slow_scores(head, output).items():
         own = [item[5] for item in items if list(item[:5]) == [sentence, *ends]]
-        if MISSING in own:
-            continue
         wanted = torch.tensor([float(label in own) for label in range(len(LABELS))]).double()
-        total = total + F.binary_cross_entropy_with_logits(scores, wanted, reduction="sum")
+        every = F.binary_cross_entropy_with_logits(scores, wanted, reduction="none")
+        total = total + (every @ wanted if MISSING in own else every.sum())
     torch.testing.assert_close(head.loss(output, gold_of(items)), total)
 
 
@@ -121,6 +138,77 @@ def test_pairs_have_all_labels_with_a_score_above_none() -> None:
     assert len(found) == len(COUNTS)
 
 
+COUNTED = (200, 9, 2, 1, 5, 9)
+"""Spans of each sentence."""
+
+
+def crowded(head: RelationHead) -> tuple[HeadOutput, Tensor, Tensor, Tensor]:
+    """The output over sentences of many spans, the spans, their sentences, and all pairs."""
+    layout = layout_of((max(COUNTED) + 3,) * len(COUNTED))
+    torch.manual_seed(2)
+    states = torch.randn(layout.words, 6, dtype=torch.float64)
+    output = HeadOutput(head(Tap(states, layout)), layout, np.arange(layout.sentences))
+    spans = [(s, at, at + 1 + at % 3, at % 2) for s, n in enumerate(COUNTED) for at in range(n)]
+    output = replace(output, read={"entity": torch.tensor(spans)})
+    spans, owners, _ = head._spans(output)
+    return output, spans, owners, _pairs(owners)
+
+
+def products_by_pair(
+    head: RelationHead, heads: Tensor, tails: Tensor, _: Tensor, pairs: Tensor
+) -> Tensor:
+    """As the equation is written, some pairs at a time."""
+    parts = [
+        torch.einsum("pi,ilj,pj->pl", heads[some[:, 0]], head.label, tails[some[:, 1]])
+        for some in pairs.split(1000)
+    ]
+    return torch.cat(parts)
+
+
+def test_sentences_of_many_spans_have_the_scores_of_each_pair(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    head = head_of()
+    given = crowded(head)
+    own = head.pair_scores(*given)
+    monkeypatch.setattr(head, "_products", partial(products_by_pair, head))
+    torch.testing.assert_close(own, head.pair_scores(*given))
+    assert own.shape == (sum(n * (n - 1) for n in COUNTED), len(LABELS))
+
+
+def test_no_tensor_is_as_large_as_pairs_times_labels_times_size() -> None:
+    """Words between are counted for some pairs at a time; the rest is pairs times labels."""
+    torch.manual_seed(0)
+    size, labels = 150, 17
+    head = RelationHead(6, [str(n) for n in range(labels)], reads={"entity": 2}, size=size).eval()
+    with torch.no_grad():
+        output, spans, owners, pairs = crowded(head.double())
+        with Largest() as largest:
+            head.pair_scores(output, spans, owners, pairs)
+        most = max(
+            _AT_ONCE * size, 2.25 * len(pairs) * labels, 1.5 * len(spans) * labels * (size + 1)
+        )
+        assert largest.numbers <= most
+        assert most * 40 < len(pairs) * labels * size
+        # The check of the check.
+        with Largest() as largest:
+            head.label.flatten().repeat(100).view(100, -1)
+        assert largest.numbers == 100 * head.label.numel()
+
+
+class Largest(TorchDispatchMode):
+    """Holds how many numbers the largest tensor has that is made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for one in tree_leaves(found):
+            if isinstance(one, Tensor):
+                self.numbers = max(self.numbers, one.untyped_storage().nbytes() // one.itemsize)
+        return found
+
+
 def test_a_span_that_is_named_twice_is_one() -> None:
     head = head_of()
     once, twice = (head.loss(scored(head, s), gold_of(GOLD)) for s in (SPANS, [*SPANS, SPANS[1]]))
@@ -133,3 +221,11 @@ def test_fewer_than_two_spans_have_no_relation(spans: list[tuple[int, ...]]) -> 
     output = scored(head, spans)
     assert head.loss(output, gold_of(GOLD)) == 0
     assert [items.shape for items in head.decode(output)] == [(0, 5)] * len(COUNTS)
+
+
+def test_widths_are_little_more_than_what_they_hold() -> None:
+    counts = torch.arange(2, 1000)
+    widths = _widths(counts)
+    assert (widths >= counts).all()
+    assert (widths[counts > 2] < 1.5 * counts[counts > 2]).all()
+    assert len(set(widths.tolist())) < 20

@@ -56,7 +56,8 @@ def test_layers_lie_where_the_columns_say(tmp_path: Path) -> None:
     ]
     first, second, third = read(tmp_path, *lines, columns=columns, heads_from=1)
     assert dict(first.layers) == {"ner": ("O", "B-X"), "pos": ("0", None)}
-    assert (first.sent_id, first.doc_id, first.text) == ("7", None, None)
+    assert (first.sent_id, first.doc_id, first.text) == ("7", "7", None)
+    assert (second.sent_id, second.doc_id) == (None, "line-2")
     assert dict(second.layers) == {"dep": Tree((2, 0), (None, None))}
     assert dict(third.layers) == {}
 

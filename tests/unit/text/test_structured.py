@@ -52,14 +52,14 @@ def test_structures_lie_where_annotate_puts_them(tmp_path: Path) -> None:
         "entity": Spans((Span(0, 1, "person"), Span(2, 3, "person"))),
         "srl": Frames((Frame(1, "meet.01", ()), Frame(3, None, ()))),
         "relation": Relations((Relation((0, 1), (2, 3), "knows"),)),
-        "coref": Mentions((Span(0, 1, "0"), Span(2, 3, "2"))),
+        "coref": Mentions((Span(0, 1, "1.0"), Span(2, 3, "1.2"))),
     }
     assert dict(two.layers) == {
         "upos": ("X",) * 5,
         "entity": Spans((Span(2, 3, ""),)),
         "srl": Frames((Frame(1, None, (Span(0, 1, "ARG0"), Span(2, 4, "ARG1"))),)),
         "relation": Relations((Relation((2, 3), (0, 1), "x"),)),
-        "coref": Mentions((Span(0, 1, "0"), Span(2, 3, "2"))),
+        "coref": Mentions((Span(0, 1, "1.0"), Span(2, 3, "1.2"))),
     }
 
 
