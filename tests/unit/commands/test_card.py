@@ -20,7 +20,7 @@ TASKS = {
     "xpos": {"depth": 1, "head": "tagging", "labels": ["A", "B"]},
     "dep": {"depth": 2, "head": "biaffine", "labels": ["root"]},
     "entailment": {"depth": 2, "head": "pair_classification", "labels": ["NO", "YES"]},
-    "relatedness": {"depth": 2, "head": "pair_regression", "labels": ["score"]},
+    "relatedness": {"depth": 2, "head": "pair_regression", "labels": ["1", "2"]},
 }
 HUB = {"format": "dataset", "path": "ada/words", "columns": {"xpos": "tags"}}
 
