@@ -1,4 +1,4 @@
-"""`hiermtl evaluate`, `hiermtl annotate` and `hiermtl benchmark`."""
+"""`hiermtl evaluate`, `hiermtl annotate`, `hiermtl benchmark` and `hiermtl export`."""
 
 import time
 from pathlib import Path
@@ -36,6 +36,9 @@ def add_to(app: typer.Typer) -> None:
         annotate
     )
     app.command(epilog="Example: hiermtl benchmark runs/ewt --data notes.txt")(benchmark)
+    app.command(epilog="Example: hiermtl export runs/ewt -o onnx/ewt --tasks upos,dep --int8")(
+        export
+    )
 
 
 def benchmark(
@@ -64,6 +67,30 @@ def benchmark(
         model, data, tasks=wanted, words=words, rounds=rounds, precision=precision, device=device
     )
     typer.echo(report.to_text(about=not quiet))
+
+
+def export(
+    model: ModelName,
+    *,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="A new folder for graph and tokenizer."),
+    ],
+    tasks: Tasks = None,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Also write a graph in 8 bits, and score both on dev."),
+    ] = False,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model as an ONNX graph: its encoder, and the scores of its tasks."""
+    wanted = read_names(tasks)
+    from hiermtl import commands
+
+    done = commands.export(model, output, tasks=wanted, int8=int8, data_dir=data_dir)
+    if done.scores or not quiet:
+        typer.echo(done.to_text())
 
 
 def evaluate(

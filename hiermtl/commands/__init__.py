@@ -9,6 +9,7 @@ from hiermtl.commands.benchmark import benchmark
 from hiermtl.commands.check import check
 from hiermtl.commands.compare import compare
 from hiermtl.commands.evaluate import evaluate
+from hiermtl.commands.export import export
 from hiermtl.commands.extend import extend
 from hiermtl.commands.grid import grid
 from hiermtl.commands.sample import sample
@@ -24,6 +25,7 @@ __all__ = [
     "compare",
     "copy_recipe",
     "evaluate",
+    "export",
     "extend",
     "grid",
     "load",

@@ -26,11 +26,12 @@ FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "distilber
 """Encoder families whose graphs keep batch and length free."""
 
 REASONS = {
-    "bilstm": "it reads hashed n-grams, of which each word has another number",
-    "mpnet": "it looks up relative positions by a function of the library that fixes the length",
-    "deberta-v2": "its table of relative positions is cut to the length",
-    "modernbert": "its angles of positions are made for a length",
+    "bilstm": "it reads hashed n-grams, and torch writes an LSTM for one length alone",
+    "mpnet": "torch cannot write its attention with a bias for free lengths",
+    "deberta-v2": "which rows of its table of relative positions it reads depends on the length",
+    "modernbert": "torch cannot write its rotary positions for free lengths",
 }
+"""Why there are no graphs of the other families."""
 
 EVERYONE = np.zeros(1, dtype=np.int64)
 """All sentences, whose number the graph does not know: as one, which is never narrowed."""
@@ -73,6 +74,12 @@ class Grid(Layout):
         if key == "real units":
             return self.real  # pyright: ignore[reportReturnType] - what `make` would give
         return make()
+
+    def tensor(self, name: str) -> Tensor:
+        """The lengths of rows; of other arrays there are none."""
+        if name != "row_lengths":
+            raise ModelError(f"the graph of a model has no {name!r}: its blocks cannot be exported")
+        return self.real.sum(-1)
 
     def gather(self, values: Tensor, pooling: str) -> Tensor:
         """(units, width) to (rows * words, width); see `Layout.gather`."""
@@ -161,7 +168,9 @@ class Graph(nn.Module):
         return [
             tensor
             for task in self.tasks
-            for tensor in program_of(self.model.head(task))(self.model.head(task), scores[task], grid)
+            for tensor in program_of(self.model.head(task))(
+                self.model.head(task), scores[task], grid
+            )
         ]
 
     def _scores(self, inputs: Mapping[str, Tensor], grid: Grid) -> dict[str, dict[str, Tensor]]:
@@ -301,14 +310,21 @@ def check(model: HierarchicalModel, tasks: Sequence[str]) -> None:
             f"{listing(FAMILIES)}"
         )
     for task in tasks:
-        kind = model.head(task).kind
-        if kind not in PROGRAMS:
+        head = model.head(task)
+        if head.kind not in PROGRAMS:
             able = exportable(model)
+            why = _NOT_WORDS.get(head.unit, f"it finds {head.layer} by a search over the words")
             raise ModelError(
-                f"task {task!r} has a head of kind {kind!r}, which judges what no score per word or "
-                f"sentence says; the kinds that can be exported are {listing(PROGRAMS)}: "
-                + (f"name only tasks of {listing(able)}" if able else "the model has none")
+                f"task {task!r} has a head of kind {head.kind!r}, which cannot be exported: {why}; "
+                f"the kinds that can are {listing(PROGRAMS)}"
+                + (f": name tasks of {listing(able)} alone" if able else "")
             )
+
+
+_NOT_WORDS = {
+    "pair": "it compares two sentences",
+    "document": "it joins the sentences of a document",
+}
 
 
 def example(graph: Graph) -> tuple[tuple[Tensor, ...], tuple[dict[int, Any], ...]]:
