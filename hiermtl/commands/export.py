@@ -85,10 +85,13 @@ def export(
 class GraphAnnotator(Annotator):
     """A model whose scores a graph computes."""
 
-    def __init__(self, nlp: Annotator, file: Path, *, name: str) -> None:
-        """Takes the model that was exported, its graph, and how that is called in scores."""
+    def __init__(self, nlp: Annotator, file: Path, *, name: str, threads: int = 0) -> None:
+        """Takes the model that was exported, its graph, and how that is called in scores.
+
+        0 threads are as many as there are cores.
+        """
         super().__init__(nlp.model, nlp.tokenizer, precision="fp32", flat=False)
-        self._computing = Running(nlp.model, file)
+        self._computing = Running(nlp.model, file, threads=threads)
         self.precision = name
 
 

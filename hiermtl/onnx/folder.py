@@ -160,7 +160,7 @@ def _about(graph: Graph, tokenizer: Tokenizer) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "inputs": {name: INPUTS[name] for name in graph.inputs},
-        "most_pieces": tokenizer.limit + special,
+        "most_pieces": (tokenizer.limit or 0) + special,
         "prefix": list(tokenizer.prefix),
         "suffix": list(tokenizer.suffix),
         "pad": tokenizer.pad,

@@ -53,6 +53,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
             sentences=1200, words=24000, seconds=2.0, left_out=("topic",), skipped=(), there=0
         ),
         "check": ["5 tasks", "1 corpus"],
+        "export": SimpleNamespace(scores={}, to_text=lambda: "TEXT"),
         "sample": None,
     }
     for name, result in results.items():
