@@ -11,7 +11,7 @@ from hiermtl._version import __version__
 
 if TYPE_CHECKING:
     from hiermtl.annotation import Annotator, Pair, load
-    from hiermtl.commands import annotate, check, evaluate, extend, probe, report, train
+    from hiermtl.commands import annotate, check, evaluate, export, extend, probe, report, train
     from hiermtl.document import Document
     from hiermtl.errors import DataError, HiermtlError, ModelError, RecipeError, RunError
     from hiermtl.hierarchy import Hierarchy, Task
@@ -26,7 +26,16 @@ for _cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
 
 _HOMES = {
     "hiermtl.annotation": ("Annotator", "Pair", "load"),
-    "hiermtl.commands": ("annotate", "check", "evaluate", "extend", "probe", "report", "train"),
+    "hiermtl.commands": (
+        "annotate",
+        "check",
+        "evaluate",
+        "export",
+        "extend",
+        "probe",
+        "report",
+        "train",
+    ),
     "hiermtl.document": ("Document",),
     "hiermtl.errors": ("DataError", "HiermtlError", "ModelError", "RecipeError", "RunError"),
     "hiermtl.hierarchy": ("Hierarchy", "Task"),
@@ -52,6 +61,7 @@ __all__ = [
     "annotate",
     "check",
     "evaluate",
+    "export",
     "extend",
     "load",
     "load_recipe",

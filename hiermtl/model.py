@@ -62,7 +62,15 @@ class HierarchicalConfig(PreTrainedConfig):
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
     ) -> None:
-        """Takes plain data; the empty config is what transformers makes to find defaults."""
+        """Takes plain data; the empty config is what transformers makes to find defaults.
+
+        Raises ModelError for a config that asks for code of its own.
+        """
+        if kwargs.get("auto_map"):
+            raise ModelError(
+                f"the model's config asks for code of its own (auto_map: {kwargs['auto_map']}), "
+                "which hiermtl never runs; use a model without auto_map"
+            )
         self.encoder = dict(encoder or {})
         self.tasks = {name: dict(task) for name, task in (tasks or {}).items()}
         self.sharing = dict(sharing or {"name": "low_supervision"})

@@ -4,6 +4,7 @@ import copy
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, TypeAlias, cast
 
 import torch
@@ -28,6 +29,8 @@ from hiermtl.hierarchy import Hierarchy
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import has_bf16
 from hiermtl.pretrained import find_model, load_model, read_card, save_model
+from hiermtl.pretrained.cards import card_for, default_card, part_of_card
+from hiermtl.pretrained.hub import push
 from hiermtl.text.documents import by_document
 from hiermtl.text.plain import split_text
 from hiermtl.text.segment import SEGMENT
@@ -352,6 +355,43 @@ class Annotator:
         """
         save_model(self.model, self.tokenizer, folder, card=self._card, weights=weights)
 
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        revision: str | None = None,
+        private: bool | None = None,
+        message: str = "Push a hiermtl model",
+        weights: str | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Puts the model on the hub, as `load(name)` reads it, in one commit.
+
+        Args:
+            name: owner/name; made if there is no such repository.
+            revision: A branch, made if need be. Default: the main one.
+            private: Whether a repository that is made here is. Default: as the owner has set.
+            message: The commit's.
+            weights: See `save_pretrained`.
+            token: One that may write. Default: that of whoever is logged in.
+
+        Returns:
+            The commit, which `load(name, revision=...)` takes.
+
+        Raises:
+            ModelError: It is no such name, or you may not write there.
+            RunError: The hub cannot be reached.
+        """
+        card = self._card or default_card(self.model)
+        with TemporaryDirectory(prefix="hiermtl-") as place:
+            folder = Path(place) / "model"
+            save_model(
+                self.model, self.tokenizer, folder, card=card_for(card, name), weights=weights
+            )
+            return push(
+                folder, name, revision=revision, private=private, message=message, token=token
+            )
+
     def __repr__(self) -> str:
         """The encoder, and the tasks from top to bottom."""
         config = self.model.config
@@ -375,6 +415,8 @@ class Annotator:
 def load(
     name: str | Path,
     *,
+    tasks: Iterable[str] | None = None,
+    depth: int | None = None,
     device: str = "cpu",
     precision: str | None = None,
     revision: str | None = None,
@@ -383,16 +425,23 @@ def load(
 
     Args:
         name: Tried as a folder, as a shipped name, and as a hub id, in this order.
+        tasks: Load what these need, and read no other tensors; see
+            `hiermtl.pretrained.load_model`. Default: all.
+        depth: Likewise, of the tasks that need no more blocks of the encoder than this.
         device: Where to compute, such as `cpu` or `cuda`.
         precision: See `Annotator`.
         revision: Of a hub model: a branch, tag or commit.
 
     Raises:
-        ModelError: There is no such model, or its folder is damaged.
+        ModelError: There is no such model, it asks for code, its folder is damaged, or it has no
+            such task.
     """
     folder = find_model(name, revision=revision)
-    model, tokenizer = load_model(folder, device=device)
-    return Annotator(model, tokenizer, precision=precision, card=read_card(folder))
+    model, tokenizer = load_model(folder, tasks=tasks, depth=depth, device=device)
+    card = read_card(folder)
+    if tasks is not None or depth is not None:
+        card = part_of_card(card, model)
+    return Annotator(model, tokenizer, precision=precision, card=card)
 
 
 def choose_precision(model: HierarchicalModel, precision: str | None) -> Precision:

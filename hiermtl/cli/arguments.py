@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
@@ -37,6 +37,18 @@ Quiet: TypeAlias = Annotated[
 Tasks: TypeAlias = Annotated[
     str | None,
     typer.Option("--tasks", metavar="NAMES", help="Only these tasks: upos,ner. Default: all."),
+]
+Precision: TypeAlias = Annotated[
+    Literal["fp32", "bf16"] | None,
+    typer.Option("--precision", help="Number type. Default: what the model says it can bear."),
+]
+Device: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="cpu, or cuda. Default: cuda where there is one.",
+    ),
 ]
 
 

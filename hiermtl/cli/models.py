@@ -1,4 +1,4 @@
-"""`hiermtl evaluate`, `annotate`, `benchmark`, `demo` and `probe`."""
+"""`hiermtl evaluate`, `annotate`, `benchmark` and `export`."""
 
 import time
 from pathlib import Path
@@ -9,27 +9,14 @@ import typer
 from hiermtl.atomic import write_whole
 from hiermtl.cli.arguments import (
     DataDir,
+    Device,
     ModelName,
-    Overrides,
+    Precision,
     Quiet,
     Tasks,
     read_names,
-    read_overrides,
 )
 from hiermtl.cli.output import say
-
-Precision = Annotated[
-    Literal["fp32", "bf16"] | None,
-    typer.Option("--precision", help="Number type. Default: what the model says it can bear."),
-]
-Device = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help="cpu, or cuda. Default: cuda where there is one.",
-    ),
-]
 
 SECONDS = 10.0
 """Between lines about a long job."""
@@ -44,37 +31,8 @@ def add_to(app: typer.Typer) -> None:
         annotate
     )
     app.command(epilog="Example: hiermtl benchmark runs/ewt --data notes.txt")(benchmark)
-    app.command(epilog="Example: hiermtl probe runs/ewt -o probes --tasks upos,ner")(probe)
-    app.command(epilog="Example: hiermtl demo runs/ewt --port 8080")(demo)
-
-
-def demo(
-    model: ModelName,
-    *,
-    port: Annotated[
-        int,
-        typer.Option(
-            "--port", metavar="N", min=0, max=65_535, help="Of this machine; 0: any free one."
-        ),
-    ] = 8000,
-    limit: Annotated[
-        int,
-        typer.Option("--limit", metavar="N", min=1, help="Characters that a text may have."),
-    ] = 5_000,
-    precision: Precision = None,
-    device: Device = None,
-    quiet: Quiet = False,
-) -> None:
-    """Show every level of what you type, on a page of this machine alone. Ctrl-C ends it."""
-    from hiermtl import commands
-
-    commands.demo(
-        model,
-        port=port,
-        limit=limit,
-        precision=precision,
-        device=device,
-        told=lambda address: say(f"open {address} (Ctrl-C ends)", quiet=quiet),
+    app.command(epilog="Example: hiermtl export runs/ewt -o onnx/ewt --tasks upos,dep --int8")(
+        export
     )
 
 
@@ -106,75 +64,28 @@ def benchmark(
     typer.echo(report.to_text(about=not quiet))
 
 
-def probe(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A run or model folder, a shipped name or a hub id; or a recipe, of which the "
-            "pretrained encoder is probed.",
-        ),
-    ],
-    overrides: Overrides = None,
+def export(
+    model: ModelName,
     *,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FOLDER", help="Write scores, a recipe and a picture there."
-        ),
-    ] = None,
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="A new folder for graph and tokenizer."),
+    ],
     tasks: Tasks = None,
-    seeds: Annotated[
-        int, typer.Option("--seeds", metavar="N", min=1, help="Probes of each kind.")
-    ] = 5,
-    examples: Annotated[
-        int,
-        typer.Option(
-            "--examples",
-            metavar="N",
-            min=10,
-            help="Examples of each corpus to learn from.",
-        ),
-    ] = 1_000,
-    device: Device = None,
-    json: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Also write everything as JSON."),
-    ] = None,
-    format: Annotated[
-        Literal["text", "markdown", "json"],
-        typer.Option("--format", help="How tables are printed."),
-    ] = "text",
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Also write a graph in 8 bits, and score both on dev."),
+    ] = False,
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> None:
-    """Find the depth at which linear probes read each task. The encoder stays as it is."""
+    """Write a model as an ONNX graph: its encoder, and the scores of its tasks."""
     wanted = read_names(tasks)
-    settings = read_overrides(overrides)
     from hiermtl import commands
 
-    found = commands.probe(
-        model,
-        output=output,
-        tasks=wanted,
-        seeds=seeds,
-        examples=examples,
-        device=device,
-        data_dir=data_dir,
-        told=lambda line: say(line, quiet=quiet),
-        overrides=settings,
-    )
-    if json is not None:
-        write_whole(json, found.to_json() + "\n")
-    match format:
-        case "text":
-            typer.echo(found.to_text())
-        case "markdown":
-            typer.echo(found.to_markdown())
-        case "json":
-            typer.echo(found.to_json())
-    if output is not None:
-        say(f"The proposed recipe is {output}/recipe.yaml.", quiet=quiet)
+    done = commands.export(model, output, tasks=wanted, int8=int8, data_dir=data_dir)
+    if done.scores or not quiet:
+        typer.echo(done.to_text())
 
 
 def evaluate(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hiermtl.cli import catalogue, experiments, models, runs
+from hiermtl.cli import catalogue, depths, experiments, models, runs
 from hiermtl.errors import HiermtlError
 from hiermtl.last_word import leave_word
 
@@ -72,6 +72,7 @@ def program(
 
 runs.add_to(app)
 models.add_to(app)
+depths.add_to(app)
 experiments.add_to(app)
 catalogue.add_to(app)
 

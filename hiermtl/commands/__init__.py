@@ -10,6 +10,7 @@ from hiermtl.commands.check import check
 from hiermtl.commands.compare import compare
 from hiermtl.commands.demo import demo
 from hiermtl.commands.evaluate import evaluate
+from hiermtl.commands.export import export
 from hiermtl.commands.extend import extend
 from hiermtl.commands.grid import grid
 from hiermtl.commands.probe import Probed, probe
@@ -30,6 +31,7 @@ __all__ = [
     "copy_recipe",
     "demo",
     "evaluate",
+    "export",
     "extend",
     "grid",
     "load",

@@ -1,9 +1,13 @@
 """The README.md of a model folder: hierarchy, scores, data and licences."""
 
+from huggingface_hub import EvalResult
+
 from hiermtl.annotation import Annotator
 from hiermtl.commands.corpora import auxiliary_tasks
 from hiermtl.errors import listing
 from hiermtl.evaluation import Scores
+from hiermtl.pretrained import is_hub_id
+from hiermtl.pretrained.cards import LIBRARY, card_text, hierarchy_table, licence_keys, task_type
 from hiermtl.recipe import Recipe, corpora_of
 
 
@@ -16,12 +20,6 @@ def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int | N
     used = sorted({name for task in recipe.tasks for name in corpora_of(recipe, task)})
     licences = {name: recipe.corpora[name].licence for name in used}
     lines = [
-        "---",
-        "library_name: hiermtl",
-        "pipeline_tag: token-classification",
-        f"language: {recipe.language}",
-        "---",
-        "",
         f"# {recipe.name or recipe.description or 'hiermtl model'}",
         "",
         recipe.description,
@@ -35,13 +33,8 @@ def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int | N
         )
         + _helped(recipe),
         "",
-        "| level | depth | task | head | labels |",
-        "|---|---|---|---|---|",
+        *hierarchy_table(nlp.model),
     ]
-    for task in reversed(nlp.hierarchy.tasks):
-        head = nlp.model.head(task.name)
-        level = nlp.hierarchy.level(task.name)
-        lines.append(f"| {level} | {task.depth} | {task.name} | {head.kind} | {len(head.labels)} |")
     lines += ["", "## Scores", "", scores.to_markdown(), "", "## Data", ""]
     for name in used:
         about = recipe.corpora[name]
@@ -60,7 +53,52 @@ def model_card(nlp: Annotator, recipe: Recipe, scores: Scores, *, words: int | N
         "```",
         "",
     ]
-    return "\n".join(lines)
+    return card_text(
+        nlp.model,
+        "\n".join(lines),
+        name=recipe.name or LIBRARY,
+        results=_results(nlp, recipe, scores),
+        datasets=[_data_id(recipe, name) for name in used],
+        licence=licence_keys(licences.values()),
+    )
+
+
+def _results(nlp: Annotator, recipe: Recipe, scores: Scores) -> list[EvalResult]:
+    """The rows as the hub's evaluation results.
+
+    These are one for each task and data set, with the task as the data's configuration: tasks of
+    one kind would else be joined.
+    """
+    return [
+        EvalResult(
+            task_type=task_type(nlp.model, row.task),
+            task_name=row.task,
+            dataset_type=_data_id(recipe, row.data),
+            dataset_name=row.data,
+            dataset_config=row.task,
+            dataset_split=row.split,
+            metric_type=row.metric,
+            metric_name=row.metric,
+            metric_value=round(row.score, 4),
+            metric_args={
+                "level": row.level,
+                "depth": row.depth,
+                "scorer": row.scorer,
+                "items": row.items,
+                "dtype": row.dtype,
+                "seed": row.seed,
+            },
+        )
+        for row in scores.rows
+        if row.task in nlp.hierarchy
+    ]
+
+
+def _data_id(recipe: Recipe, name: str) -> str:
+    """A corpus's id on the hub if it comes from there, else its name in the recipe."""
+    corpus = recipe.corpora.get(name)
+    path = str(getattr(corpus, "path", name))
+    return path if is_hub_id(path) else name
 
 
 def _helped(recipe: Recipe) -> str:

@@ -163,7 +163,7 @@ def _with_known(details: Details, recipe: Recipe, corpora: Mapping[str, Corpus])
     for name, layers in layers_of(recipe).items():
         if isinstance(corpora[name], TextCorpus) or "train" not in corpora[name].splits:
             continue
-        read = corpora[name].sentences_of("train", **_used(recipe))
+        read = corpora[name].sentences_of("train", **used_examples(recipe, name))
         words = {word for sentence in read for word in sentence.words}
         for task in layers:
             known.setdefault(task, set()).update(words)

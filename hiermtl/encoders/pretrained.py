@@ -272,7 +272,7 @@ class PretrainedEncoder(Encoder):
         """New modules; the rest of the library's model is never made."""
         with torch.device("meta"):
             model = self.library()._from_config(self._config)
-        found = self.parts(model, depth).to_empty(device="cpu")
+        found = self.parts(model, depth).to_empty(device=torch.get_default_device())
         own = set(found.parameters())
         # The library draws some layers by what they are part of, innermost first.
         for module in reversed(list(model.modules())):

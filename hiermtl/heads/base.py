@@ -115,8 +115,11 @@ class Head(nn.Module, ABC):
 def evened(values: Tensor) -> Tensor:
     """Zero rows appended, up to a size of which few occur; see `hiermtl.records.recurring`.
 
-    Batches differ more in words than in units, and heads cost little: so steps are wider here.
+    Batches differ more in words than in units, and heads cost little: so steps are wider here. An
+    exported graph, whose sizes are symbols, has no sizes to meet again.
     """
+    if torch.compiler.is_exporting():
+        return values
     missing = recurring(len(values), steps=4, device=values.device) - len(values)
     return F.pad(values, (0, 0, 0, missing)) if missing else values
 

@@ -75,7 +75,7 @@ class BiaffineHead(Head):
         `arc_dep`, `arc_head`, `label_dep`, `label_head`.
         """
         states = torch.cat([tap.values, self.root.to(tap.values.dtype)])
-        projected = self.projection(evened(states))[: len(states)]
+        projected = self.projection(evened(states))[: states.shape[0]]
         projected = self.dropout(F.leaky_relu(projected, 0.1))
         parts = dict(zip(PARTS, projected.split(self._sizes, dim=-1), strict=True))
         root = {f"root_{name}": part[-1:] for name, part in parts.items()}

@@ -53,7 +53,7 @@ class CrfHead(Head):
 
     def forward(self, tap: Tap) -> dict[str, Tensor]:
         """`labels`: (words, labels) emissions."""
-        return {"labels": self.output(evened(self.dropout(tap.values)))[: len(tap.values)]}
+        return {"labels": self.output(evened(self.dropout(tap.values)))[: tap.values.shape[0]]}
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """Negative log-likelihood of the labelled words, summed over sentences."""

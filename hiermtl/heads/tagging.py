@@ -46,7 +46,7 @@ class TaggingHead(Head):
 
     def forward(self, tap: Tap) -> dict[str, Tensor]:
         """`labels`: (words, labels) unnormalised."""
-        return {"labels": self.output(evened(self.dropout(tap.values)))[: len(tap.values)]}
+        return {"labels": self.output(evened(self.dropout(tap.values)))[: tap.values.shape[0]]}
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy, summed over labelled words."""

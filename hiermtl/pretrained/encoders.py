@@ -9,7 +9,7 @@ from typing import Any
 
 from hiermtl.encoders import PRETRAINED, Encoder, PretrainedEncoder
 from hiermtl.errors import ModelError, listing, nearest
-from hiermtl.pretrained.finding import fetch
+from hiermtl.pretrained.hub import fetch, refuse_code
 from hiermtl.pretrained.loading import read_pieces
 from hiermtl.pretrained.quiet import quiet
 from hiermtl.pretrained.weights import check_weights, read_json, weight_files
@@ -40,10 +40,13 @@ def encoder_source(
         adapter: What is trained in the place of its weights, see `hiermtl.encoders.lora`.
 
     Raises:
-        ModelError: It is not found, is damaged, or is of a family without an adapter.
+        ModelError: It is not found, is damaged, is of a family without an adapter, or asks for
+            code: it is then another network than its `model_type` says.
     """
     folder = find_encoder(str(name))
-    kind = read_json(folder / "config.json").get("model_type")
+    about = read_json(folder / "config.json")
+    refuse_code(about, folder / "config.json")
+    kind = about.get("model_type")
     if kind not in PRETRAINED:
         raise ModelError(
             f"{folder}: an encoder of model_type {kind!r} cannot be stepped block by block; the "

@@ -1,6 +1,7 @@
 """Reads model folders. Nothing in a folder is ever run: tensors, JSON and text only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from hiermtl.encoders import encoder_from_config
 from hiermtl.errors import ModelError
 from hiermtl.model import FORMAT_VERSION, HierarchicalConfig, HierarchicalModel
 from hiermtl.pretrained.finding import find_model
+from hiermtl.pretrained.hub import refuse_code
+from hiermtl.pretrained.parts import Part, part_of
 from hiermtl.pretrained.quiet import quiet
 from hiermtl.pretrained.saving import CONFIG
 from hiermtl.pretrained.weights import check_weights, read_json, weight_files
@@ -19,25 +22,41 @@ _NAMED = 4
 
 
 def load_model(
-    name_or_folder: str | Path, *, device: str = "cpu", revision: str | None = None
+    name_or_folder: str | Path,
+    *,
+    tasks: Iterable[str] | None = None,
+    depth: int | None = None,
+    device: str = "cpu",
+    revision: str | None = None,
 ) -> tuple[HierarchicalModel, Tokenizer]:
     """A model in evaluation mode, and its tokenizer; weights stored in 16 bits become fp32.
 
+    With `tasks` or `depth` it is a smaller model: the tensors that the other tasks need alone are
+    not read, and of the file of weights, which is then not read through, the size is checked and
+    not the checksum.
+
     Args:
         name_or_folder: Tried as a folder, as a shipped name, and as a hub id, in this order.
+        tasks: Those wanted. The model also has those whose predictions they read, and `segment`,
+            which finds the words of raw text, if it was there. Default: all.
+        depth: The most blocks of the encoder that a task may need. Default: any number.
         device: Where the model is put.
         revision: Of a hub model: a branch, tag or commit.
 
     Raises:
         ModelError: There is no such model; the folder is damaged or incomplete, is no hiermtl
-            model, or is of a newer format.
+            model, asks for code, or is of a newer format; no task is left.
     """
     folder = find_model(name_or_folder, revision=revision)
     config = read_json(folder / CONFIG)
     check_config(config, folder)
-    for file in weight_files(folder):
-        check_weights(file)
-    model = _read_model(folder)
+    files = weight_files(folder)
+    whole = tasks is None and depth is None
+    for file in files:
+        check_weights(file, checksum=whole)
+    with _building(folder):
+        part = None if whole else part_of(folder, files, tasks=tasks, depth=depth)
+    model = _read_model(folder, part)
     tokenizer = load_tokenizer(folder, model.config.encoder)
     _put(model, device)
     return model, tokenizer
@@ -58,7 +77,7 @@ def check_config(config: Mapping[str, Any], folder: Path) -> None:
     """Whether the content of config.json is that of a model this version reads.
 
     Raises:
-        ModelError: It is another library's, of a newer format, or incomplete.
+        ModelError: It is another library's, of a newer format, asks for code, or is incomplete.
     """
     path, kind = folder / CONFIG, config.get("model_type")
     if kind != HierarchicalConfig.model_type:
@@ -75,6 +94,7 @@ def check_config(config: Mapping[str, Any], folder: Path) -> None:
             f"{path}: format_version is {version}, and this version of hiermtl reads up to "
             f"{FORMAT_VERSION}; install a newer hiermtl"
         )
+    refuse_code(config, path)
     for key in ("encoder", "tasks"):
         if not isinstance(config.get(key), dict) or not config[key]:
             raise ModelError(f"{path}: `{key}` is missing or empty; copy the file again")
@@ -109,13 +129,14 @@ def read_pieces(folder: Path, *, limit: int, casing: bool | None) -> PieceTokeni
     `limit` is the encoder's, in units; `casing` is that of `PieceTokenizer`.
 
     Raises:
-        ModelError: Its files are missing or damaged, or it cannot be used word by word.
+        ModelError: Its files are missing or damaged, ask for code, or it cannot be used word by
+            word.
     """
     from transformers import AutoTokenizer
 
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if name == "tokenizer.json" or (folder / name).exists():
-            read_json(folder / name)
+            refuse_code(read_json(folder / name), folder / name)
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(
@@ -130,25 +151,21 @@ def read_pieces(folder: Path, *, limit: int, casing: bool | None) -> PieceTokeni
     return PieceTokenizer(tokenizer, limit=limit, casing=casing)
 
 
-def _read_model(folder: Path) -> HierarchicalModel:
-    try:
-        with quiet():
-            loaded: Any = HierarchicalModel.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
-            model, report = loaded
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{folder / CONFIG}: no model can be built from it ({error!r:.200}); copy the file "
-            "again, or train again"
-        ) from error
+def _read_model(folder: Path, part: Part | None) -> HierarchicalModel:
+    with _building(folder), quiet():
+        loaded: Any = HierarchicalModel.from_pretrained(
+            folder,
+            config=None if part is None else part.config,
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        model, report = loaded
+    known = frozenset() if part is None else part.known
     for what, names in (
         ("misses the tensors", report["missing_keys"]),
-        ("has tensors the model does not have:", report["unexpected_keys"]),
+        ("has tensors the model does not have:", set(report["unexpected_keys"]) - known),
         ("has tensors of another shape than config.json says:", report["mismatched_keys"]),
     ):
         if names:
@@ -162,6 +179,18 @@ def _read_model(folder: Path) -> HierarchicalModel:
         half = tensor.dtype in (torch.float16, torch.bfloat16)
         tensor.data = tensor.data.float() if half else tensor.data.clone()
     return model.eval()
+
+
+@contextmanager
+def _building(folder: Path) -> Iterator[None]:
+    """Tells what goes wrong inside of the config that a model is built from."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{folder / CONFIG}: no model can be built from it ({error!r:.200}); copy the file "
+            "again, or train again"
+        ) from error
 
 
 def _some(names: Any) -> str:

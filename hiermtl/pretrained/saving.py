@@ -11,6 +11,7 @@ import torch
 from hiermtl.atomic import disk_is_full, free_bytes
 from hiermtl.errors import ModelError, RunError, listing
 from hiermtl.model import HierarchicalModel
+from hiermtl.pretrained.cards import default_card
 from hiermtl.pretrained.quiet import quiet
 from hiermtl.pretrained.weights import INDEX, WEIGHTS, seal_weights
 from hiermtl.tokens import Tokenizer
@@ -129,29 +130,3 @@ def _explain(error: Exception, target: Path) -> None:
         raise RunError(
             f"{target}: the model cannot be saved ({reason}); name a folder you may write to"
         ) from error
-
-
-def default_card(model: HierarchicalModel) -> str:
-    """A README with the tasks from top to bottom."""
-    rows = [
-        f"| {model.hierarchy.level(task.name)} | {task.depth} | {task.name} "
-        f"| {model.head(task.name).kind} | {len(model.head(task.name).labels)} |"
-        for task in reversed(model.hierarchy.tasks)
-    ]
-    family, scheme = model.config.encoder.get("family"), model.config.sharing["name"]
-    return "\n".join(
-        [
-            "---",
-            "library_name: hiermtl",
-            "pipeline_tag: token-classification",
-            "---",
-            "",
-            f"A task hierarchy on one encoder ({family}, sharing: {scheme}, language: "
-            f"{model.config.language}).",
-            "",
-            "| level | depth | task | head | labels |",
-            "|---|---|---|---|---|",
-            *rows,
-            "",
-        ]
-    )

@@ -47,7 +47,7 @@ class PieceTokenizer(Tokenizer):
         start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
         self.prefix, self.suffix = tuple(whole[:start]), tuple(whole[start + len(bare) :])
         self.limit = limit - len(self.prefix) - len(self.suffix)
-        self._unknown = (
+        self.unknown = (
             tokenizer.unk_token_id if tokenizer.unk_token_id is not None else self.suffix[-1]
         )
         self.pad = tokenizer.pad_token_id or 0
@@ -107,7 +107,7 @@ class PieceTokenizer(Tokenizer):
         counts = np.fromiter((len(ids) for ids in flat), dtype=np.int32, count=len(flat))
         empty = np.flatnonzero(counts == 0)
         if len(empty):
-            unknown = np.array([self._unknown], dtype=np.int32)
+            unknown = np.array([self.unknown], dtype=np.int32)
             for place in empty:
                 flat[place] = unknown
             counts[empty] = 1

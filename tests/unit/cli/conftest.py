@@ -58,6 +58,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
             file="page.html", pictures=("a.svg", "b.svg"), notes=("the log is cut",)
         ),
         "probe": scores,
+        "export": SimpleNamespace(scores={}, to_text=lambda: "TEXT"),
         "sample": None,
         "demo": None,
     }

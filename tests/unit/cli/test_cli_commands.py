@@ -11,6 +11,22 @@ from hiermtl.recipe import recipe_names, schema, show_recipe
 from tests.unit.cli.conftest import ROWS
 
 
+def test_export_passes_everything_on(program: Any, tmp_path: Path) -> None:
+    found = program(
+        *("export", "runs/ewt", "-o", "graph", "--tasks", "upos, dep", "--int8"),
+        *("--data-dir", str(tmp_path)),
+    )
+    assert found.exit_code == 0
+    assert found.stdout == "TEXT\n"
+    assert program.calls == [
+        (
+            "export",
+            ("runs/ewt", Path("graph")),
+            {"tasks": ["upos", "dep"], "int8": True, "data_dir": tmp_path},
+        )
+    ]
+
+
 def test_train_passes_everything_on(program: Any, tmp_path: Path) -> None:
     found = program(
         *("train", "hard/ewt", "training.lr=4e-4", "-o", "runs/a", "--resume"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 from transformers.utils import logging
@@ -149,7 +150,13 @@ def test_a_run_folder_keeps_what_else_lies_in_it(bert: Parts, folder: Path):
 def test_the_default_card_lists_the_tasks(folder: Path):
     card = read_card(folder)
     assert card is not None
-    assert card.startswith("---\nlibrary_name: hiermtl\n")
+    data = ModelCard(card).data
+    assert (data.library_name, data.language, data.pipeline_tag) == (
+        "hiermtl",
+        "en",
+        "token-classification",
+    )
+    assert data.depths == {"upos": 1, "ner": 1, "dep": 2}
     assert "| 2 | 2 | dep | biaffine | 2 |" in card
     assert read_card(folder.parent) is None
 
@@ -289,11 +296,20 @@ def test_a_damaged_word_list_is_named(parts: Parts, tmp_path: Path):
 
 def test_no_code_of_a_folder_is_run(folder: Path):
     (folder / "evil.py").write_text("raise SystemExit('ran')\n")
-    own = {"AutoConfig": "evil.C", "AutoModel": "evil.M", "AutoTokenizer": ["evil.T", None]}
-    edit(lambda d: d.update(auto_map=own))(folder)
-    path = folder / "tokenizer_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "auto_map": own}))
     load_model(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_a_folder_that_asks_for_code_is_refused(folder: Path, file: str):
+    (folder / "evil.py").write_text("raise SystemExit('ran')\n")
+    own = {"AutoConfig": "evil.C", "AutoModel": "evil.M", "AutoTokenizer": ["evil.T", None]}
+    path = folder / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), "auto_map": own}))
+    with pytest.raises(
+        ModelError,
+        match=rf"{file}: asks for code .*\(auto_map: evil\.C, evil\.M and evil\.T",
+    ):
+        load_model(folder)
 
 
 def test_an_unknown_name_lists_what_was_looked_for(tmp_path: Path):

@@ -1,0 +1,1 @@
+"""Graphs in ONNX beside the models they were made of."""

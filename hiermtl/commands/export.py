@@ -1,0 +1,109 @@
+"""`hiermtl export`: a model as an ONNX graph, and what 8 bits cost it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hiermtl.annotation import Annotator, load
+from hiermtl.commands.corpora import open_corpora
+from hiermtl.commands.evaluate import score_corpora, trained_on
+from hiermtl.errors import DataError, ModelError
+from hiermtl.evaluation import Scores
+from hiermtl.onnx import Running, Written, export_model
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written, and the scores on dev of each graph; `unmeasured` says why there are none.
+
+    `scores` maps the name of a graph's file to its rows.
+    """
+
+    written: Written
+    scores: dict[str, Scores]
+    unmeasured: str = ""
+
+    def to_text(self) -> str:
+        """The files, and for each task its main score in each of them."""
+        sizes = self.written.sizes.items()
+        lines = [f"{name}: {size / 1e6:,.1f} MB" for name, size in sizes]
+        lines.append(f"tasks: {', '.join(self.written.tasks)}")
+        if self.unmeasured:
+            lines.append(f"what int8 costs was not measured: {self.unmeasured}")
+        if self.scores:
+            (_, whole), (_, small) = self.scores.items()
+            lines += ["", f"{'task':<14}{'metric':<10}{'fp32':>8}{'int8':>8}{'change':>8}"]
+            for task in whole.tasks:
+                for row, other in zip(whole.mains(task), small.mains(task), strict=True):
+                    change = other.score - row.score
+                    lines.append(
+                        f"{task:<14}{row.metric:<10}{row.score:>8.2f}{other.score:>8.2f}"
+                        f"{change:>+8.2f}"
+                    )
+            data = ", ".join(dict.fromkeys(row.data for row in whole))
+            lines.append(f"split dev; data {data}; ONNX Runtime, with this processor's kernels")
+        return "\n".join(lines)
+
+
+def export(
+    model: str | Path | Annotator,
+    output: str | Path,
+    *,
+    tasks: Iterable[str] | None = None,
+    int8: bool = False,
+    data_dir: str | Path | None = None,
+) -> Export:
+    """Writes an ONNX graph of an encoder with the scores of its tasks.
+
+    Args:
+        model: A model, or where one lies.
+        output: A new folder: `model.onnx`, `tasks.json` and the tokenizer.
+        tasks: Those whose scores are given. Default: all.
+        int8: Whether a graph with matrices in 8 bits is written too, `model.int8.onnx`. Both are
+            then scored on dev, if the model's corpora are at hand.
+        data_dir: Where corpora lie, instead of HIERMTL_DATA.
+
+    Raises:
+        ModelError: There is no such model or task, no graph of such an encoder or head, the folder
+            is occupied, or packages are missing.
+    """
+    nlp = model if isinstance(model, Annotator) else load(model, tasks=tasks, precision="fp32")
+    wanted = nlp.hierarchy.select(tasks)
+    written = export_model(nlp.model, nlp.tokenizer, output, tasks=wanted, int8=int8)
+    if written.small is None:
+        return Export(written, {})
+    try:
+        scores = {
+            path.name: _scored(nlp, path, written.tasks, name=name, data_dir=data_dir)
+            for path, name in ((written.graph, "fp32"), (written.small, "int8"))
+        }
+    except (DataError, ModelError) as error:
+        return Export(written, {}, str(error))
+    return Export(written, scores)
+
+
+class GraphAnnotator(Annotator):
+    """A model whose scores a graph computes."""
+
+    def __init__(self, nlp: Annotator, file: Path, *, name: str, threads: int = 0) -> None:
+        """Takes the model that was exported, its graph, and how that is called in scores.
+
+        0 threads are as many as there are cores.
+        """
+        super().__init__(nlp.model, nlp.tokenizer, precision="fp32", flat=False)
+        self._computing = Running(nlp.model, file, threads=threads)
+        self.precision = name
+
+
+def _scored(
+    nlp: Annotator,
+    file: Path,
+    tasks: Iterable[str],
+    *,
+    name: str,
+    data_dir: str | Path | None,
+) -> Scores:
+    recipe = trained_on(nlp.model)
+    corpora = open_corpora(recipe, data_dir=data_dir, splits=("train", "dev"))
+    graph = GraphAnnotator(nlp, file, name=name)
+    return score_corpora(graph, recipe, corpora, split="dev", tasks=tasks)

@@ -1,0 +1,223 @@
+"""Writes a folder with a model's graph, its labels and its tokenizer.
+
+The folder has all that is needed to use the graph without this package: `model.onnx`, with int8
+`model.int8.onnx` beside it, `tasks.json` and the tokenizer's files. Source of int8: the dynamic
+quantisation of ONNX Runtime, matrices in 8 bits and activations rounded as they come.
+"""
+
+import contextlib
+import copy
+import io
+import json
+import logging
+import os
+import secrets
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hiermtl.errors import ModelError, RunError
+from hiermtl.heads import CrfHead
+from hiermtl.model import HierarchicalModel
+from hiermtl.onnx.graph import Graph, example
+from hiermtl.structures.constraints import bio_transitions
+from hiermtl.tokens import PieceTokenizer, Tokenizer
+
+GRAPH, SMALL, TASKS = "model.onnx", "model.int8.onnx", "tasks.json"
+FORMAT = 1
+
+INPUTS = {
+    "input_ids": "(rows, pieces) int64: pieces of a sentence, the special ones included",
+    "attention_mask": "(rows, pieces) int64: 1, and 0 behind the last piece",
+    "word_starts": "(rows, words) int64: the place of each word's first piece, -1 for no word",
+    "word_ends": "(rows, words) int64: the place behind each word's last piece, 0 for no word",
+    "casing": "(rows, pieces) int64: how the piece's word is capitalised, 0 for special pieces",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: the graph, and with int8 the smaller one; sizes in bytes."""
+
+    folder: Path
+    tasks: tuple[str, ...]
+    graph: Path
+    small: Path | None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The files of graphs and their sizes."""
+        return {path.name: path.stat().st_size for path in (self.graph, self.small) if path}
+
+
+def export_model(
+    model: HierarchicalModel,
+    tokenizer: Tokenizer,
+    folder: str | Path,
+    *,
+    tasks: Iterable[str] | None = None,
+    int8: bool = False,
+) -> Written:
+    """Writes the folder, whole or not at all.
+
+    Args:
+        model: Is not changed; the graph computes in fp32.
+        tokenizer: The one the model was trained with.
+        folder: A new one, or an empty one.
+        tasks: Those whose scores the graph gives. Default: all.
+        int8: Whether a second graph with matrices in 8 bits is written.
+
+    Raises:
+        ModelError: The packages are missing, the folder is occupied, or there is no graph of the
+            encoder's family or of a task's head.
+        RunError: The folder cannot be written.
+    """
+    check_packages()
+    place = Path(folder).absolute()
+    if place.suffix == ".onnx":
+        raise ModelError(
+            f"{folder} is named as a file; name a folder, which gets {GRAPH}, the labels and the "
+            "tokenizer"
+        )
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise ModelError(f"{folder} is occupied; name another folder")
+    names = model.hierarchy.select(tasks)
+    graph = Graph(copy.deepcopy(model.merged()).float().cpu(), names).eval()
+    beside = place.parent / f".{place.name}.{secrets.token_hex(4)}.tmp"
+    try:
+        beside.mkdir(parents=True)
+        _write_graph(graph, beside / GRAPH)
+        about = _about(graph, tokenizer)
+        _note(beside / GRAPH, about)
+        if int8:
+            _shrink(beside / GRAPH, beside / SMALL)
+        text = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
+        (beside / TASKS).write_text(text, encoding="utf-8")
+        tokenizer.save(beside)
+        if place.exists():
+            place.rmdir()
+        os.rename(beside, place)
+    except OSError as error:
+        raise RunError(
+            f"{folder}: the graph cannot be written ({error.strerror or error}); name a folder "
+            "you may write to, with room"
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return Written(place, names, place / GRAPH, place / SMALL if int8 else None)
+
+
+def check_packages() -> None:
+    """Raises ModelError when what writes and runs graphs is not installed."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            f"graphs need the packages onnx, onnxscript and onnxruntime ({error}); "
+            'install them: pip install "hiermtl[onnx]"'
+        ) from None
+
+
+def _write_graph(graph: Graph, path: Path) -> None:
+    inputs, axes = example(graph)
+    with _silence(), torch.no_grad():
+        program = torch.onnx.export(
+            graph,
+            inputs,
+            dynamo=True,
+            dynamic_shapes=(axes,),
+            input_names=list(graph.inputs),
+            output_names=[output.name for output in graph.outputs],
+            verbose=False,
+        )
+        assert program is not None
+        program.save(path)
+
+
+def _about(graph: Graph, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What has to be known to use a graph, as plain data."""
+    tasks: dict[str, Any] = {}
+    outputs = graph.outputs
+    for task in graph.tasks:
+        head = graph.model.head(task)
+        own = [output for output in outputs if output.name.split(".")[0] == task]
+        tasks[task] = {
+            "head": head.kind,
+            "labels": list(head.labels),
+            "outputs": {output.name: _plain(output) for output in own},
+        }
+        if isinstance(head, CrfHead):
+            tasks[task]["chain"] = _chain(head)
+    assert isinstance(tokenizer, PieceTokenizer), "families with a graph read pieces"
+    special = len(tokenizer.prefix) + len(tokenizer.suffix)
+    return {
+        "format": FORMAT,
+        "inputs": {name: INPUTS[name] for name in graph.inputs},
+        "most_pieces": (tokenizer.limit or 0) + special,
+        "prefix": list(tokenizer.prefix),
+        "suffix": list(tokenizer.suffix),
+        "pad": tokenizer.pad,
+        "unknown": tokenizer.unknown,
+        "tasks": tasks,
+    }
+
+
+def _plain(output: Any) -> dict[str, Any]:
+    return {key: value for key, value in asdict(output).items() if key != "name"}
+
+
+def _chain(head: CrfHead) -> dict[str, Any]:
+    """Scores of steps from label to label, of the first and of the last label.
+
+    `None` where decoding forbids it.
+    """
+    steps, start = head.transitions.detach(), head.start.detach()
+    if head.bio:
+        allowed, opening = bio_transitions(head.labels)
+        steps = steps.masked_fill(~allowed, float("-inf"))
+        start = start.masked_fill(~opening, float("-inf"))
+
+    def listed(values: torch.Tensor) -> list[float | None]:
+        return [None if value == float("-inf") else value for value in values.tolist()]
+
+    return {
+        "steps": [listed(row) for row in steps],
+        "start": listed(start),
+        "end": listed(head.end.detach()),
+    }
+
+
+def _note(path: Path, about: Mapping[str, Any]) -> None:
+    """Puts what has to be known into the graph's own metadata too."""
+    import onnx
+
+    graph = onnx.load(path)
+    onnx.helper.set_model_props(graph, {"hiermtl": json.dumps(about, ensure_ascii=False)})
+    onnx.save(graph, path)
+
+
+def _shrink(path: Path, small: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _silence():
+        quantize_dynamic(path, small, weight_type=QuantType.QInt8)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps the exporters' progress and advice off the terminal; errors are exceptions."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
