@@ -1,7 +1,10 @@
-"""`hiermtl compare`: runs against each other, over seeds, with paired tests."""
+"""`hiermtl compare`: runs against each other, over seeds, with tests of their differences."""
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,8 +17,12 @@ from hiermtl.evaluation.results import RunResult, read_result, units_of
 from hiermtl.evaluation.significance import RESAMPLES
 from hiermtl.precision import resolve_device
 from hiermtl.recipe import Recipe, load_recipe
+from hiermtl.recipe.resolved import chosen
 
 CONTROLS = ("single", "hard")
+_OF_A_RUN = ("training.max_examples", "training.output", "training.processes", "training.seed")
+"""Keys that may differ between the runs of an arm: seed and size are told beside it."""
+
 RESULTS = "results"
 """The folder of a grid in which its results lie."""
 
@@ -29,17 +36,19 @@ def compare(
     resamples: int = RESAMPLES,
     data_dir: str | Path | None = None,
 ) -> Comparison:
-    """Means and spreads over seeds, differences to controls, and paired tests.
+    """Means and spreads over seeds, differences to controls, and tests of these.
 
     Args:
         runs: Each a run folder, a file with a result, or a folder with such files, as
             `hiermtl grid` leaves it. A run folder is scored once, and keeps its result beside it.
+            Its arm is its recipe; where runs of one recipe had other keys changed, it is what the
+            names of the folders with the same keys begin with.
         split: What run folders are scored on; results have theirs.
         controls: Arms that the others are set against. Default: those whose recipe is of `single`
             or `hard`, else the first.
         test: `bootstrap`, by a standard error of drawn seeds and documents, or `randomisation`, by
-            documents that the runs of a seed swap; see `hiermtl.evaluation.significance`.
-        resamples: How often documents are drawn, or swapped, for a test.
+            documents dealt anew among runs; see `hiermtl.evaluation.significance`.
+        resamples: How often documents are drawn, or dealt, for a test.
         data_dir: Where corpora lie, instead of HIERMTL_DATA.
 
     Raises:
@@ -48,8 +57,12 @@ def compare(
     """
     if resamples < 1:
         raise RecipeError(f"resamples is {resamples}; allowed is 1 or more")
+    paths = list(map(Path, runs))
+    names = _arms([path for path in paths if (path / RECIPE).is_file()])
     results = [
-        result for path in runs for result in _results(Path(path), split=split, data_dir=data_dir)
+        replace(result, arm=names.get(path, result.arm))
+        for path in paths
+        for result in _results(path, split=split, data_dir=data_dir)
     ]
     arms = list(dict.fromkeys(result.arm for result in results))
     if controls is None:
@@ -57,6 +70,29 @@ def compare(
     first = {arm: place for place, arm in enumerate(controls)}
     results.sort(key=lambda result: first.get(result.arm, len(first)))
     return compare_results(results, controls=controls, test=test, resamples=resamples)
+
+
+def _arms(folders: Sequence[Path]) -> dict[Path, str]:
+    """The arms of run folders whose recipe's name would not tell them apart."""
+    recipes = {folder: load_recipe(keys_of(folder)) for folder in folders}
+    named: dict[str | None, dict[str, list[Path]]] = {}
+    for folder, recipe in recipes.items():
+        keys = {key: value for key, value in chosen(recipe).items() if key not in _OF_A_RUN}
+        same = named.setdefault(recipe.name, {}).setdefault(json.dumps(keys, sort_keys=True), [])
+        same.append(folder)
+    groups = [same for own in named.values() if len(own) > 1 for same in own.values()]
+    arms = [_beginning([folder.resolve().name for folder in same]) for same in groups]
+    if len(set(arms)) < len(arms):  # folders of one name lie in different places
+        arms = [str(same[0]) for same in groups]
+    return {folder: arm for same, arm in zip(groups, arms, strict=True) for folder in same}
+
+
+def _beginning(names: Sequence[str]) -> str:
+    """What names begin with that differ in their ends, as by a seed; the first if nothing."""
+    if len(names) == 1:
+        return names[0]
+    shared = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return re.sub(r"[-_.]?\d*$", "", "".join(letters[0] for letters in shared)) or names[0]
 
 
 def _results(path: Path, *, split: str, data_dir: str | Path | None) -> Iterator[RunResult]:

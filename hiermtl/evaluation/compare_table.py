@@ -49,7 +49,7 @@ def titled_tables(comparison: "Comparison") -> Iterable[tuple[str, Table]]:
             own = [item for item in found if item.control == control]
             if not own:
                 continue
-            title = f"{part}, {comparison.split}: difference to {control}, paired by seed and unit"
+            title = f"{part}, {comparison.split}: difference to {control}"
             yield title, _differences(own)
         costs = [cost for cost in comparison.costs if cost.size == size]
         yield f"{part}: cost of training a model, on average", _costs(costs)
