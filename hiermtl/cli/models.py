@@ -148,6 +148,11 @@ def evaluate(
 ) -> None:
     """Score a model per level and task. With --json, --quiet prints no table."""
     wanted = read_names(tasks)
+    if details is not None and not (calibration or confusion or cost):
+        raise typer.BadParameter(
+            "there is nothing to write; add --calibration, --confusion or --cost",
+            param_hint="--details",
+        )
     from hiermtl import commands
 
     scores = commands.evaluate(

@@ -30,6 +30,7 @@ SECONDS = 10
 DRAINED = 16_000_000
 """Bytes of a text that is too long that are taken in before it is refused."""
 
+_HTTP = 80
 _BYTES_PER_CHARACTER = 12
 """The most that JSON takes for one: two escapes of a pair of surrogates."""
 
@@ -68,7 +69,9 @@ class DemoServer(ThreadingHTTPServer):
     @property
     def hosts(self) -> tuple[str, ...]:
         """What the page may be called; another name is one of a page that pretends to be it."""
-        return f"{HOST}:{self.server_port}", f"localhost:{self.server_port}"
+        names = HOST, "localhost"
+        bare = names if self.server_port == _HTTP else ()  # browsers leave that port out
+        return *(f"{name}:{self.server_port}" for name in names), *bare
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing about guests that hang up."""

@@ -132,6 +132,9 @@ class _Filler:
                 kind == "tags" and task not in TOKEN_FIELDS and _is_bio(document, task)
             ):
                 self._group(task, document.spans(task))
+                if kind == "tags" and set(document.tags(task)) <= {"O"}:
+                    # Tags that are no spans may have an O as well: the words are kept beside them.
+                    self._keep(_key(task), self._plain(task, kind))
             elif kind == "mentions":
                 self._mentions(task)
             elif (kind, task) != ("tree", "dep") and task not in TOKEN_FIELDS:
@@ -210,11 +213,17 @@ class _Filler:
         return [(at if head is None else head) - at for at, head in enumerate(heads)], names
 
     def _entities(self) -> None:
+        """Entities are spaCy's own; of those that nest the longest are, and all are a group."""
+        from spacy.util import filter_spans
+
         kept = [] if self.overwrite else list(self.doc.ents)
         taken = {at for entity in kept for at in range(entity.start, entity.end)}
         found = [self._spacy(span) for span in self.document.spans("ner")]
         free = [span for span in found if taken.isdisjoint(range(span.start, span.end))]
-        self.doc.set_ents([*kept, *free])
+        apart = filter_spans(free)
+        if len(apart) < len(free):
+            self._group("ner", self.document.spans("ner"))
+        self.doc.set_ents([*kept, *apart])
 
     def _group(self, name: str, spans: Iterable[Span]) -> None:
         if self.overwrite or name not in self.doc.spans:

@@ -198,3 +198,16 @@ def test_sentences_without_words_are_none() -> None:
     doc = Document([empty, Sentence(("a",)), empty, Sentence(("b",))], layers).to_spacy()
     assert [sentence.text.strip() for sentence in doc.sents] == ["a", "b"]
     assert [token.dep_ for token in doc] == ["ROOT", "ROOT"]
+
+
+def test_of_entities_that_nest_the_longest_are_spacys_and_all_are_a_group() -> None:
+    nested = Spans((Span(0, 2, "person"), Span(1, 2, "name"), Span(3, 4, "thing")))
+    doc = Document([Sentence(WORDS)], [{"ner": nested}]).to_spacy()
+    assert [(e.start, e.end, e.label_) for e in doc.ents] == [(0, 2, "person"), (3, 4, "thing")]
+    assert [(s.start, s.end) for s in doc.spans["ner"]] == [(0, 2), (1, 2), (3, 4)]
+    assert "ner" not in Document([Sentence(WORDS)], [{"ner": LAYERS["ner"]}]).to_spacy().spans
+
+
+def test_tags_that_may_be_spans_or_not_are_found_as_both() -> None:
+    doc = Document([Sentence(WORDS)], [{"mark": ("O",) * 5}]).to_spacy()
+    assert (list(doc.spans["mark"]), list(doc._.hiermtl["mark"])) == ([], ["O"] * 5)

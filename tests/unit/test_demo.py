@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -226,6 +227,13 @@ def test_another_name_of_this_machine_is_refused(server: DemoServer, host: str, 
     assert (status, "127.0.0.1" in json.loads(body)["error"]) == (421, True)
     good = f"localhost:{server.server_port}"
     assert ask(server, path, data, Host=good, **{"Content-Type": JSON["Content-Type"]})[0] == 200
+
+
+def test_browsers_leave_out_the_port_that_is_everyones() -> None:
+    hosts = DemoServer.hosts.fget
+    assert hosts is not None
+    assert "localhost" in hosts(SimpleNamespace(server_port=80))
+    assert "localhost" not in hosts(SimpleNamespace(server_port=8000))
 
 
 def test_pages_of_other_hosts_cannot_ask(server: DemoServer) -> None:

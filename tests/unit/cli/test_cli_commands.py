@@ -135,6 +135,12 @@ def test_evaluate_writes_rows_and_nothing_around_them(program: Any, tmp_path: Pa
     )
 
 
+def test_details_of_nothing_are_refused_before_anything_is_scored(program: Any) -> None:
+    found = program("evaluate", "runs/a", "--details", "d.json")
+    assert (found.exit_code, program.calls) == (2, [])
+    assert "there is nothing to write; add --calibration" in found.stderr
+
+
 def test_details_are_asked_for_by_name_and_written_beside_the_rows(
     program: Any, tmp_path: Path
 ) -> None:
