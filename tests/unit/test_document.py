@@ -270,6 +270,10 @@ def test_structures_are_read_as_they_were_written(tmp_path: Path) -> None:
     lines = io.BytesIO(made.to_conllu().encode())
     assert [dict(found.layers) for found in parse_conllu(lines, "x")] == layers
     related = Relations((Relation((0, 1), (2, 3), "knows"),))
-    whole = [{**layers[0], "relation": related}, {**layers[1], "relation": Relations(())}]
+    told = Mentions((TextSpan(0, 1, "1.0"),))  # of the file's first line
+    whole = [
+        {**layers[0], "relation": related, "coref": told},
+        {**layers[1], "relation": Relations(()), "coref": told},
+    ]
     (tmp_path / "a.jsonl").write_text(json.dumps(Document(sentences, whole).to_dict()))
     assert [dict(found.layers) for found in read_annotated(tmp_path / "a.jsonl")] == whole

@@ -111,7 +111,7 @@ def examples_of(recipe: Any) -> list[Example | Group]:
     tokenizer = WordTokenizer((), 10, sizes=(3,))
     labels = {"mention": ["person"], "coref": ["mention"]}
     encoded = corpora["x"].encode("train", tokenizer).dataset
-    part, at = _part(recipe, corpora["x"], encoded, labels=labels)
+    part, at = _part(recipe, corpora["x"], encoded, labels=labels, split="train")
     return part.fetch(range(len(part)) if at is None else at.tolist())
 
 

@@ -35,10 +35,13 @@ def mistakes(label: str = "A", word: str = "w", task: str = "upos") -> list[Mist
 def comparison(arm: str = "low", control: str = "single") -> Comparison:
     return Comparison(
         split="dev",
-        means=tuple(Mean(None, name, "upos", "accuracy", 90.0, 1.0, 3) for name in (arm, control)),
+        test="bootstrap",
+        means=tuple(
+            Mean(None, name, 1, "upos", "accuracy", 90.0, 1.0, 3) for name in (arm, control)
+        ),
         differences=(
-            Difference(None, arm, control, "upos", "accuracy", 1.5, 0.5, 2.5, 0.01, 3),
-            Difference(None, arm, control, "dep", "las", -1.0, None, None, None, 2),
+            Difference(None, arm, control, 1, "upos", "accuracy", 1.5, 0.5, 2.5, 0.01, 0.02, 3),
+            Difference(None, arm, control, 2, "dep", "las", -1.0, None, None, None, None, 2),
         ),
         costs=(MeanCost(None, arm, 10.0, 100.0, 60.0, 1000.0),),
         changes={},
