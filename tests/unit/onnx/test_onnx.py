@@ -250,6 +250,28 @@ def test_tasks_may_be_an_iterator(nlp: Annotator, tmp_path: Path):
     assert made.written.tasks == ("upos",)
 
 
+def test_weights_beside_the_graph_are_all_there_is(
+    nlp: Annotator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As torch writes graphs of over 2 GB."""
+    save = torch.onnx.ONNXProgram.save
+
+    def apart(program: torch.onnx.ONNXProgram, path: Path) -> None:
+        save(program, path, external_data=True)
+
+    monkeypatch.setattr(torch.onnx.ONNXProgram, "save", apart)
+    written = hiermtl.export(nlp, tmp_path / "graph", tasks=["upos"], int8=True).written
+    graph = onnx.load(written.graph, load_external_data=False)
+    assert "hiermtl" in {entry.key for entry in graph.metadata_props}
+    assert any(weight.external_data for weight in graph.graph.initializer)
+    data = written.graph.with_name("model.onnx.data")
+    assert written.sizes["model.onnx"] == written.graph.stat().st_size + data.stat().st_size
+    assert data.stat().st_size > 1000
+    assert_close(*scores_of(nlp, written.graph, SENTENCES, ["upos"]))
+    found, expected = scores_of(nlp, written.small or data, SENTENCES, ["upos"])
+    assert np.corrcoef(found["upos"].flatten(), expected["upos"].flatten())[0, 1] > 0.9
+
+
 def test_the_folder_says_all_that_is_needed(nlp: Annotator, made: Export):
     folder = made.written.folder
     about = json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
