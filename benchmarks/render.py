@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
 from benchmarks.gpu import report as gpu
+from benchmarks.graphs import report as graphs
 from benchmarks.grids import Experiment, Trials
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
@@ -30,6 +31,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "cluster": cluster.markdown,
     "cold_start": cold_start.markdown,
     "gpu": gpu.markdown,
+    "graphs": graphs.markdown,
     "mechanisms": mechanisms.markdown,
     "pipelines": pipelines.markdown,
     "processes": processes.markdown,

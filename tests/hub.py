@@ -22,6 +22,9 @@ import yaml
 WRITER = "hf_writer"
 """The token that may write."""
 
+TAKEN = ["cc-by-4.0", "cc-by-sa-4.0", "mit", "other"]
+"""Licences it knows, some of the hub's."""
+
 
 @dataclass
 class Repository:
@@ -239,8 +242,16 @@ class _Handler(BaseHTTPRequestHandler):
     def validate(self) -> None:
         _, start, rest = json.loads(self.body)["content"].partition("---\n")
         metadata = yaml.safe_load(rest.partition("\n---\n")[0]) if start else None
-        errors = [] if isinstance(metadata, dict) else [{"message": "metadata are no mapping"}]
-        self._json({"errors": errors, "warnings": []})
+        errors = []
+        if not isinstance(metadata, dict):
+            errors.append("metadata are no mapping")
+        else:
+            if metadata.get("license", "mit") not in TAKEN:
+                errors.append(f'"license" must be one of {TAKEN}')
+            if not re.fullmatch(r"[a-z0-9.+-]+", metadata.get("license_name") or "none"):
+                errors.append('"license_name" must be a slug')
+        told = {"errors": [{"message": text} for text in errors], "warnings": []}
+        self._send(json.dumps(told).encode(), status=400 if errors else 200)
 
     def preupload(self, name: str, revision: str) -> None:
         self._may_write()

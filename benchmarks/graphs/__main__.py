@@ -1,57 +1,109 @@
-"""How fast an exported graph is beside the model it was made of, on one thread.
+"""What an exported graph gains and costs beside the model it is made of.
 
-    python -m benchmarks.graphs MODEL FOLDER FILE
+    python -m benchmarks.graphs MODEL FILE --tasks TASK ... --json RESULT
 
-MODEL is a trained model, FOLDER what `hiermtl export --int8` made of it, FILE a CoNLL-U file. What
-is timed is all from words to labels, in seconds of processor time, the best of three rounds.
+MODEL is a trained model, whose corpora are at hand, and FILE a CoNLL-U file. The model is exported
+with int8 and both graphs are scored on dev; what is timed is all from words to labels, in seconds
+of processor time on one thread.
 """
 
 import argparse
 import json
+import sys
 import time
+from collections.abc import Sequence
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
 import hiermtl
+from benchmarks import facts
+from benchmarks.graphs.report import GRAPH, SMALL, TORCH, text
 from hiermtl.annotation import Annotator
-from hiermtl.commands.export import GraphAnnotator
-from hiermtl.onnx.folder import GRAPH, SMALL, TASKS
+from hiermtl.commands.export import Export, GraphAnnotator
 from hiermtl.text.conllu import read_conllu
 
 ROUNDS = 3
 
 
-def main() -> None:
-    """Prints words per second of processor time."""
-    parser = argparse.ArgumentParser(description="How fast an exported graph is.")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, prints the table and, if asked for, writes the JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.graphs")
     parser.add_argument("model")
-    parser.add_argument("folder", type=Path)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--sentences", type=int, default=500)
-    given = parser.parse_args()
+    parser.add_argument("--tasks", nargs="+", help="default: all")
+    parser.add_argument("--sentences", type=int, default=500, help="how many are timed")
+    parser.add_argument("--json", type=Path, help="where to write the result")
+    given = parser.parse_args(arguments)
+    result = measure(given.model, given.file, tasks=given.tasks, sentences=given.sentences)
+    sys.stdout.write(text(result))
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(model: str, file: Path, *, tasks: list[str] | None, sentences: int) -> dict[str, Any]:
+    """Exports, scores and times; rounds are interleaved, and the first only warms."""
     torch.set_num_threads(1)
-    tasks = list(json.loads((given.folder / TASKS).read_text(encoding="utf-8"))["tasks"])
-    nlp = hiermtl.load(given.model, tasks=tasks, precision="fp32")
-    sentences = [s.words for s in islice(read_conllu(given.file), given.sentences)]
-    rows: dict[str, Annotator] = {"torch, fp32": nlp}
-    for name in (GRAPH, SMALL):
-        if (given.folder / name).exists():
-            rows[name] = GraphAnnotator(nlp, given.folder / name, name=name, threads=1)
-    for name, annotator in rows.items():
-        print(f"{name}: {_speed(annotator, sentences, tasks):,.0f} words a second")  # noqa: T201
+    loads = [facts.load()]
+    nlp = hiermtl.load(model, tasks=tasks, precision="fp32")
+    words = [sentence.words for sentence in islice(read_conllu(file), sentences)]
+    with TemporaryDirectory(prefix="hiermtl-") as place:
+        made = hiermtl.export(nlp, Path(place) / "graph", tasks=tasks, int8=True)
+        if not made.scores:
+            raise SystemExit(made.unmeasured)
+        graph, small = made.written.graph, made.written.small
+        assert small is not None
+        annotators = {
+            TORCH: nlp,
+            GRAPH: GraphAnnotator(nlp, graph, name="fp32", threads=1),
+            SMALL: GraphAnnotator(nlp, small, name="int8", threads=1),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in annotators}
+        for number in range(ROUNDS + 1):
+            for name, annotator in annotators.items():
+                taken = _seconds(annotator, words, made.written.tasks)
+                if number:
+                    seconds[name].append(taken)
+        sizes = dict(zip((GRAPH, SMALL), made.written.sizes.values(), strict=True))
+    loads.append(facts.load())
+    machine = facts.machine(torch.device("cpu"))
+    machine["versions"]["onnxruntime"] = version("onnxruntime")
+    return {
+        "benchmark": "graphs",
+        "machine": machine,
+        "commit": facts.commit(),
+        "load": loads,
+        "model": nlp.model.config.recipe.get("name") or Path(model).name,
+        "data": file.name,
+        "sentences": len(words),
+        "words": sum(map(len, words)),
+        "sizes": sizes,
+        "scores": _scores(made),
+        "long": made.long,
+        "seconds": seconds,
+    }
 
 
-def _speed(annotator: Annotator, sentences: list[tuple[str, ...]], tasks: list[str]) -> float:
-    words = sum(map(len, sentences))
-    found = []
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        for _ in annotator.predict_layers(sentences, tasks):
-            pass
-        found.append(words / (time.process_time() - start))
-    return max(found)
+def _scores(made: Export) -> list[dict[str, Any]]:
+    """The main scores of each task by both graphs."""
+    whole, small = made.scores.values()
+    return [
+        {"task": task, "metric": row.metric, GRAPH: row.score, SMALL: other.score}
+        for task in whole.tasks
+        for row, other in zip(whole.mains(task), small.mains(task), strict=True)
+    ]
+
+
+def _seconds(annotator: Annotator, sentences: list[tuple[str, ...]], tasks: Sequence[str]) -> float:
+    began = time.process_time()
+    for _ in annotator.predict_layers(sentences, tasks):
+        pass
+    return time.process_time() - began
 
 
 if __name__ == "__main__":

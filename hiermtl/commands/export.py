@@ -1,8 +1,11 @@
 """`hiermtl export`: a model as an ONNX graph, and what 8 bits cost it."""
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands.corpora import open_corpora
@@ -16,12 +19,14 @@ from hiermtl.onnx import Running, Written, export_model
 class Export:
     """What was written, and the scores on dev of each graph; `unmeasured` says why there are none.
 
-    `scores` maps the name of a graph's file to its rows.
+    `scores` maps the name of a graph's file to its rows. `long` is the number of sentences longer
+    than a row, which the model itself computed in both.
     """
 
     written: Written
     scores: dict[str, Scores]
     unmeasured: str = ""
+    long: int = 0
 
     def to_text(self) -> str:
         """The files, and for each task its main score in each of them."""
@@ -42,6 +47,10 @@ class Export:
                     )
             data = ", ".join(dict.fromkeys(row.data for row in whole))
             lines.append(f"split dev; data {data}; ONNX Runtime, with this processor's kernels")
+            if self.long:
+                lines.append(
+                    f"sentences longer than a row, which the model computed in fp32: {self.long}"
+                )
         return "\n".join(lines)
 
 
@@ -67,43 +76,48 @@ def export(
         ModelError: There is no such model or task, no graph of such an encoder or head, the folder
             is occupied, or packages are missing.
     """
+    if isinstance(tasks, Iterator):
+        tasks = tuple(tasks)  # it is read twice
     nlp = model if isinstance(model, Annotator) else load(model, tasks=tasks, precision="fp32")
     wanted = nlp.hierarchy.select(tasks)
     written = export_model(nlp.model, nlp.tokenizer, output, tasks=wanted, int8=int8)
     if written.small is None:
         return Export(written, {})
+    graphs = {
+        path.name: GraphAnnotator(nlp, path, name=name)
+        for path, name in ((written.graph, "fp32"), (written.small, "int8"))
+    }
     try:
         scores = {
-            path.name: _scored(nlp, path, written.tasks, name=name, data_dir=data_dir)
-            for path, name in ((written.graph, "fp32"), (written.small, "int8"))
+            name: _scored(graph, written.tasks, data_dir=data_dir) for name, graph in graphs.items()
         }
     except (DataError, ModelError) as error:
         return Export(written, {}, str(error))
-    return Export(written, scores)
+    return Export(written, scores, long=max(graph.long for graph in graphs.values()))
 
 
 class GraphAnnotator(Annotator):
-    """A model whose scores a graph computes."""
+    """A model whose scores a graph computes, on the processor."""
 
     def __init__(self, nlp: Annotator, file: Path, *, name: str, threads: int = 0) -> None:
         """Takes the model that was exported, its graph, and how that is called in scores.
 
         0 threads are as many as there are cores.
         """
-        super().__init__(nlp.model, nlp.tokenizer, precision="fp32", flat=False)
-        self._computing = Running(nlp.model, file, threads=threads)
+        model = nlp.model
+        if model.device.type != "cpu" or model.dtype != torch.float32:
+            model = copy.deepcopy(model).float().cpu()
+        super().__init__(model, nlp.tokenizer, precision="fp32", flat=False)
+        self._computing = Running(model, file, threads=threads)
         self.precision = name
 
+    @property
+    def long(self) -> int:
+        """The sentences so far that were longer than a row, which the model computed."""
+        return self._computing.long
 
-def _scored(
-    nlp: Annotator,
-    file: Path,
-    tasks: Iterable[str],
-    *,
-    name: str,
-    data_dir: str | Path | None,
-) -> Scores:
-    recipe = trained_on(nlp.model)
+
+def _scored(graph: GraphAnnotator, tasks: Iterable[str], *, data_dir: str | Path | None) -> Scores:
+    recipe = trained_on(graph.model)
     corpora = open_corpora(recipe, data_dir=data_dir, splits=("train", "dev"))
-    graph = GraphAnnotator(nlp, file, name=name)
     return score_corpora(graph, recipe, corpora, split="dev", tasks=tasks)

@@ -51,8 +51,8 @@ class Written:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The files of graphs and their sizes."""
-        return {path.name: path.stat().st_size for path in (self.graph, self.small) if path}
+        """The files of graphs and their sizes, those of weights beside them added."""
+        return {path.name: _size(path) for path in (self.graph, self.small) if path}
 
 
 def export_model(
@@ -91,9 +91,8 @@ def export_model(
     beside = place.parent / f".{place.name}.{secrets.token_hex(4)}.tmp"
     try:
         beside.mkdir(parents=True)
-        _write_graph(graph, beside / GRAPH)
         about = _about(graph, tokenizer)
-        _note(beside / GRAPH, about)
+        _write_graph(graph, beside / GRAPH, about)
         if int8:
             _shrink(beside / GRAPH, beside / SMALL)
         text = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
@@ -112,6 +111,10 @@ def export_model(
     return Written(place, names, place / GRAPH, place / SMALL if int8 else None)
 
 
+def _size(graph: Path) -> int:
+    return sum(file.stat().st_size for file in graph.parent.glob(f"{graph.name}*"))
+
+
 def check_packages() -> None:
     """Raises ModelError when what writes and runs graphs is not installed."""
     try:
@@ -125,7 +128,8 @@ def check_packages() -> None:
         ) from None
 
 
-def _write_graph(graph: Graph, path: Path) -> None:
+def _write_graph(graph: Graph, path: Path, about: Mapping[str, Any]) -> None:
+    """Writes the graph, what has to be known in its metadata; weights of over 2 GB beside it."""
     inputs, axes = example(graph)
     with _silence(), torch.no_grad():
         program = torch.onnx.export(
@@ -138,6 +142,7 @@ def _write_graph(graph: Graph, path: Path) -> None:
             verbose=False,
         )
         assert program is not None
+        program.model.metadata_props["hiermtl"] = json.dumps(about, ensure_ascii=False)
         program.save(path)
 
 
@@ -156,11 +161,12 @@ def _about(graph: Graph, tokenizer: Tokenizer) -> dict[str, Any]:
         if isinstance(head, CrfHead):
             tasks[task]["chain"] = _chain(head)
     assert isinstance(tokenizer, PieceTokenizer), "families with a graph read pieces"
+    assert tokenizer.limit is not None, "and have rows that end"
     special = len(tokenizer.prefix) + len(tokenizer.suffix)
     return {
         "format": FORMAT,
         "inputs": {name: INPUTS[name] for name in graph.inputs},
-        "most_pieces": (tokenizer.limit or 0) + special,
+        "most_pieces": tokenizer.limit + special,
         "prefix": list(tokenizer.prefix),
         "suffix": list(tokenizer.suffix),
         "pad": tokenizer.pad,
@@ -192,15 +198,6 @@ def _chain(head: CrfHead) -> dict[str, Any]:
         "start": listed(start),
         "end": listed(head.end.detach()),
     }
-
-
-def _note(path: Path, about: Mapping[str, Any]) -> None:
-    """Puts what has to be known into the graph's own metadata too."""
-    import onnx
-
-    graph = onnx.load(path)
-    onnx.helper.set_model_props(graph, {"hiermtl": json.dumps(about, ensure_ascii=False)})
-    onnx.save(graph, path)
 
 
 def _shrink(path: Path, small: Path) -> None:

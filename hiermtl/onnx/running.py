@@ -1,6 +1,7 @@
 """A graph in the place of a model: the same batches in, the same outputs, from ONNX Runtime."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,24 @@ from torch import Tensor, nn
 from hiermtl.errors import ModelError
 from hiermtl.heads.base import split_by_sentence
 from hiermtl.model import HierarchicalModel
-from hiermtl.records import Batch, HeadOutput, placed
+from hiermtl.records import Batch, HeadOutput, Selection, placed
 from hiermtl.structures.tree import maximum_spanning_trees
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Joined(HeadOutput):
+    """Of a batch with sentences longer than a row: the graph's output, and the model's of these.
+
+    `scores` are there where both have the same tensors, not of trees.
+    """
+
+    parts: tuple[HeadOutput, ...] = ()
 
 
 class Running:
     """Answers for a model as far as prediction asks: scores are the graph's, decoding the heads'.
 
-    `long` counts the sentences longer than a row, which the model computes itself.
+    Sentences longer than a row are the model's to compute; `long` counts those it was asked for.
     """
 
     def __init__(self, model: HierarchicalModel, file: Path, *, threads: int = 0) -> None:
@@ -46,58 +57,83 @@ class Running:
 
     def __call__(self, batch: Batch, tasks: Mapping[str, np.ndarray]) -> dict[str, HeadOutput]:
         """The tasks' scores of the sentences they are asked of."""
-        if batch.layout.rows != batch.layout.sentences:
-            self.long += batch.layout.rows - batch.layout.sentences
-            return self.model(batch, tasks)
-        wanted = {name: n for n, name in enumerate(self.gives) if name.split(".")[0] in tasks}
-        made: list[Any] = list(self.session.run(list(wanted), self.inputs(batch)))
-        found = dict(zip(wanted, made, strict=True))
-        return {task: self._output(task, found, batch, who) for task, who in tasks.items()}
+        rows = np.bincount(batch.layout.row_sentences, minlength=batch.layout.sentences)
+        short = rows == 1
+        asked = np.any(list(tasks.values()), axis=0)
+        self.long += int((asked & ~short).sum())
+        ours = self._by_graph(batch, {task: who & short for task, who in tasks.items()})
+        rest = {task: who & ~short for task, who in tasks.items() if (who & ~short).any()}
+        theirs = self.model(batch, rest) if rest else {}
+        return {
+            task: _join([part[task] for part in (ours, theirs) if task in part], batch)
+            for task in tasks
+        }
 
-    def inputs(self, batch: Batch) -> dict[str, np.ndarray]:
-        """A batch with a row for each sentence as the graph reads it.
+    def _by_graph(self, batch: Batch, tasks: Mapping[str, np.ndarray]) -> dict[str, HeadOutput]:
+        """The graph's scores of sentences of one row; nothing of tasks asked of none."""
+        tasks = {task: who for task, who in tasks.items() if who.any()}
+        if not tasks:
+            return {}
+        chosen = batch.layout.select(np.flatnonzero(np.any(list(tasks.values()), axis=0)))
+        wanted = [name for name in self.gives if name.split(".")[0] in tasks]
+        made: list[Any] = list(self.session.run(wanted, self._inputs(batch, chosen)))
+        found = dict(zip(wanted, made, strict=True))
+        return {
+            task: self._output(task, found, batch, np.flatnonzero(who), chosen.sentences)
+            for task, who in tasks.items()
+        }
+
+    def _inputs(self, batch: Batch, chosen: Selection) -> dict[str, np.ndarray]:
+        """Some sentences of a batch, a row for each, as the graph reads them.
 
         Raises ModelError for rows that lie end to end.
         """
-        layout = batch.layout
+        layout = chosen.layout
         if not layout.padded:
             raise ModelError("a graph reads padded rows; make batches with flat=False")
-        shape, counts = (layout.rows, layout.padded), layout.word_counts
-        ids = batch.inputs["ids"].view(shape).numpy()
-        places = np.arange(shape[1])
+        longest, counts = layout.row_lengths.max(), layout.word_counts
+
+        def rows(name: str) -> np.ndarray:
+            values = chosen.take_units(batch.inputs[name]).view(layout.rows, layout.padded)
+            return np.ascontiguousarray(values[:, :longest].numpy())
+
         there = np.arange(counts.max()) < counts[:, None]
         units = layout.word_units - np.repeat(layout.row_starts, counts)
         sizes = np.bincount(layout.piece_words, minlength=layout.words)
         starts, ends = np.full(there.shape, -1), np.zeros(there.shape, dtype=np.int64)
         starts[there], ends[there] = units, units + sizes
         every = {
-            "input_ids": ids,
-            "attention_mask": (places < layout.row_lengths[:, None]).astype(np.int64),
+            "input_ids": rows("ids"),
+            "attention_mask": (np.arange(longest) < layout.row_lengths[:, None]).astype(np.int64),
             "word_starts": starts,
             "word_ends": ends,
         }
         if "casing" in batch.inputs:
-            every["casing"] = batch.inputs["casing"].view(shape).numpy()
+            every["casing"] = rows("casing")
         return {name: every[name] for name in self.reads}
 
     def _output(
-        self, task: str, found: Mapping[str, np.ndarray], batch: Batch, who: np.ndarray
+        self,
+        task: str,
+        found: Mapping[str, np.ndarray],
+        batch: Batch,
+        sentences: np.ndarray,
+        computed: np.ndarray,
     ) -> HeadOutput:
-        head, layout = self.model.head(task), batch.layout
-        sentences = np.flatnonzero(who)
-        chosen = layout.select(sentences)
+        """What was found of these sentences, among those that were computed."""
+        head, layout = self.model.head(task), batch.layout.select(sentences).layout
+        rows = np.searchsorted(computed, sentences)
         if head.unit == "text":
             groups = batch.groups.inside(sentences, "text")
             members = batch.groups.at(groups).within(sentences)
-            scores = placed(found[task][sentences[members.members]], layout.device)
-            return HeadOutput({"labels": scores}, chosen.layout, sentences, groups, members)
-        there = np.arange(layout.word_counts.max()) < layout.word_counts[:, None]
+            scores = placed(found[task][rows[members.members]], layout.device)
+            return HeadOutput({"labels": scores}, layout, sentences, groups, members)
         scores = {
-            name.partition(".")[2] or "labels": chosen.take_words(_words(values, there))
+            name.partition(".")[2] or "labels": _words(values[rows], layout.word_counts)
             for name, values in found.items()
             if name.split(".")[0] == task
         }
-        return HeadOutput(scores, chosen.layout, sentences)
+        return HeadOutput(scores, layout, sentences)
 
     def decode(
         self, outputs: Mapping[str, HeadOutput], tasks: Iterable[str]
@@ -107,6 +143,10 @@ class Running:
 
     def _decoded(self, task: str, output: HeadOutput) -> list[Any]:
         head = self.model.head(task)
+        if isinstance(output, Joined):
+            found = [self._decoded(task, part) for part in output.parts]
+            together = [one for part in found for one in part]
+            return [together[place] for place in _order([_places(p) for p in output.parts])]
         if "heads" not in output.scores:
             return head.decode(output)
         counts = output.layout.word_counts
@@ -123,6 +163,36 @@ class Running:
         return list(zip(*pair, strict=True))
 
 
-def _words(values: np.ndarray, there: np.ndarray) -> Tensor:
+def _words(values: np.ndarray, counts: np.ndarray) -> Tensor:
     """(rows, words, ...) to (words of all rows, ...)."""
+    there = np.arange(values.shape[1]) < counts[:, None]
     return torch.from_numpy(np.ascontiguousarray(values[there]))
+
+
+def _join(parts: Sequence[HeadOutput], batch: Batch) -> HeadOutput:
+    """One output of those of different sentences of a batch."""
+    if len(parts) == 1:
+        return parts[0]
+    sentences = np.sort(np.concatenate([part.sentences for part in parts]))
+    groups = members = None
+    owners = [part.sentences[part.layout.word_sentences] for part in parts]
+    if parts[0].groups is not None:
+        owners = [_places(part) for part in parts]
+        groups = np.sort(np.concatenate(owners))
+        members = batch.groups.at(groups).within(sentences)
+    scores = {}
+    if all("labels" in part.scores for part in parts):
+        labels = torch.cat([part.scores["labels"] for part in parts])
+        scores["labels"] = labels[torch.from_numpy(_order(owners))]
+    layout = batch.layout.select(sentences).layout
+    return Joined(scores, layout, sentences, groups, members, parts=tuple(parts))
+
+
+def _places(output: HeadOutput) -> np.ndarray:
+    """Those in the batch of what an output judges: groups, or sentences."""
+    return output.sentences if output.groups is None else output.groups
+
+
+def _order(places: Sequence[np.ndarray]) -> np.ndarray:
+    """How to take what stands at these places one after the other, to have it in their order."""
+    return np.concatenate(places).argsort(kind="stable")

@@ -16,8 +16,40 @@ if TYPE_CHECKING:
 
 LIBRARY = "hiermtl"
 _FOLDER = '"FOLDER"'
-_UNSTATED = "not stated"
-_LICENCE = re.compile(r"(CC0|CC BY|GPL|LGPL|AGPL|Apache|MIT|BSD)[\w .-]*", re.IGNORECASE)
+_UNSTATED = "not-stated"
+_LOAD = re.compile(r'^(nlp = hiermtl\.load\()"[^"\n]*"(?=\)$)', re.MULTILINE)
+
+_TAKEN = """
+afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m
+bigscience-bloom-rail-1.0 bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear
+bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0
+cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0
+cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0
+creativeml-openrail-m deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2
+fair-noncommercial-research-license gemma gfdl gpl gpl-2.0 gpl-3.0 grok2-community h-research
+intel-research isc lgpl lgpl-2.1 lgpl-3.0 lgpl-lr llama2 llama3 llama3.1 llama3.2 llama3.3
+llama4 lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openmdw-1.0 openmdw-1.1 openrail
+openrail++ osl-3.0 pddl postgresql unlicense wtfpl zlib
+"""
+LICENCES = frozenset(_TAKEN.split())
+"""What the hub takes as `license`, but for `other` and `unknown`.
+
+Source: https://huggingface.co/docs/hub/repositories-licenses.
+"""
+
+_PHRASES = {
+    "creative commons": "cc",
+    "attribution": "by",
+    "noncommercial": "nc",
+    "non commercial": "nc",
+    "sharealike": "sa",
+    "share alike": "sa",
+    "noderivatives": "nd",
+    "no derivatives": "nd",
+}
+_SHORT = {"cc0": "cc0-1.0"}
+_IDLE = {"the", "licence", "license", "version", "international", "unported", "gnu"}
+"""Words that licences are called with, and the hub's names are without."""
 
 
 def card_text(
@@ -113,8 +145,11 @@ def part_of_card(card: str | None, model: HierarchicalModel) -> str | None:
 
 
 def card_for(card: str, name: str) -> str:
-    """The card with the model's name on the hub in the place of that of a folder."""
-    return card.replace(_FOLDER, f'"{name}"')
+    """The card with the model's name on the hub in the place of that of a folder.
+
+    Or in the place of the name it had there: the first line that loads it as ours do.
+    """
+    return _LOAD.sub(rf'\1"{name}"', card.replace(_FOLDER, f'"{name}"'), count=1)
 
 
 def hierarchy_table(model: HierarchicalModel) -> list[str]:
@@ -143,12 +178,33 @@ def licence_keys(licences: Iterable[str | None]) -> dict[str, str]:
     found = sorted({_UNSTATED if text is None else licence_name(text) for text in licences})
     if not found or found == [_UNSTATED]:
         return {}
-    if len(found) == 1 and " " not in found[0]:
+    if len(found) == 1 and found[0] in LICENCES:
         return {"license": found[0]}
-    return {"license": "other", "license_name": ", ".join(found)}
+    return {"license": "other", "license_name": "-and-".join(found)}
 
 
 def licence_name(text: str) -> str:
-    """A licence as the hub names it, `CC BY-SA 4.0` as `cc-by-sa-4.0`; others as they are."""
-    bare = text.partition(",")[0].partition("(")[0].strip()
-    return bare.lower().replace(" ", "-") if _LICENCE.fullmatch(bare) else text
+    """A licence as the hub names it, `CC BY-SA 4.0` as `cc-by-sa-4.0`; others as a slug.
+
+    What stands in brackets or behind a comma is no part of the name.
+    """
+    whole = text.partition("(")[0]
+    bare = whole.partition(",")[0]
+    return _known(whole) or _known(bare) or "-".join(_words(bare)) or "see-below"
+
+
+def _known(text: str) -> str | None:
+    """The hub's name of a licence, if it has one: as it is written, and without idle words."""
+    written = _words(text)
+    spoken = " ".join(written)
+    for phrase, short in _PHRASES.items():
+        spoken = spoken.replace(phrase, short)
+    joined = "-".join(word for word in spoken.split() if word not in _IDLE)
+    # Versions: `gpl-v3`, `gplv3`, `gpl-3` and `gpl-v3.0`.
+    numbered = re.sub(r"-?v?(\d)(\.\d)?$", lambda m: f"-{m[1]}{m[2] or '.0'}", joined)
+    tries = ("-".join(written), joined, numbered, _SHORT.get(joined))
+    return next((name for name in tries if name in LICENCES), None)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9.+]+", text.lower())

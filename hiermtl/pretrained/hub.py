@@ -13,7 +13,15 @@ FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
 
 _CODE = "*.py"
 _CODE_KEY = "auto_map"
-_OLD_WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+_OLD_WEIGHTS = (
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model*.bin",
+    "pytorch_model.bin.index.json",
+)
+"""What transformers would find as a model's weights."""
+
+_BAD_CARD = "Invalid metadata in README.md."
 _LOG_IN = "log in (`hf auth login`) with an account that may read it"
 
 
@@ -65,7 +73,7 @@ def push(
 
     Raises:
         ModelError: The name is none, or nobody, or somebody without the right to write, is logged
-            in.
+            in; or the hub does not take the card's metadata.
         RunError: The hub cannot be reached.
     """
     from huggingface_hub import HfApi
@@ -175,6 +183,13 @@ def _refused(name: str, error: Exception) -> HiermtlError:
         return ModelError(
             f"{name}: your account may not write there ({status}); name a repository of yours, or "
             "use a token that may write"
+        )
+    if isinstance(error, ValueError) and str(error).startswith(_BAD_CARD):
+        lines = str(error).removeprefix(_BAD_CARD).splitlines()
+        told = "; ".join(line.removeprefix("- ") for line in lines if line)
+        return ModelError(
+            f"{name}: nothing was pushed, the hub does not take the card's metadata ({told}); save "
+            "the model, correct README.md in its folder, load that and push again"
         )
     return RunError(
         f"{name}: nothing was pushed ({_first(error)}); look whether the hub can be reached, and "

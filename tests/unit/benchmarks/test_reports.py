@@ -12,6 +12,7 @@ from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
 from benchmarks.gpu import report as gpu
 from benchmarks.gpu.measure import _optimizer_as_it_comes
+from benchmarks.graphs import report as graphs
 from benchmarks.grids import Experiment, Trials, cell
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
@@ -340,3 +341,28 @@ def test_an_optimizer_as_it_comes_is_not_the_fused_one() -> None:
         assert [own[n] for n in ("lr", "weight_decay", PEAK)] == [
             other[n] for n in ("lr", "weight_decay", PEAK)
         ]
+
+
+def test_graphs_are_told_by_their_best_round() -> None:
+    fp32, int8 = graphs.GRAPH, graphs.SMALL
+    machine = {**MADE["machine"], "versions": {"torch": "9.1", "onnxruntime": "6.4"}}
+    result = {
+        **MADE,
+        "machine": machine,
+        "model": "m",
+        "data": "dev.conllu",
+        "sentences": 2,
+        "words": 6000,
+        "sizes": {fp32: 82_198_536, int8: 22_397_910},
+        "scores": [{"task": "dep", "metric": "las", fp32: 88.806, int8: 88.284}],
+        "long": 1,
+        "seconds": {graphs.TORCH: [3.0, 2.0], fp32: [1.0, 1.5], int8: [0.5, 0.9]},
+    }
+    assert graphs.rows(result) == [
+        ("file, MB", "", "82.2", "22.4"),
+        ("words a second", "3,000", "6,000", "12,000"),
+        ("dep, las on dev", "", "88.81", "88.28"),
+    ]
+    assert "ONNX Runtime 6.4; model m; speed: 2 sentences of dev.conllu" in graphs.text(result)
+    assert "best of 2 rounds; scores: 1 sentences were longer" in graphs.facts(result)
+    assert "| dep, las on dev |  | 88.81 | 88.28 |" in graphs.markdown(result)

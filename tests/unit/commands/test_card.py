@@ -11,7 +11,7 @@ from hiermtl.encoders.bilstm import BiLstmEncoder
 from hiermtl.evaluation import Scores
 from hiermtl.evaluation.scores import ScoreRow
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
-from hiermtl.pretrained.cards import licence_name, part_of_card
+from hiermtl.pretrained.cards import LICENCES, licence_name, part_of_card
 from hiermtl.recipe import load_recipe
 from hiermtl.tokens import WordTokenizer
 
@@ -107,9 +107,13 @@ def test_a_card_has_a_result_for_each_level():
     ("licences", "license", "name"),
     [
         ({"ewt": None, "words": None}, None, None),
-        ({"ewt": "CC BY-SA 4.0", "words": None}, "other", "cc-by-sa-4.0, not stated"),
-        ({"ewt": "CC BY 3.0", "words": "CC BY-SA 4.0"}, "other", "cc-by-3.0, cc-by-sa-4.0"),
-        ({"ewt": "ask us", "words": "ask us"}, "other", "ask us"),
+        ({"ewt": "CC BY-SA 4.0", "words": None}, "other", "cc-by-sa-4.0-and-not-stated"),
+        ({"ewt": "CC BY 3.0", "words": "CC BY-SA 4.0"}, "other", "cc-by-3.0-and-cc-by-sa-4.0"),
+        ({"ewt": "ask us", "words": "ask us"}, "other", "ask-us"),
+        ({"ewt": "proprietary", "words": "proprietary"}, "other", "proprietary"),
+        ({"ewt": "unknown", "words": "unknown"}, "other", "unknown"),
+        ({"ewt": "MIT License", "words": "MIT"}, "mit", None),
+        ({"ewt": "GPL-3.0-or-later", "words": "GPL-3.0-or-later"}, "other", "gpl-3.0-or-later"),
     ],
 )
 def test_licences_of_the_data_are_told(
@@ -127,11 +131,41 @@ def test_licences_of_the_data_are_told(
         ("CC BY-NC-SA 3.0, not for commercial use", "cc-by-nc-sa-3.0"),
         ("GPL-3.0 (of the repository)", "gpl-3.0"),
         ("Apache-2.0", "apache-2.0"),
-        ("LDC User Agreement", "LDC User Agreement"),
+        ("Apache License, Version 2.0", "apache-2.0"),
+        ("Apache 2", "apache-2.0"),
+        ("The MIT License", "mit"),
+        ("BSD 3-Clause License", "bsd-3-clause"),
+        ("GNU GPL v3", "gpl-3.0"),
+        ("GPLv2", "gpl-2.0"),
+        ("LGPLv2.1", "lgpl-2.1"),
+        ("LGPL-LR", "lgpl-lr"),
+        ("GNU GPL version 3.0", "gpl-3.0"),
+        ("CC0", "cc0-1.0"),
+        ("CC0 1.0", "cc0-1.0"),
+        ("Creative Commons Attribution-ShareAlike 4.0 International", "cc-by-sa-4.0"),
+        ("Creative Commons Attribution-NonCommercial 4.0", "cc-by-nc-4.0"),
+        ("deepfloyd-if-license", "deepfloyd-if-license"),
     ],
 )
 def test_licences_have_the_names_of_the_hub(stated: str, known: str):
     assert licence_name(stated) == known
+    assert known in LICENCES
+
+
+@pytest.mark.parametrize(
+    ("stated", "slug"),
+    [
+        ("LDC User Agreement", "ldc-user-agreement"),
+        ("Proprietary; ask!", "proprietary-ask"),
+        ("CC BY", "cc-by"),
+        ("CC BY-SA 5.0", "cc-by-sa-5.0"),
+        ("MIT-0", "mit-0"),
+        ("\u81ea\u7531", "see-below"),
+    ],
+)
+def test_other_licences_are_slugs(stated: str, slug: str):
+    assert licence_name(stated) == slug
+    assert slug not in LICENCES
 
 
 def test_tasks_have_the_types_of_the_hub():

@@ -163,6 +163,115 @@ def test_labels_are_those_of_the_model(nlp: Annotator, made: Export):
     assert np.ptp(sure[0]) > 1e-3
 
 
+LONG = ["abc", "b"] * 30
+
+
+def of_sentences(who: Any, nlp: Annotator, sentences: list[list[str]]) -> list[torch.Tensor]:
+    """The scores for `upos` of each sentence, all of them in one batch."""
+    arrays = nlp.tokenizer.encode(sentences)
+    pairs = zip(arrays["pieces"], arrays["piece_counts"], strict=True)
+    collator = Collator(nlp.tokenizer, nlp.model.routes.depths(), flat=False)
+    batch = collator([Example(*pair) for pair in pairs], ["upos"])
+    with torch.no_grad():
+        output = who(batch, {"upos": np.ones(len(sentences), dtype=bool)})["upos"]
+    found = output.scores["labels"].split(output.layout.word_counts.tolist())
+    return [found[place] for place in np.argsort(batch.order)]
+
+
+def test_of_a_batch_the_model_reads_the_long_sentences_alone(nlp: Annotator, made: Export):
+    assert made.written.small is not None
+    graph = Running(nlp.model, made.written.small, threads=1)
+    alone = of_sentences(graph, nlp, SENTENCES)
+    assert graph.long == 0
+    *short, long = of_sentences(graph, nlp, [*SENTENCES, LONG])
+    assert graph.long == 1
+    *theirs, expected = of_sentences(nlp.model, nlp, [*SENTENCES, LONG])
+    assert len(long) == len(LONG)
+    torch.testing.assert_close(long, expected)
+    for ours, same, other in zip(short, alone, theirs, strict=True):
+        assert torch.equal(ours, same)
+        assert not torch.equal(ours, other)
+    assert len(of_sentences(graph, nlp, [LONG, LONG])) == 2  # none for the graph
+    assert graph.long == 3
+
+
+def test_labels_of_a_batch_with_long_sentences_stand_in_their_order(nlp: Annotator, made: Export):
+    graph = GraphAnnotator(nlp, made.written.graph, name="fp32")
+    graph.tokens_per_batch = nlp.tokens_per_batch = 10_000
+    given = [*SENTENCES, LONG, ["a"], ["c", *LONG], ["ab", "c"]]
+    tasks = ["upos", "ner", "dep"]
+    assert list(graph.predict_layers(given, tasks)) == list(nlp.predict_layers(given, tasks))
+    assert graph.long == 2
+    texts = [" ".join(words) for words in given]
+    ours, theirs = (list(who.pipe(texts, ["topic"], with_scores=True)) for who in (graph, nlp))
+    assert [doc.labels for doc in ours] == [doc.labels for doc in theirs]
+    sure = [[doc.scores["topic"][0] for doc in docs] for docs in (ours, theirs)]
+    np.testing.assert_allclose(*sure, rtol=0, atol=1e-4)
+    assert graph.long == 4
+
+
+class Elsewhere(HierarchicalModel):
+    """A model that says it lies on another device until it is moved to this one."""
+
+    away = True
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("meta" if self.away else "cpu")
+
+    def cpu(self) -> Any:
+        self.away = False
+        return super().cpu()
+
+
+def test_a_model_on_another_device_is_scored_here(made: Export):
+    nlp = annotator()
+    nlp.model.__class__ = Elsewhere
+    graph = GraphAnnotator(nlp, made.written.graph, name="fp32")
+    given = [*SENTENCES, LONG]
+    found = list(graph.predict_layers(given, ["upos", "dep"]))
+    assert nlp.model.device.type == "meta"  # it stays where it was
+    assert found == list(annotator().predict_layers(given, ["upos", "dep"]))
+
+
+def test_a_model_in_half_precision_reads_long_sentences_in_fp32(made: Export):
+    half = annotator()
+    half.model.to(torch.bfloat16)
+    graph = GraphAnnotator(half, made.written.graph, name="fp32")
+    whole = Annotator(half.model, half.tokenizer, precision="fp32")
+    expected = list(whole.pipe([" ".join(LONG)], ["upos"], with_scores=True))
+    (found,) = graph.pipe([" ".join(LONG)], ["upos"], with_scores=True)
+    np.testing.assert_allclose(found.scores["upos"], expected[0].scores["upos"], rtol=0, atol=1e-6)
+
+
+def test_tasks_may_be_an_iterator(nlp: Annotator, tmp_path: Path):
+    nlp.save_pretrained(tmp_path / "model")
+    made = hiermtl.export(tmp_path / "model", tmp_path / "graph", tasks=iter(["upos"]))
+    assert made.written.tasks == ("upos",)
+
+
+def test_weights_beside_the_graph_are_all_there_is(
+    nlp: Annotator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As torch writes graphs of over 2 GB."""
+    save = torch.onnx.ONNXProgram.save
+
+    def apart(program: torch.onnx.ONNXProgram, path: Path) -> None:
+        save(program, path, external_data=True)
+
+    monkeypatch.setattr(torch.onnx.ONNXProgram, "save", apart)
+    written = hiermtl.export(nlp, tmp_path / "graph", tasks=["upos"], int8=True).written
+    graph = onnx.load(written.graph, load_external_data=False)
+    assert "hiermtl" in {entry.key for entry in graph.metadata_props}
+    assert any(weight.external_data for weight in graph.graph.initializer)
+    data = written.graph.with_name("model.onnx.data")
+    assert written.sizes["model.onnx"] == written.graph.stat().st_size + data.stat().st_size
+    assert data.stat().st_size > 1000
+    assert_close(*scores_of(nlp, written.graph, SENTENCES, ["upos"]))
+    found, expected = scores_of(nlp, written.small or data, SENTENCES, ["upos"])
+    assert np.corrcoef(found["upos"].flatten(), expected["upos"].flatten())[0, 1] > 0.9
+
+
 def test_the_folder_says_all_that_is_needed(nlp: Annotator, made: Export):
     folder = made.written.folder
     about = json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
@@ -231,6 +340,9 @@ def test_what_8_bits_cost_is_told():
     assert re.search(r"upos +accuracy +96\.50 +96\.46 +-0\.04", text)
     assert re.search(r"dep +las +88\.81 +88\.30 +-0\.51", text)
     assert "split dev; data ewt" in text
+    assert "longer than a row" not in text
+    told = Export(written, files, long=3).to_text()
+    assert "sentences longer than a row, which the model computed in fp32: 3" in told
 
 
 def test_heads_without_a_graph_are_refused_by_name(nlp: Annotator, tmp_path: Path):

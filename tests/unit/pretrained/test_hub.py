@@ -108,14 +108,43 @@ def test_a_push_to_a_branch_leaves_the_main_one(hub: Hub, bert: Parts):
 
 
 def test_a_push_takes_away_weights_of_other_names_and_nothing_else(hub: Hub, bert: Parts):
-    old = {"model-00001-of-00002.safetensors": b"x", "model.safetensors.index.json": b"{}"}
-    hub.add(NAME, {**old, "notes.md": b"kept"})
+    old = {
+        "model-00001-of-00002.safetensors": b"x",
+        "model.safetensors.index.json": b"{}",
+        "pytorch_model.bin": b"x",
+        "pytorch_model-00001-of-00002.bin": b"x",
+        "pytorch_model.bin.index.json": b"{}",
+    }
+    hub.add(NAME, {**old, "notes.md": b"kept", "other.bin": b"kept"})
     commit = hiermtl.Annotator(*bert).push_to_hub(NAME, token=WRITER, weights="fp16")
     files = hub.repositories[NAME].commits[commit]
-    assert files["notes.md"] == b"kept"
+    assert files["notes.md"] == files["other.bin"] == b"kept"
     assert not set(old) & set(files)
     size = sum(2 * tensor.numel() for tensor in bert[0].state_dict().values())
     assert size < len(files["model.safetensors"]) < 1.5 * size
+
+
+def test_a_card_that_the_hub_does_not_take_is_told_in_full(hub: Hub, bert: Parts):
+    card = "---\nlicense: proprietary\nlicense_name: Ask us\n---\n"
+    nlp = hiermtl.Annotator(*bert, card=card)
+    with pytest.raises(
+        ModelError,
+        match=r'ada/tiny: nothing was pushed.*"license" must be one of .*; "license_name" must be '
+        r"a slug\); save the model, correct README\.md",
+    ):
+        nlp.push_to_hub(NAME, token=WRITER)
+    assert list(hub.repositories[NAME].commits) == [hub.repositories[NAME].branches["main"]]
+
+
+def test_a_model_pushed_again_is_loaded_by_its_new_name(hub: Hub, bert: Parts):
+    card = '---\nlibrary_name: hiermtl\n---\nnlp = hiermtl.load("FOLDER")\n'
+    base = 'base = hiermtl.load("ada/base")\n'
+    hiermtl.Annotator(*bert, card=card + base).push_to_hub(NAME, token=WRITER)
+    commit = hiermtl.load(NAME).push_to_hub("ada/second", token=WRITER)
+    found = hub.repositories["ada/second"].commits[commit]["README.md"].decode()
+    assert 'nlp = hiermtl.load("ada/second")' in found
+    assert NAME not in found
+    assert base in found  # what a person has written stays
 
 
 @pytest.mark.parametrize(
