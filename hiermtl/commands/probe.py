@@ -33,9 +33,9 @@ from hiermtl.probing.run import LAYERS, Wanted
 from hiermtl.recipe import (
     Recipe,
     auto_tasks,
+    in_reading_order,
     load_recipe,
     recipe_names,
-    resolve_depth,
 )
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.resolved import LATER, NAMING
@@ -343,57 +343,14 @@ def _probed(
             else "there is nothing to probe; name other tasks"
         )
     depths = {curve.task: curve.depth for curve in found if curve.depth is not None}
-    depths, lifted = _in_order(whole, depths, blocks=len(encoder.blocks))
+    depths, moved = in_reading_order(whole, depths, blocks=len(encoder.blocks))
     counts = {split: len(read[split].examples) for split in read}
     about = (
         f"linear probes of {recipe.encoder.name}, depths 0 to {len(encoder.blocks)}; "
         f"{listing(f'{count:,} sentences of {split}' for split, count in counts.items())}; "
         f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}; fp32"
     )
-    return ProbeReport(tuple(found), depths, about, (*notes, *lifted))
-
-
-def _in_order(
-    recipe: Recipe, depths: Mapping[str, int], *, blocks: int
-) -> tuple[dict[str, int], list[str]]:
-    """Depths at which no head is below the tasks whose predictions it reads, and a line each.
-
-    What is not among the depths is where the recipe has it.
-    """
-    found, lines = dict(depths), []
-    for task in depths:
-        above = _read_by(recipe, task)
-        floor, lower = max(
-            (found[name] if name in found else _where(recipe, name, blocks), name)
-            for name in (task, *above)
-        )
-        if floor > found[task]:
-            lines.append(
-                f"{task}: depth {found[task]} by itself; lifted to {floor}, since it reads {lower}"
-            )
-            found[task] = floor
-    return found, lines
-
-
-def _read_by(recipe: Recipe, task: str) -> list[str]:
-    """The tasks that a task's head reads, and those that theirs read."""
-    found: list[str] = []
-    waiting = [task]
-    while waiting:
-        lower = getattr(recipe.tasks[waiting.pop()].head, "reads", ())
-        new = [name for name in lower if name not in found and name != task]
-        found += new
-        waiting += new
-    return found
-
-
-def _where(recipe: Recipe, task: str, blocks: int) -> int:
-    """The depth that a recipe gives a task; the top where it gives none."""
-    depth = recipe.tasks[task].depth
-    if depth is None or depth == AUTO:
-        return blocks
-    path = f"tasks.{task}.depth"
-    return resolve_depth(depth, blocks, path=path, encoder=recipe.encoder.name)
+    return ProbeReport(tuple(found), depths, about, (*notes, *moved))
 
 
 def _with_proposed(recipe: Recipe, depths: Mapping[str, int]) -> Recipe:

@@ -195,6 +195,26 @@ def test_a_reader_is_lifted_to_the_depth_of_what_it_reads(
     assert "relation: depth 1 by itself; lifted to 2, since it reads entity" in alone.report.notes
 
 
+def test_what_a_fixed_reader_reads_is_lowered_to_it(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found_high(wanted: Any, *_: Any, **__: Any) -> Curve:
+        return Curve(wanted.task, "f1", ((0.0,), (10.0,), (90.0,)), 0.0, 1.0, 9, 9)
+
+    monkeypatch.setattr(sys.modules["hiermtl.commands.probe"], "probe_task", found_high)
+    given = pretrained(encoder, tasks={"entity": {"depth": "auto"}, "relation": {"depth": 1}})
+    found = probe(given, tasks="entity", output=tmp_path / "out", **SMALL)
+    assert dict(found.depths) == {"entity": 1}
+    said = "entity: depth 2 by itself; lowered to 1, since relation, which reads it, is there"
+    assert said in found.report.notes
+    assert any("entity: level 1, depth 1" in line for line in check(tmp_path / "out/recipe.yaml"))
+    lines = "\n".join(check(given))
+    assert "entity: level 1, depth 1" in lines
+    assert "the top stands for it here, or where it is read below the top, that depth" in lines
+    run = train(given, output=tmp_path / "run", quiet=True, **SHORT)
+    assert run.recipe.tasks["entity"].depth == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
