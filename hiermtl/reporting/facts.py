@@ -47,13 +47,15 @@ class Rung:
 class Facts:
     """All that is known of a run.
 
-    `recipe` and `config` are as the files have them, empty where there are none. `rows` are scores
+    `folder` is the last part of its path, `asked` how the report was asked for it, which finds it
+    again. `recipe` and `config` are as the files have them, empty where there are none. `rows` are scores
     by split. `apart` has for tasks that are trained one after the other whether that is done,
     `extends` the model that was extended, `touched` when the run last wrote something. `notes` say
     what is missing or damaged. `finished` is whether there is a model.
     """
 
     folder: str
+    asked: str
     finished: bool
     recipe: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -128,8 +130,14 @@ def ranked(rungs: Iterable[Rung]) -> list[Rung]:
     return sorted(placed, key=lambda r: (r.level is None, r.level or 0, r.task))
 
 
-def gather(folder: Path, *, probe: Path | None = None) -> Facts:
-    """What lies in a run folder, or in a model's folder."""
+def gather(folder: Path, *, asked: str | Path | None = None, probe: Path | None = None) -> Facts:
+    """What lies in a run folder, or in a model's folder.
+
+    Args:
+        folder: Where it lies.
+        asked: How it was asked for, such as a shipped name. Default: by the folder.
+        probe: A file of probes. Default: `probe.json` of the folder, if it is there.
+    """
     notes: list[str] = []
     finished = (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
     config = _mapping(folder / CONFIG, notes) if finished else {}
@@ -139,6 +147,7 @@ def gather(folder: Path, *, probe: Path | None = None) -> Facts:
         config = _mapping(folder / "checkpoints" / checkpoints[-1] / CONFIG, notes)
     facts = Facts(
         folder=folder.resolve().name,
+        asked=str(asked or folder),
         finished=finished,
         recipe=recipe,
         config=config,

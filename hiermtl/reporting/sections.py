@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -133,7 +134,7 @@ def _scores(material: Material) -> Content:
             said = "unknown" if seed == "None" else seed
             found.append(_said(f"Data {data}; dtype {dtype}; seed {said}.", quiet=True))
     if "test" not in rows and material.facts.finished:
-        asked = tag("code", f"hiermtl evaluate {material.facts.folder} --split test")
+        asked = tag("code", f"hiermtl evaluate {quote(material.facts.asked)} --split test")
         found.append(
             _said(["The test split was not scored for this page: ", asked, "."], quiet=True)
         )

@@ -35,10 +35,13 @@ def mistakes(label: str = "A", word: str = "w", task: str = "upos") -> list[Mist
 def comparison(arm: str = "low", control: str = "single") -> Comparison:
     return Comparison(
         split="dev",
-        means=tuple(Mean(None, name, "upos", "accuracy", 90.0, 1.0, 3) for name in (arm, control)),
+        test="bootstrap",
+        means=tuple(
+            Mean(None, name, 1, "upos", "accuracy", 90.0, 1.0, 3) for name in (arm, control)
+        ),
         differences=(
-            Difference(None, arm, control, "upos", "accuracy", 1.5, 0.5, 2.5, 0.01, 3),
-            Difference(None, arm, control, "dep", "las", -1.0, None, None, None, 2),
+            Difference(None, arm, control, 1, "upos", "accuracy", 1.5, 0.5, 2.5, 0.01, 0.02, 3),
+            Difference(None, arm, control, 2, "dep", "las", -1.0, None, None, None, None, 2),
         ),
         costs=(MeanCost(None, arm, 10.0, 100.0, 60.0, 1000.0),),
         changes={},
@@ -123,7 +126,7 @@ def test_what_users_wrote_is_shown_and_is_no_markup(where: str) -> None:
 
 
 def test_a_page_without_anything_says_so_in_every_section() -> None:
-    found = Page(page(material(Facts("run", finished=False))))
+    found = Page(page(material(Facts("run", "runs/run", finished=False))))
     assert found.problems == []
     assert found.anchors == list(SECTIONS)
     for said in (
@@ -171,6 +174,14 @@ def test_scores_are_shown_with_all_that_they_depend_on() -> None:
     for said in ("Split test", "Data own; dtype bf16; seed 7.", "90.00"):
         assert said in found.text
     assert "--split test" not in found.text
+
+
+def test_commands_that_are_named_work_from_where_the_report_was_asked_for() -> None:
+    done = Page(page(material(facts(asked="runs/my run"))))
+    assert "hiermtl evaluate 'runs/my run' --split test" in done.text
+    open_ = Page(page(material(facts(finished=False))))
+    assert "To go on: the command that began it, with --resume" in open_.text
+    assert "hiermtl train" not in open_.text
 
 
 def test_shades_of_confusion_are_shares_of_gold() -> None:
