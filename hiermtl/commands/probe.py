@@ -1,6 +1,7 @@
 """`hiermtl probe`: at which depth of an encoder each task can be read; and `depth: auto`."""
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -11,24 +12,24 @@ import numpy as np
 import yaml
 
 from hiermtl.annotation import Annotator
+from hiermtl.arrays import evenly
 from hiermtl.atomic import write_whole
 from hiermtl.commands.build import inventories, make_encoder, split_examples
 from hiermtl.commands.corpora import (
     dev_tasks,
-    layers_of,
     open_corpora,
     placed,
-    scorable,
 )
 from hiermtl.commands.evaluate import trained_on
 from hiermtl.corpus.build import Corpus
 from hiermtl.errors import DataError, RecipeError, listing, nearest
 from hiermtl.heads import HEADS
-from hiermtl.pictures import curves, svg
+from hiermtl.pictures import can_draw, curves, svg
 from hiermtl.precision import resolve_device
 from hiermtl.pretrained import load_model
 from hiermtl.pretrained.finding import SHIPPED
 from hiermtl.probing import Curve, FrozenEncoder, ProbeReport, States, probe_task, read_states
+from hiermtl.probing.results import digits_of
 from hiermtl.probing.run import LAYERS, Wanted
 from hiermtl.recipe import (
     Recipe,
@@ -95,28 +96,44 @@ class Probed:
         """The curves. Raises RecipeError where matplotlib is not installed."""
         return curves(self.report.rows, self.report.depths)
 
-    def save(self, folder: str | Path, *, picture: bool = True) -> Path:
-        """Writes probe.json, recipe.yaml and probe.svg, and returns the folder.
+    def save(self, folder: str | Path) -> Path:
+        """Writes probe.json, recipe.yaml and, where matplotlib is installed, probe.svg.
+
+        Returns the folder.
 
         Raises:
-            RecipeError: The folder cannot be made, or matplotlib is not installed.
+            RecipeError: The folder cannot be made.
+            RunError: It cannot be written, for lack of permission or of space.
         """
-        place = Path(folder)
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RecipeError(
-                f"the folder {place} cannot be made ({error.strerror}); name another with -o"
-            ) from error
+        place = make_folder(folder)
         write_whole(place / REPORT, self.to_json() + "\n")
         write_whole(place / RECIPE, self.to_yaml())
-        if picture:
+        if can_draw():
             write_whole(place / PICTURE, svg(self.picture()))
         return place
 
     def __str__(self) -> str:
         """As `to_text`."""
         return self.to_text()
+
+
+def make_folder(folder: str | Path) -> Path:
+    """The folder, made where it is not there yet.
+
+    Raises:
+        RecipeError: It cannot be made, or nothing can be written there.
+    """
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise RecipeError(
+            f"the folder {place} cannot be made or written to ({error.strerror}); name another "
+            "with -o"
+        ) from error
+    return place
 
 
 def probe(
@@ -155,6 +172,9 @@ def probe(
     for name, value, least in (("seeds", seeds, 1), ("examples", examples, 10)):
         if value < least:
             raise RecipeError(f"{name} is {value}; allowed is {least} or more")
+    if output is not None:
+        # What probes found, which takes a while, must not be lost for want of a place.
+        make_folder(output)
     place = resolve_device(device)
     if isinstance(model, Annotator):
         place = str(model.model.device)
@@ -183,7 +203,7 @@ def probe(
     proposed = _with_proposed(recipe, found.depths)
     done = Probed(found, proposed, _shortened(proposed, placed(proposed, data_dir=data_dir)))
     if output is not None:
-        done.save(output, picture=_can_draw())
+        done.save(output)
     return done
 
 
@@ -297,9 +317,7 @@ def _probed(
         else:
             known.append(task)
     own = recipe.only(known) if known else recipe
-    judged = {
-        task for name in layers_of(own) for task in scorable(own, corpora, name, "dev")
-    } & dev_tasks(own, corpora)
+    judged = dev_tasks(own, corpora)
     read: dict[str, States] = {}
 
     def states(split: str) -> States:
@@ -307,7 +325,7 @@ def _probed(
             parts, _ = split_examples(own, corpora, tokenizer, labels=labels, split=split)
             chained = ChainedExamples(
                 [part for part, _ in parts.values()],
-                chosen=[_spread(part, used, examples) for part, used in parts.values()],
+                chosen=[_chosen_of(part, used, examples) for part, used in parts.values()],
             )
             entries = chained.fetch(range(len(chained)))
             read[split] = read_states(encoder, tokenizer, entries, device=device)
@@ -328,9 +346,10 @@ def _probed(
             notes.append(f"{task}: has nothing to score in dev; every fifth of train is held out")
         found.append(curve)
         if curve.depth is None:
-            best = max(curve.means[1:])
+            digits = digits_of(curve.metric)
+            best, least = (f"{n:.{digits}f}" for n in (max(curve.means[1:]), curve.baseline))
             notes.append(
-                f"{task}: {curve.metric} is {best:.1f} at the best depth and {curve.baseline:.1f} "
+                f"{task}: {curve.metric} is {best} at the best depth and {least} "
                 "without reading anything, so that no depth is proposed"
             )
         if told is not None:
@@ -391,17 +410,7 @@ def _shortened(recipe: Recipe, plain: Mapping[str, Any]) -> dict[str, Any]:
     return kept(plain, given, "")
 
 
-def _can_draw() -> bool:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def _spread(part: Sized, used: np.ndarray | None, most: int) -> np.ndarray:
+def _chosen_of(part: Sized, used: np.ndarray | None, most: int) -> np.ndarray:
     """At most so many of the places of the examples that are used, evenly."""
     places = np.arange(len(part)) if used is None else used
-    if len(places) <= most:
-        return places
-    return places[np.arange(most) * len(places) // most]
+    return places[evenly(len(places), min(most, len(places)))]
