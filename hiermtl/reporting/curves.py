@@ -34,11 +34,6 @@ class Curve:
     measure: str
     points: list[tuple[float, float]] = field(default_factory=list)
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """What it is of."""
-        return self.name, self.measure
-
 
 @dataclass(slots=True)
 class Log:

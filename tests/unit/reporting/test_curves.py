@@ -37,7 +37,7 @@ def test_a_log_gives_curves_and_the_step_that_was_kept(tmp_path: Path) -> None:
         )
     )
     assert log is not None
-    assert [curve.key for curve in log.metrics] == [("upos", "accuracy")]
+    assert [(curve.name, curve.measure) for curve in log.metrics] == [("upos", "accuracy")]
     assert log.metrics[0].points == [(10, 70.0), (20, 80.0), (30, 75.0)]
     assert {curve.name: curve.points for curve in log.losses} == {
         "upos": [(5, 2.0), (10, 1.0)],
