@@ -325,7 +325,7 @@ def _probed(
             parts, _ = split_examples(own, corpora, tokenizer, labels=labels, split=split)
             chained = ChainedExamples(
                 [part for part, _ in parts.values()],
-                chosen=[_chosen_of(part, used, examples) for part, used in parts.values()],
+                chosen=[_spread(part, used, examples) for part, used in parts.values()],
             )
             entries = chained.fetch(range(len(chained)))
             read[split] = read_states(encoder, tokenizer, entries, device=device)
@@ -410,7 +410,7 @@ def _shortened(recipe: Recipe, plain: Mapping[str, Any]) -> dict[str, Any]:
     return kept(plain, given, "")
 
 
-def _chosen_of(part: Sized, used: np.ndarray | None, most: int) -> np.ndarray:
+def _spread(part: Sized, used: np.ndarray | None, most: int) -> np.ndarray:
     """At most so many of the places of the examples that are used, evenly."""
     places = np.arange(len(part)) if used is None else used
     return places[evenly(len(places), min(most, len(places)))]

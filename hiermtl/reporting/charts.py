@@ -8,7 +8,7 @@ from hiermtl.evaluation.best import CORRELATIONS, UNBOUNDED
 from hiermtl.evaluation.compare import Difference
 from hiermtl.reporting.facts import is_number
 from hiermtl.reporting.frame import RIGHT, Frame, padded, ticks
-from hiermtl.reporting.picture import Dot, Line, Picture, Words
+from hiermtl.reporting.shapes import Dot, Line, Picture, Words
 
 WIDTH, SIZE = 560, 300
 """Of pictures of differences, and of the others."""

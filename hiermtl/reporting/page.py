@@ -7,8 +7,8 @@ from hiermtl.errors import listing
 from hiermtl.reporting.facts import Facts
 from hiermtl.reporting.markup import Content, Markup, tag
 from hiermtl.reporting.material import Material
-from hiermtl.reporting.picture import style_of_inks
 from hiermtl.reporting.sections import SECTIONS
+from hiermtl.reporting.shapes import style_of_inks
 
 STYLE = Path(__file__).with_name("style.css")
 

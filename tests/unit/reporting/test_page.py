@@ -8,7 +8,7 @@ import pytest
 from hiermtl.evaluation.compare import Comparison, Difference, Mean, MeanCost
 from hiermtl.evaluation.predictor import HeadInfo
 from hiermtl.reporting import Facts, judges, page
-from hiermtl.reporting.curves import Curve, Log
+from hiermtl.reporting.curves import Log, Series
 from hiermtl.reporting.mistakes import Mistakes
 from hiermtl.text.sentence import Passage, Sentence
 from tests.unit.reporting.pages import SECTIONS, Page, facts, material, row
@@ -51,7 +51,9 @@ def comparison(arm: str = "low", control: str = "single") -> Comparison:
 
 def log(task: str = "upos") -> Log:
     points = [(1.0, 50.0), (2.0, 60.0)]
-    return Log([Curve(task, "accuracy", points)], [Curve(task, "loss", points)], {task: 2}, last=2)
+    return Log(
+        [Series(task, "accuracy", points)], [Series(task, "loss", points)], {task: 2}, last=2
+    )
 
 
 def whole(name: str = "upos", label: str = "A", word: str = "w") -> str:
