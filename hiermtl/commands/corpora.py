@@ -86,8 +86,8 @@ def layers_of(recipe: Recipe) -> dict[str, dict[str, str]]:
 
 
 def document_tasks(recipe: Recipe, name: str) -> list[str]:
-    """The tasks of a corpus that judge whole documents."""
-    tasks = layers_of(recipe)[name]
+    """The tasks of a corpus that judge whole documents; of one that no task is for, none."""
+    tasks = layers_of(recipe).get(name, {})
     return [task for task in tasks if HEADS[recipe.tasks[task].head.name].unit == "document"]
 
 
