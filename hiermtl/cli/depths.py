@@ -1,11 +1,12 @@
 """`hiermtl probe` and `hiermtl demo`: what a model knows at each depth."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from hiermtl.atomic import write_whole
+from hiermtl.atomic import written_whole
 from hiermtl.cli.arguments import (
     DataDir,
     Device,
@@ -73,27 +74,31 @@ def probe(
     settings = read_overrides(overrides)
     from hiermtl import commands
 
-    found = commands.probe(
-        model,
-        output=output,
-        tasks=wanted,
-        seeds=seeds,
-        examples=examples,
-        device=device,
-        data_dir=data_dir,
-        told=lambda line: say(line, quiet=quiet),
-        overrides=settings,
-    )
-    if json is not None:
-        write_whole(json, found.to_json() + "\n")
-    match format:
-        case "text":
-            typer.echo(found.to_text())
-        case "markdown":
-            typer.echo(found.to_markdown())
-        case "json":
-            typer.echo(found.to_json())
     if output is not None:
+        commands.make_folder(output)
+    # Places to write to are found missing before the work, and what is found is told in any case.
+    with written_whole(json) if json is not None else nullcontext() as file:
+        found = commands.probe(
+            model,
+            tasks=wanted,
+            seeds=seeds,
+            examples=examples,
+            device=device,
+            data_dir=data_dir,
+            told=lambda line: say(line, quiet=quiet),
+            overrides=settings,
+        )
+        match format:
+            case "text":
+                typer.echo(found.to_text())
+            case "markdown":
+                typer.echo(found.to_markdown())
+            case "json":
+                typer.echo(found.to_json())
+        if file is not None:
+            file.write(f"{found.to_json()}\n".encode())
+    if output is not None:
+        found.save(output)
         say(f"The proposed recipe is {output}/recipe.yaml.", quiet=quiet)
 
 

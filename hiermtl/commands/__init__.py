@@ -13,7 +13,7 @@ from hiermtl.commands.evaluate import evaluate
 from hiermtl.commands.export import export
 from hiermtl.commands.extend import extend
 from hiermtl.commands.grid import grid
-from hiermtl.commands.probe import Probed, probe
+from hiermtl.commands.probe import Probed, make_folder, probe
 from hiermtl.commands.report import Report, report
 from hiermtl.commands.sample import sample
 from hiermtl.commands.train import Run, train
@@ -35,6 +35,7 @@ __all__ = [
     "extend",
     "grid",
     "load",
+    "make_folder",
     "probe",
     "recipe_names",
     "report",

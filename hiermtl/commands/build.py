@@ -75,15 +75,22 @@ class Built:
     lines: tuple[str, ...]
 
 
-def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Built:
+def build(
+    recipe: Recipe,
+    corpora: Mapping[str, Corpus],
+    *,
+    start: tuple[Encoder, Tokenizer] | None = None,
+) -> Built:
     """The model of a recipe, with weights as they stand before the first step.
+
+    `start` is what `make_encoder` gave, where that is made already.
 
     Raises:
         RecipeError: Depths and encoder or sharing do not fit each other.
         ModelError: The encoder cannot be loaded.
         DataError: A task has no labelled word to train on.
     """
-    encoder, tokenizer = make_encoder(recipe, corpora)
+    encoder, tokenizer = start or make_encoder(recipe, corpora)
     depths = resolve_depths(recipe, encoder.blocks)
     check_frozen(recipe, encoder.blocks)
     tasks = task_configs(recipe, corpora, depths)

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hiermtl.commands.build import build, make_settings
+from hiermtl.commands.build import build, make_encoder, make_settings
 from hiermtl.commands.corpora import as_trained, check_leakage, open_corpora
 from hiermtl.commands.train import check_packages, check_precision
 from hiermtl.errors import listing
 from hiermtl.model import HierarchicalModel
-from hiermtl.recipe import Recipe, auto_tasks, load_recipe, with_depths
+from hiermtl.recipe import Recipe, auto_tasks, in_reading_order, load_recipe, with_depths
 from hiermtl.training import Settings, make_plan
 from hiermtl.training.balancing import make_balancer
 from hiermtl.training.optimizer import freeze
@@ -29,9 +29,12 @@ def check(
     """
     loaded, idle = as_trained(load_recipe(recipe, overrides or {}))
     probed = auto_tasks(loaded)
-    loaded = with_depths(loaded, dict.fromkeys(probed, "100%"))
     corpora = open_corpora(loaded, data_dir=data_dir)
-    built = build(loaded, corpora)
+    start = make_encoder(loaded, corpora)
+    blocks = start[0].blocks
+    stand_in, lowered = in_reading_order(loaded, dict.fromkeys(probed, blocks), blocks=blocks)
+    loaded = with_depths(loaded, stand_in)
+    built = build(loaded, corpora, start=start)
     settings = make_settings(loaded, "fp32")
     plan = make_plan(built.model, built.tokenizer, built.examples, settings)
     check_packages(loaded)
@@ -46,9 +49,10 @@ def check(
             f"{', auxiliary' if task.auxiliary else ''}"
         )
     if probed:
+        below = ", or where it is read below the top, that depth" if lowered else ""
         lines.append(
             f"{listing(probed)}: depth auto, which a probe fixes before training; until then the "
-            "top stands for it here"
+            f"top stands for it here{below}"
         )
     freeze(built.model, settings.freeze_from, settings.freeze_below)
     weights, trained = (

@@ -86,7 +86,7 @@ def layers_of(recipe: Recipe) -> dict[str, dict[str, str]]:
 
 
 def document_tasks(recipe: Recipe, name: str) -> list[str]:
-    """The tasks of a corpus that judge whole documents; a control may have none of its tasks."""
+    """The tasks of a corpus that judge whole documents; of one that no task is for, none."""
     tasks = layers_of(recipe).get(name, {})
     return [task for task in tasks if HEADS[recipe.tasks[task].head.name].unit == "document"]
 

@@ -1,6 +1,7 @@
 """`hiermtl probe`: at which depth of an encoder each task can be read; and `depth: auto`."""
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -11,31 +12,31 @@ import numpy as np
 import yaml
 
 from hiermtl.annotation import Annotator
+from hiermtl.arrays import evenly
 from hiermtl.atomic import write_whole
 from hiermtl.commands.build import inventories, make_encoder, split_examples
 from hiermtl.commands.corpora import (
     dev_tasks,
-    layers_of,
     open_corpora,
     placed,
-    scorable,
 )
 from hiermtl.commands.evaluate import trained_on
 from hiermtl.corpus.build import Corpus
 from hiermtl.errors import DataError, RecipeError, listing, nearest
 from hiermtl.heads import HEADS
-from hiermtl.pictures import curves, svg
+from hiermtl.pictures import can_draw, curves, svg
 from hiermtl.precision import resolve_device
 from hiermtl.pretrained import load_model
 from hiermtl.pretrained.finding import SHIPPED
 from hiermtl.probing import Curve, FrozenEncoder, ProbeReport, States, probe_task, read_states
+from hiermtl.probing.results import digits_of
 from hiermtl.probing.run import LAYERS, Wanted
 from hiermtl.recipe import (
     Recipe,
     auto_tasks,
+    in_reading_order,
     load_recipe,
     recipe_names,
-    resolve_depth,
 )
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.resolved import LATER, NAMING
@@ -95,28 +96,44 @@ class Probed:
         """The curves. Raises RecipeError where matplotlib is not installed."""
         return curves(self.report.rows, self.report.depths)
 
-    def save(self, folder: str | Path, *, picture: bool = True) -> Path:
-        """Writes probe.json, recipe.yaml and probe.svg, and returns the folder.
+    def save(self, folder: str | Path) -> Path:
+        """Writes probe.json, recipe.yaml and, where matplotlib is installed, probe.svg.
+
+        Returns the folder.
 
         Raises:
-            RecipeError: The folder cannot be made, or matplotlib is not installed.
+            RecipeError: The folder cannot be made.
+            RunError: It cannot be written, for lack of permission or of space.
         """
-        place = Path(folder)
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RecipeError(
-                f"the folder {place} cannot be made ({error.strerror}); name another with -o"
-            ) from error
+        place = make_folder(folder)
         write_whole(place / REPORT, self.to_json() + "\n")
         write_whole(place / RECIPE, self.to_yaml())
-        if picture:
+        if can_draw():
             write_whole(place / PICTURE, svg(self.picture()))
         return place
 
     def __str__(self) -> str:
         """As `to_text`."""
         return self.to_text()
+
+
+def make_folder(folder: str | Path) -> Path:
+    """The folder, made where it is not there yet.
+
+    Raises:
+        RecipeError: It cannot be made, or nothing can be written there.
+    """
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise RecipeError(
+            f"the folder {place} cannot be made or written to ({error.strerror}); name another "
+            "with -o"
+        ) from error
+    return place
 
 
 def probe(
@@ -155,6 +172,9 @@ def probe(
     for name, value, least in (("seeds", seeds, 1), ("examples", examples, 10)):
         if value < least:
             raise RecipeError(f"{name} is {value}; allowed is {least} or more")
+    if output is not None:
+        # What probes found, which takes a while, must not be lost for want of a place.
+        make_folder(output)
     place = resolve_device(device)
     if isinstance(model, Annotator):
         place = str(model.model.device)
@@ -183,7 +203,7 @@ def probe(
     proposed = _with_proposed(recipe, found.depths)
     done = Probed(found, proposed, _shortened(proposed, placed(proposed, data_dir=data_dir)))
     if output is not None:
-        done.save(output, picture=_can_draw())
+        done.save(output)
     return done
 
 
@@ -297,9 +317,7 @@ def _probed(
         else:
             known.append(task)
     own = recipe.only(known) if known else recipe
-    judged = {
-        task for name in layers_of(own) for task in scorable(own, corpora, name, "dev")
-    } & dev_tasks(own, corpora)
+    judged = dev_tasks(own, corpora)
     read: dict[str, States] = {}
 
     def states(split: str) -> States:
@@ -328,9 +346,10 @@ def _probed(
             notes.append(f"{task}: has nothing to score in dev; every fifth of train is held out")
         found.append(curve)
         if curve.depth is None:
-            best = max(curve.means[1:])
+            digits = digits_of(curve.metric)
+            best, least = (f"{n:.{digits}f}" for n in (max(curve.means[1:]), curve.baseline))
             notes.append(
-                f"{task}: {curve.metric} is {best:.1f} at the best depth and {curve.baseline:.1f} "
+                f"{task}: {curve.metric} is {best} at the best depth and {least} "
                 "without reading anything, so that no depth is proposed"
             )
         if told is not None:
@@ -343,57 +362,14 @@ def _probed(
             else "there is nothing to probe; name other tasks"
         )
     depths = {curve.task: curve.depth for curve in found if curve.depth is not None}
-    depths, lifted = _in_order(whole, depths, blocks=len(encoder.blocks))
+    depths, moved = in_reading_order(whole, depths, blocks=len(encoder.blocks))
     counts = {split: len(read[split].examples) for split in read}
     about = (
         f"linear probes of {recipe.encoder.name}, depths 0 to {len(encoder.blocks)}; "
         f"{listing(f'{count:,} sentences of {split}' for split, count in counts.items())}; "
         f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}; fp32"
     )
-    return ProbeReport(tuple(found), depths, about, (*notes, *lifted))
-
-
-def _in_order(
-    recipe: Recipe, depths: Mapping[str, int], *, blocks: int
-) -> tuple[dict[str, int], list[str]]:
-    """Depths at which no head is below the tasks whose predictions it reads, and a line each.
-
-    What is not among the depths is where the recipe has it.
-    """
-    found, lines = dict(depths), []
-    for task in depths:
-        above = _read_by(recipe, task)
-        floor, lower = max(
-            (found[name] if name in found else _where(recipe, name, blocks), name)
-            for name in (task, *above)
-        )
-        if floor > found[task]:
-            lines.append(
-                f"{task}: depth {found[task]} by itself; lifted to {floor}, since it reads {lower}"
-            )
-            found[task] = floor
-    return found, lines
-
-
-def _read_by(recipe: Recipe, task: str) -> list[str]:
-    """The tasks that a task's head reads, and those that theirs read."""
-    found: list[str] = []
-    waiting = [task]
-    while waiting:
-        lower = getattr(recipe.tasks[waiting.pop()].head, "reads", ())
-        new = [name for name in lower if name not in found and name != task]
-        found += new
-        waiting += new
-    return found
-
-
-def _where(recipe: Recipe, task: str, blocks: int) -> int:
-    """The depth that a recipe gives a task; the top where it gives none."""
-    depth = recipe.tasks[task].depth
-    if depth is None or depth == AUTO:
-        return blocks
-    path = f"tasks.{task}.depth"
-    return resolve_depth(depth, blocks, path=path, encoder=recipe.encoder.name)
+    return ProbeReport(tuple(found), depths, about, (*notes, *moved))
 
 
 def _with_proposed(recipe: Recipe, depths: Mapping[str, int]) -> Recipe:
@@ -434,17 +410,7 @@ def _shortened(recipe: Recipe, plain: Mapping[str, Any]) -> dict[str, Any]:
     return kept(plain, given, "")
 
 
-def _can_draw() -> bool:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 def _spread(part: Sized, used: np.ndarray | None, most: int) -> np.ndarray:
     """At most so many of the places of the examples that are used, evenly."""
     places = np.arange(len(part)) if used is None else used
-    if len(places) <= most:
-        return places
-    return places[np.arange(most) * len(places) // most]
+    return places[evenly(len(places), min(most, len(places)))]

@@ -102,7 +102,7 @@ def report(
         raise RecipeError(f"{probe}: there is no such file; name what `hiermtl probe` wrote")
     with written_whole(output) as file:
         material, drawn = _material(
-            find_model(run),
+            run,
             list(compare_with),
             controls,
             probe=None if probe is None else Path(probe),
@@ -121,7 +121,7 @@ def report(
 
 
 def _material(
-    folder: Path,
+    run: str | Path,
     others: Sequence[str | Path],
     controls: Sequence[str] | None,
     *,
@@ -132,12 +132,13 @@ def _material(
     data_dir: str | Path | None,
 ) -> tuple[Material, Drawn | None]:
     """What the page is made of, and the picture of what is shared for a file."""
+    folder = find_model(run)
     if not any((folder / name).exists() for name in (RECIPE, CONFIG, LOG)):
         raise ModelError(
             f"{folder} holds no run and no model ({RECIPE} and {CONFIG} are missing); name a run "
             "folder, such as runs/quickstart"
         )
-    facts = gather(folder, probe=probe)
+    facts = gather(folder, asked=run, probe=probe)
     notes: list[str] = []
     why = {"comparison": NO_COMPARISON}
     rungs = facts.rungs()

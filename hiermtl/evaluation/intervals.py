@@ -39,8 +39,8 @@ class Part:
 class Sampler:
     """Draws documents; all tasks of one data set with as many get the same ones."""
 
-    def __init__(self, resamples: int = RESAMPLES, seed: int = 0) -> None:
-        self.resamples, self._seed = resamples, seed
+    def __init__(self, resamples: int = RESAMPLES) -> None:
+        self.resamples = resamples
         self._weights: dict[int, NDArray[np.float64]] = {}
 
     def rows_of(self, part: Part, *, intervals: bool) -> list[DetailedRow]:
@@ -94,7 +94,7 @@ class Sampler:
     def _drawn(self, units: int) -> NDArray[np.float64]:
         """How often each unit is drawn (resamples, units)."""
         if units not in self._weights:
-            random = np.random.default_rng(self._seed)
+            random = np.random.default_rng(0)
             even = np.full(units, 1 / units)
             drawn = random.multinomial(units, even, self.resamples)
             self._weights[units] = drawn.astype(np.float64)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiermtl.model import HierarchicalModel
-from hiermtl.pictures.canvas import laid_out, styled, svg
+from hiermtl.pictures.canvas import can_draw, laid_out, styled, svg
 from hiermtl.pictures.curves import curves
 from hiermtl.pictures.flow import flow
 from hiermtl.pictures.matrices import correlations, mixes, shares, sluices, tree
@@ -73,4 +73,4 @@ def sharing(model: HierarchicalModel | str | Path) -> "Figure":
     return draw(**model.described())
 
 
-__all__ = ["DRAWINGS", "curves", "draw", "hierarchy", "sharing", "svg"]
+__all__ = ["DRAWINGS", "can_draw", "curves", "draw", "hierarchy", "sharing", "svg"]

@@ -72,6 +72,15 @@ def styled() -> Iterator[None]:
         yield
 
 
+def can_draw() -> bool:
+    """Whether matplotlib, which draws, is installed."""
+    try:
+        with styled():
+            return True
+    except RecipeError:
+        return False
+
+
 def blank(width: float, height: float, title: str) -> "Figure":
     """An empty figure of that many inches, wider if the title is, which stands on top."""
     from matplotlib.figure import Figure

@@ -28,6 +28,9 @@ from hiermtl.seeding import derived_seed
 SHARE = 0.8
 """The share of training sentences that each seed draws for itself."""
 
+FEWEST = 100
+"""Steps that probes of few items have too."""
+
 CHUNK = 256
 """Items that are labelled at once."""
 
@@ -40,7 +43,8 @@ v what Conneau et al. 2017 read: u, v, |u - v| and their product."""
 class Budget:
     """How long every probe is trained: steps, of `batch` items each, fewer for few items.
 
-    No item is seen more than `passes` times. The rate falls evenly to 0.
+    An item is seen about `passes` times at most, but for few items more often: there are `FEWEST`
+    steps, or `steps` if those are fewer, however few items there are. The rate falls evenly to 0.
     """
 
     steps: int = 400
@@ -51,8 +55,8 @@ class Budget:
     weight_decay: float = 0.1
 
     def for_items(self, items: int) -> int:
-        """How many steps there are for so many items, at least 100 if there are as many."""
-        return min(self.steps, max(100, self.passes * items // self.batch))
+        """How many steps there are for so many items."""
+        return min(self.steps, max(FEWEST, self.passes * items // self.batch))
 
 
 BUDGET = Budget()

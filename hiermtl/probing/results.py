@@ -208,7 +208,7 @@ class ProbeReport:
             return
         table = [["task", "what", *map(str, range(depths))]]
         for curve in self.curves:
-            digits = 3 if curve.metric == "pearson" else 1
+            digits = digits_of(curve.metric)
             scores = zip(curve.means, curve.spreads, strict=True)
             told = [f"{own:.{digits}f} ± {spread:.{digits}f}" for own, spread in scores]
             table.append([curve.task, curve.metric, *told])
@@ -219,7 +219,7 @@ class ProbeReport:
         yield table
         table = [["task", "proposed", "best", "centre", "expected", "baseline", "items"]]
         for row in self.tasks:
-            digits = 3 if row["metric"] == "pearson" else 1
+            digits = digits_of(row["metric"])
             centre = "-" if row["centre"] is None else f"{row['centre']:.2f}"
             if row["centre_spread"] is not None:
                 centre += f" ± {row['centre_spread']:.2f}"
@@ -239,6 +239,11 @@ class ProbeReport:
     def __str__(self) -> str:
         """As `to_text`."""
         return self.to_text()
+
+
+def digits_of(metric: str) -> int:
+    """How many digits of a probe's score are told after the point."""
+    return 3 if metric == "pearson" else 1
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> str:

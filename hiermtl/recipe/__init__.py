@@ -11,6 +11,7 @@ from hiermtl.recipe.checks import corpora_of, frozen_problems
 from hiermtl.recipe.data_files import data_file
 from hiermtl.recipe.depths import (
     auto_tasks,
+    in_reading_order,
     permute_depths,
     resolve_depth,
     resolve_depths,
@@ -31,6 +32,7 @@ __all__ = [
     "differences",
     "flattened",
     "frozen_problems",
+    "in_reading_order",
     "load_recipe",
     "permute_depths",
     "recipe_names",

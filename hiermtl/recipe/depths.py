@@ -67,6 +67,64 @@ def with_depths(recipe: Recipe, depths: Mapping[str, int | str]) -> Recipe:
     return recipe.model_copy(update={"tasks": tasks}).located(recipe.source, recipe.folders)
 
 
+def in_reading_order(
+    recipe: Recipe, depths: Mapping[str, int], *, blocks: int
+) -> tuple[dict[str, int], list[str]]:
+    """Depths that are free to move, so moved that no head is below what it reads; a line each.
+
+    Tasks that are not among the depths stay where the recipe has them, at the top where it gives
+    none. What such a task reads, itself or through others, is lowered to it; then a task that is
+    below what it reads is lifted.
+
+    Raises:
+        RecipeError: The encoder has no such depth as the recipe gives a task.
+    """
+    found, lines = dict(depths), []
+    reads = {task: _read_by(recipe, task) for task in recipe.tasks}
+
+    def where(task: str) -> int:
+        return found[task] if task in found else _given(recipe, task, blocks)
+
+    for task in depths:
+        readers = [name for name in reads if name not in depths and task in reads[name]]
+        ceiling, reader = min(((where(name), name) for name in readers), default=(blocks, ""))
+        if ceiling < found[task]:
+            lines.append(
+                f"{task}: depth {found[task]} by itself; lowered to {ceiling}, since {reader}, "
+                "which reads it, is there"
+            )
+            found[task] = ceiling
+    for task in depths:
+        floor, lower = max((where(name), name) for name in (task, *reads[task]))
+        if floor > found[task]:
+            lines.append(
+                f"{task}: depth {found[task]} by itself; lifted to {floor}, since it reads {lower}"
+            )
+            found[task] = floor
+    return found, lines
+
+
+def _read_by(recipe: Recipe, task: str) -> list[str]:
+    """The tasks that a task's head reads, and those that theirs read."""
+    found: list[str] = []
+    waiting = [task]
+    while waiting:
+        lower = getattr(recipe.tasks[waiting.pop()].head, "reads", ())
+        new = [name for name in lower if name not in found and name != task]
+        found += new
+        waiting += new
+    return found
+
+
+def _given(recipe: Recipe, task: str, blocks: int) -> int:
+    """The depth that a recipe gives a task; the top where it gives none."""
+    depth = recipe.tasks[task].depth
+    if depth is None or depth == AUTO:
+        return blocks
+    path = f"tasks.{task}.depth"
+    return resolve_depth(depth, blocks, path=path, encoder=recipe.encoder.name)
+
+
 def permute_depths(
     depths: Mapping[str, int], control: str, *, seed: int, blocks: int
 ) -> dict[str, int]:

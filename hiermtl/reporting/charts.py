@@ -6,8 +6,9 @@ from typing import Any
 
 from hiermtl.evaluation.best import CORRELATIONS, UNBOUNDED
 from hiermtl.evaluation.compare import Difference
+from hiermtl.reporting.facts import is_number
 from hiermtl.reporting.frame import RIGHT, Frame, padded, ticks
-from hiermtl.reporting.picture import Dot, Line, Picture, Words
+from hiermtl.reporting.shapes import Dot, Line, Picture, Words
 
 WIDTH, SIZE = 560, 300
 """Of pictures of differences, and of the others."""
@@ -90,7 +91,7 @@ def probe_picture(task: str, rows: Sequence[Mapping[str, Any]], *, depth: object
 
 
 def _number(given: object) -> float:
-    return float(given) if isinstance(given, int | float) else 0.0
+    return float(given) if is_number(given) else 0.0
 
 
 def scatter(task: str, numbers: Sequence[tuple[float, float]], *, most: int) -> Picture:

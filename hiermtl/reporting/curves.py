@@ -9,7 +9,7 @@ from typing import Any
 
 from hiermtl.evaluation.table import decimals
 from hiermtl.reporting.frame import RIGHT, Frame, padded
-from hiermtl.reporting.picture import Dot, Line, Picture, Words
+from hiermtl.reporting.shapes import Dot, Line, Picture, Words
 
 LOG = "log.jsonl"
 
@@ -27,17 +27,12 @@ MOST_POINTS = 300
 
 
 @dataclass(slots=True)
-class Curve:
+class Series:
     """What one number was over the steps of training."""
 
     name: str
     measure: str
     points: list[tuple[float, float]] = field(default_factory=list)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What it is of."""
-        return self.name, self.measure
 
 
 @dataclass(slots=True)
@@ -50,8 +45,8 @@ class Log:
     down, and `bad` how many lines could not be read.
     """
 
-    metrics: list[Curve] = field(default_factory=list)
-    losses: list[Curve] = field(default_factory=list)
+    metrics: list[Series] = field(default_factory=list)
+    losses: list[Series] = field(default_factory=list)
     best: dict[str, float] = field(default_factory=dict)
     rows: list[Mapping[str, Any]] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
@@ -67,19 +62,19 @@ def read_log(path: Path) -> Log | None:
     except OSError:
         return None
     log = Log()
-    curves: dict[tuple[str, str], Curve] = {}
-    losses: dict[str, Curve] = {}
+    curves: dict[tuple[str, str], Series] = {}
+    losses: dict[str, Series] = {}
     top: tuple[float, float] | None = None
     for line in lines:
         try:
             entry = json.loads(line)
             step = int(entry["step"])
             for task, loss in entry.get("losses", {}).items():
-                losses.setdefault(str(task), Curve(str(task), "loss")).points.append(
+                losses.setdefault(str(task), Series(str(task), "loss")).points.append(
                     (step, float(loss))
                 )
             for name, measure, score in _mains(entry.get("rows", ())):
-                curve = curves.setdefault((name, measure), Curve(name, measure))
+                curve = curves.setdefault((name, measure), Series(name, measure))
                 curve.points.append((step, score))
             log.rows = list(entry.get("rows", log.rows))
             log.skipped += [int(bad) for bad in entry.get("skipped", ())]
@@ -129,7 +124,7 @@ def joined(logs: Mapping[str, Log | None]) -> Log | None:
     return whole
 
 
-def curve_picture(curve: Curve, *, best: float | None = None, end: float = 0) -> Picture:
+def curve_picture(curve: Series, *, best: float | None = None, end: float = 0) -> Picture:
     """One curve over the steps of training, from 0 to `end` or its own last step.
 
     A dashed line stands at `best`, the step that was kept. The number in the corner is the value

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from hiermtl.reporting.charts import scatter
 from hiermtl.reporting.markup import Markup, table, tag
 from hiermtl.reporting.mistakes import MOST_DOTS, NOTHING, Bad, Item, Mistakes
-from hiermtl.reporting.picture import inline
+from hiermtl.reporting.shapes import inline
 
 MOST_LABELS = 14
 """Rows and columns of a table of confusions: the labels that most errors are of."""

@@ -9,15 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
+from hiermtl.errors import ModelError
 from hiermtl.evaluation.scores import KEYS, ScoreRow
+from hiermtl.pretrained.weights import INDEX, weight_files
 from hiermtl.reporting.curves import LOG, Log, joined, read_log
 
 RECIPE, CONFIG, SCORES, COST = "recipe.json", "config.json", "scores.json", "cost.json"
 ENVIRONMENT, FAILURE, PROBE = "environment.json", "failure.json", "probe.json"
 EXTENDS = "extends.json"
-WEIGHTS = "model.safetensors"
+
+LARGEST = 1e100
+"""Of numbers that are drawn; what is computed with them is a float too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,15 @@ class Rung:
 class Facts:
     """All that is known of a run.
 
-    `recipe` and `config` are as the files have them, empty where there are none. `rows` are scores
-    by split. `apart` has for tasks that are trained one after the other whether that is done,
-    `extends` the model that was extended, `touched` when the run last wrote something. `notes` say
-    what is missing or damaged. `finished` is whether there is a model.
+    `folder` is the last part of its path, `asked` how the report was asked for it, which finds it
+    again. `recipe` and `config` are as the files have them, empty where there are none. `rows` are
+    scores by split. `apart` has for tasks that are trained one after the other whether that is
+    done, `extends` the model that was extended, `touched` when the run last wrote something.
+    `notes` say what is missing or damaged. `finished` is whether there is a model.
     """
 
     folder: str
+    asked: str
     finished: bool
     recipe: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -107,7 +113,7 @@ class Facts:
             found.append(
                 Rung(
                     task=str(name),
-                    depth=told.get("depth", asked.get("depth", "?")),
+                    depth=_depth(told if "depth" in told else asked),
                     head=str(head.get("name", "") if isinstance(head, Mapping) else head or ""),
                     labels=len(told["labels"]) if isinstance(told.get("labels"), list) else None,
                     auxiliary=bool(asked.get("auxiliary", told.get("auxiliary", False))),
@@ -115,6 +121,12 @@ class Facts:
                 )
             )
         return ranked(found)
+
+
+def _depth(task: Mapping[str, Any]) -> int | str:
+    """Where a task is read; a recipe that says nothing of it means the top."""
+    found = task.get("depth", "?")
+    return "100%" if found is None else found if isinstance(found, int) else str(found)
 
 
 def ranked(rungs: Iterable[Rung]) -> list[Rung]:
@@ -128,10 +140,16 @@ def ranked(rungs: Iterable[Rung]) -> list[Rung]:
     return sorted(placed, key=lambda r: (r.level is None, r.level or 0, r.task))
 
 
-def gather(folder: Path, *, probe: Path | None = None) -> Facts:
-    """What lies in a run folder, or in a model's folder."""
+def gather(folder: Path, *, asked: str | Path | None = None, probe: Path | None = None) -> Facts:
+    """What lies in a run folder, or in a model's folder.
+
+    Args:
+        folder: Where it lies.
+        asked: How it was asked for, such as a shipped name. Default: by the folder.
+        probe: A file of probes. Default: `probe.json` of the folder, if it is there.
+    """
     notes: list[str] = []
-    finished = (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+    finished = (folder / CONFIG).is_file() and _has_weights(folder, notes)
     config = _mapping(folder / CONFIG, notes) if finished else {}
     recipe = _mapping(folder / RECIPE, notes) or _part(config, "recipe")
     checkpoints = _checkpoints(folder)
@@ -139,6 +157,7 @@ def gather(folder: Path, *, probe: Path | None = None) -> Facts:
         config = _mapping(folder / "checkpoints" / checkpoints[-1] / CONFIG, notes)
     facts = Facts(
         folder=folder.resolve().name,
+        asked=str(asked or folder),
         finished=finished,
         recipe=recipe,
         config=config,
@@ -162,6 +181,16 @@ def gather(folder: Path, *, probe: Path | None = None) -> Facts:
         _add_rows(facts.rows, LOG, facts.log.rows, notes)
     facts.probe = _probe(probe or folder / PROBE, notes, asked=probe is not None)
     return facts
+
+
+def _has_weights(folder: Path, notes: list[str]) -> bool:
+    """Whether the weights of a model are there, in one file or in all of their shards."""
+    try:
+        return bool(weight_files(folder))
+    except ModelError as error:
+        if (folder / INDEX).is_file():
+            notes.append(str(error))
+        return False
 
 
 def _checkpoints(folder: Path) -> list[str]:
@@ -217,13 +246,20 @@ def _probe(path: Path, notes: list[str], *, asked: bool) -> list[Mapping[str, An
     kept = []
     for row in rows if isinstance(rows, list) else ():
         numbers = isinstance(row, Mapping) and all(
-            isinstance(row.get(key), int | float) for key in ("depth", "score")
+            is_number(row.get(key)) for key in ("depth", "score")
         )
         if numbers and "task" in row:
-            kept.append(row)
+            kept.append({**row, "task": str(row["task"])})
     if not kept or len(kept) < len(rows or ()):
         notes.append(f"{path.name}: {len(kept)} rows of probes can be read")
     return kept
+
+
+def is_number(given: object) -> TypeGuard[int | float]:
+    """Whether it is a number that can be drawn, as neither infinity nor NaN can."""
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return False
+    return abs(given) <= LARGEST
 
 
 def _part(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:

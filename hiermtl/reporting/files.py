@@ -12,7 +12,7 @@ from hiermtl.reporting.curves import Log, curve_picture
 from hiermtl.reporting.ladder import ladder
 from hiermtl.reporting.material import Material
 from hiermtl.reporting.mistakes import MOST_DOTS
-from hiermtl.reporting.picture import Picture, png, svg_file
+from hiermtl.reporting.shapes import Picture, png, svg_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from hiermtl.reporting.picture import Line, Picture, Words
+from hiermtl.reporting.shapes import Line, Picture, Words
 
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 42, 30
 """What is around the space that is drawn in."""

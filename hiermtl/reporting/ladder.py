@@ -11,7 +11,7 @@ from typing import Any
 from hiermtl.evaluation.best import UNBOUNDED, points
 from hiermtl.evaluation.table import shown_score
 from hiermtl.reporting.facts import Facts, Rung
-from hiermtl.reporting.picture import Box, Line, Picture, Words
+from hiermtl.reporting.shapes import Box, Line, Picture, Words
 
 WIDTH = 440
 BLOCKS, RUNGS, END = 34, 172, 432

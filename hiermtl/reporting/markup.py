@@ -56,7 +56,6 @@ def table(
     rows: Iterable[Iterable[Content]],
     *,
     words: Iterable[int] = (0,),
-    class_: str | None = None,
 ) -> Markup:
     """A table that scrolls sideways where it is wider than the page.
 
@@ -71,5 +70,5 @@ def table(
         ]
 
     body = tag("tbody", [tag("tr", cells("td", row)) for row in rows])
-    whole = tag("table", tag("thead", tag("tr", cells("th", head))), body, class_=class_)
+    whole = tag("table", tag("thead", tag("tr", cells("th", head))), body)
     return tag("div", whole, class_="wide", tabindex="0")

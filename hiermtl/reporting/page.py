@@ -7,8 +7,8 @@ from hiermtl.errors import listing
 from hiermtl.reporting.facts import Facts
 from hiermtl.reporting.markup import Content, Markup, tag
 from hiermtl.reporting.material import Material
-from hiermtl.reporting.picture import style_of_inks
 from hiermtl.reporting.sections import SECTIONS
+from hiermtl.reporting.shapes import style_of_inks
 
 STYLE = Path(__file__).with_name("style.css")
 
@@ -84,9 +84,8 @@ def _status(facts: Facts) -> Markup:
         lines.append(f"Its newest checkpoint is {facts.checkpoints[-1]}.")
     # What a failure says names its own next step.
     if not facts.failure or facts.failure.get("interrupted"):
-        name = str(facts.recipe.get("name") or "RECIPE")
-        command = tag("code", f"hiermtl train {name} -o {facts.folder} --resume")
-        lines.append(["To go on: ", command])
+        # Only who began the run knows its recipe's file and all that was set beside it.
+        lines.append(["To go on: the command that began it, with ", tag("code", "--resume"), "."])
     return tag("div", [tag("p", line) for line in lines], class_="status open")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -11,12 +12,12 @@ from hiermtl.evaluation.compare_table import Table, table_notes, text_columns, t
 from hiermtl.evaluation.scores import ScoreRow
 from hiermtl.evaluation.table import shown_score
 from hiermtl.reporting.charts import forest, probe_picture
-from hiermtl.reporting.curves import Curve, curve_picture
+from hiermtl.reporting.curves import Series, curve_picture
 from hiermtl.reporting.errors_shown import confusion, worst
 from hiermtl.reporting.ladder import ladder
 from hiermtl.reporting.markup import Content, Markup, table, tag
 from hiermtl.reporting.material import Material
-from hiermtl.reporting.picture import Picture, inline
+from hiermtl.reporting.shapes import Picture, inline
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _curves(material: Material) -> Content:
         return _said("There is no log of training in the folder.")
     found: list[Content] = []
     kept = "The dashed line is the step whose weights were kept, the number the score there."
-    parts: list[tuple[str, list[Curve], str]] = [
+    parts: list[tuple[str, list[Series], str]] = [
         ("Scores on dev", log.metrics, kept if log.best else ""),
         (
             "Loss in training",
@@ -133,7 +134,7 @@ def _scores(material: Material) -> Content:
             said = "unknown" if seed == "None" else seed
             found.append(_said(f"Data {data}; dtype {dtype}; seed {said}.", quiet=True))
     if "test" not in rows and material.facts.finished:
-        asked = tag("code", f"hiermtl evaluate {material.facts.folder} --split test")
+        asked = tag("code", f"hiermtl evaluate {quote(material.facts.asked)} --split test")
         found.append(
             _said(["The test split was not scored for this page: ", asked, "."], quiet=True)
         )

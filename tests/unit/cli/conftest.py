@@ -57,7 +57,8 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
         "report": SimpleNamespace(
             file="page.html", pictures=("a.svg", "b.svg"), notes=("the log is cut",)
         ),
-        "probe": scores,
+        "make_folder": None,
+        "probe": SimpleNamespace(**vars(scores), save=program.function("save", None)),
         "export": SimpleNamespace(scores={}, to_text=lambda: "TEXT"),
         "sample": None,
         "demo": None,

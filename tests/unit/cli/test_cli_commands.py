@@ -1,12 +1,15 @@
 """Each command calls one function with what was typed, and prints what comes back."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import ANY
 
 import pytest
 
+from hiermtl.errors import RunError
 from hiermtl.recipe import recipe_names, schema, show_recipe
 from tests.unit.cli.conftest import ROWS
 
@@ -303,11 +306,12 @@ def test_probe_passes_everything_on(program: Any, tmp_path: Path) -> None:
     assert (found.exit_code, found.stdout) == (0, "| MARK |\n")
     assert found.stderr == "The proposed recipe is out/recipe.yaml.\n"
     assert json.loads((tmp_path / "probe.json").read_text()) == ROWS
-    ((name, given, options),) = program.calls
+    assert program.calls[0] == ("make_folder", (Path("out"),), {})
+    assert program.calls[2] == ("save", (Path("out"),), {})
+    name, given, options = program.calls[1]
     assert (name, given) == ("probe", ("mine.yaml",))
     options.pop("told")("upos: done")
     assert options == {
-        "output": Path("out"),
         "tasks": ["upos", "ner"],
         "seeds": 3,
         "examples": 50,
@@ -315,6 +319,26 @@ def test_probe_passes_everything_on(program: Any, tmp_path: Path) -> None:
         "data_dir": tmp_path,
         "overrides": {"encoder.name": "x"},
     }
+
+
+def test_probe_looks_for_its_places_before_the_work_and_prints_before_it_writes(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = program("probe", "runs/ewt", "--json", str(tmp_path / "none" / "probe.json"))
+    assert (found.exit_code, found.stdout, program.calls) == (2, "", [])
+    assert "none does not exist; make it" in found.stderr
+    commands = sys.modules["hiermtl.commands"]
+    full = SimpleNamespace(**vars(commands.probe()))
+
+    def save(_: Path) -> None:
+        raise RunError("no space left")
+
+    full.save = save
+    monkeypatch.setattr(commands, "probe", program.function("probe", full))
+    found = program("probe", "runs/ewt", "-o", "out", "--json", str(tmp_path / "probe.json"))
+    assert (found.exit_code, found.stdout) == (1, "TEXT\n")
+    assert "no space left" in found.stderr
+    assert json.loads((tmp_path / "probe.json").read_text()) == ROWS
 
 
 def test_probe_prints_tables_alone_when_it_is_quiet(program: Any) -> None:

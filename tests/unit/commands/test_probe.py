@@ -195,6 +195,26 @@ def test_a_reader_is_lifted_to_the_depth_of_what_it_reads(
     assert "relation: depth 1 by itself; lifted to 2, since it reads entity" in alone.report.notes
 
 
+def test_what_a_fixed_reader_reads_is_lowered_to_it(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found_high(wanted: Any, *_: Any, **__: Any) -> Curve:
+        return Curve(wanted.task, "f1", ((0.0,), (10.0,), (90.0,)), 0.0, 1.0, 9, 9)
+
+    monkeypatch.setattr(sys.modules["hiermtl.commands.probe"], "probe_task", found_high)
+    given = pretrained(encoder, tasks={"entity": {"depth": "auto"}, "relation": {"depth": 1}})
+    found = probe(given, tasks="entity", output=tmp_path / "out", **SMALL)
+    assert dict(found.depths) == {"entity": 1}
+    said = "entity: depth 2 by itself; lowered to 1, since relation, which reads it, is there"
+    assert said in found.report.notes
+    assert any("entity: level 1, depth 1" in line for line in check(tmp_path / "out/recipe.yaml"))
+    lines = "\n".join(check(given))
+    assert "entity: level 1, depth 1" in lines
+    assert "the top stands for it here, or where it is read below the top, that depth" in lines
+    run = train(given, output=tmp_path / "run", quiet=True, **SHORT)
+    assert run.recipe.tasks["entity"].depth == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -220,8 +240,33 @@ def test_what_is_not_there_to_probe_is_refused(run: Run, tmp_path: Path) -> None
     with pytest.raises(RecipeError, match="there is no file"):
         probe(tmp_path / "none.yaml")
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecipeError, match="cannot be made"):
+    with pytest.raises(RecipeError, match=r"file/x cannot be made .*; name another with -o"):
         Probed(*[None] * 3).save(tmp_path / "file" / "x")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_folder_that_cannot_be_is_found_before_the_work(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = sys.modules["hiermtl.commands.probe"]
+    monkeypatch.setattr(room, "probe_task", lambda *_, **__: pytest.fail("it probed"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecipeError, match=r"file/x cannot be made"):
+        probe(pretrained(encoder), output=tmp_path / "file" / "x", **SMALL)
+
+
+def test_a_note_has_as_many_digits_as_the_metric(
+    encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(wanted: Any, *_: Any, **__: Any) -> Curve:
+        if wanted.task == "upos":
+            return Curve("upos", "accuracy", ((1.0,), (12.34,)), 12.5, 1.0, 9, 9)
+        return Curve(wanted.task, "pearson", ((0.0,), (0.0312,)), 0.04, 0.1, 9, 9)
+
+    monkeypatch.setattr(sys.modules["hiermtl.commands.probe"], "probe_task", nothing)
+    given = pretrained(encoder, tasks={"upos": {"depth": 1}, "relatedness": {"depth": 2}})
+    notes = probe(given, **SMALL).report.notes
+    assert any("accuracy is 12.3 at the best depth and 12.5 without" in note for note in notes)
+    assert any("pearson is 0.031 at the best depth and 0.040 without" in note for note in notes)
 
 
 def test_without_matplotlib_there_is_no_picture(

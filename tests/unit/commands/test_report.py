@@ -62,6 +62,7 @@ def test_a_finished_run_has_something_in_every_section(run: Run, tmp_path: Path)
     for missing in ("There is no", "could not be read", "holds no", "What could not be read"):
         assert missing not in page.text
     assert "bilstm" in section(page, "Recipe", "Environment")
+    assert f"hiermtl evaluate {run.folder} --split test" in page.text
 
 
 def test_what_is_wrong_is_what_the_scores_say(run: Run) -> None:

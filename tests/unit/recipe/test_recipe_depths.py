@@ -7,7 +7,9 @@ import pytest
 
 from hiermtl.errors import RecipeError
 from hiermtl.recipe import (
+    Recipe,
     auto_tasks,
+    in_reading_order,
     load_recipe,
     permute_depths,
     resolve_depth,
@@ -152,3 +154,33 @@ def test_a_depth_of_auto_waits_until_it_is_fixed(small: dict[str, Any]) -> None:
 def test_editors_know_auto() -> None:
     depth = schema()["$defs"]["TaskOptions"]["properties"]["depth"]
     assert '"const": "auto"' in json.dumps(depth)
+
+
+def reading(depths: dict[str, Any]) -> Recipe:
+    """Spans, and relations that read them."""
+    heads = {"relation": {"name": "relation"}, "entity": {"name": "span"}}
+    tasks = {name: {"depth": at, "head": heads[name]} for name, at in depths.items()}
+    sample = {"format": "sample", "train": 9, "dev": 9, "test": 9}
+    given = {"encoder": "some/encoder", "sharing": "low_supervision", "tasks": tasks}
+    return load_recipe({**given, "corpora": {"sample": sample}})
+
+
+@pytest.mark.parametrize("entity", range(1, 7))
+@pytest.mark.parametrize("relation", range(1, 7))
+def test_depths_that_may_move_end_in_reading_order(entity: int, relation: int) -> None:
+    free = {"entity": entity, "relation": relation}
+    loaded = reading({"entity": entity, "relation": relation})
+    both, lines = in_reading_order(loaded, free, blocks=6)
+    assert both == {"entity": entity, "relation": max(entity, relation)}
+    assert bool(lines) == (entity > relation)
+    lower, lines = in_reading_order(loaded, {"entity": entity}, blocks=6)
+    assert lower == {"entity": min(entity, relation)}
+    assert bool(lines) == (entity > relation)
+    upper, _ = in_reading_order(loaded, {"relation": relation}, blocks=6)
+    assert upper == {"relation": max(entity, relation)}
+
+
+def test_a_share_and_no_depth_count_as_blocks_where_tasks_read_each_other() -> None:
+    loaded = reading({"entity": "auto", "relation": "50%"})
+    assert in_reading_order(loaded, {"entity": 5}, blocks=6)[0] == {"entity": 3}
+    assert in_reading_order(loaded, {}, blocks=6) == ({}, [])

@@ -89,6 +89,7 @@ def facts(**changes: Any) -> Facts:
     tasks: Mapping[str, Any] = {"upos": {"depth": 1, "head": "tagging", "labels": ["A", "B"]}}
     given: dict[str, Any] = {
         "folder": "run",
+        "asked": "runs/run",
         "finished": True,
         "recipe": {"name": "own", "training": {"seed": 0}},
         "config": {"encoder": {"layers": 2}, "tasks": tasks, "sharing": {"name": "hard"}},

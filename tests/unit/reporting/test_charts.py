@@ -8,7 +8,7 @@ import pytest
 from hiermtl.evaluation.compare import Difference
 from hiermtl.reporting.charts import forest, probe_picture, scatter
 from hiermtl.reporting.frame import LEFT
-from hiermtl.reporting.picture import Dot, Line, Picture, Words, svg_file
+from hiermtl.reporting.shapes import Dot, Line, Picture, Words, svg_file
 
 
 def difference(mean: float, low: float | None, high: float | None, metric: str) -> Difference:

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hiermtl.reporting.curves import MOST_POINTS, Curve, curve_picture, joined, read_log
+from hiermtl.reporting.curves import MOST_POINTS, Series, curve_picture, joined, read_log
 from hiermtl.reporting.frame import ticks
-from hiermtl.reporting.picture import Dot, Line, Words, inline, png, svg_file
+from hiermtl.reporting.shapes import Dot, Line, Words, inline, png, svg_file
 
 
 def row(task: str, metric: str, score: float, data: str = "own") -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_a_log_gives_curves_and_the_step_that_was_kept(tmp_path: Path) -> None:
         )
     )
     assert log is not None
-    assert [curve.key for curve in log.metrics] == [("upos", "accuracy")]
+    assert [(curve.name, curve.measure) for curve in log.metrics] == [("upos", "accuracy")]
     assert log.metrics[0].points == [(10, 70.0), (20, 80.0), (30, 75.0)]
     assert {curve.name: curve.points for curve in log.losses} == {
         "upos": [(5, 2.0), (10, 1.0)],
@@ -84,7 +84,7 @@ def test_no_log_is_none_and_logs_of_parts_are_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("values", [[1.0], [2.0, 2.0], [0.0, 0.0], [1e-9, 1e9], [-5.0, math.nan]])
 def test_every_curve_can_be_drawn(values: list[float]) -> None:
-    picture = curve_picture(Curve("upos", "loss", list(enumerate(values))), best=1, end=10)
+    picture = curve_picture(Series("upos", "loss", list(enumerate(values))), best=1, end=10)
     for shape in picture.shapes:
         if isinstance(shape, Line):
             assert all(math.isfinite(x) and math.isfinite(y) for x, y in shape.points)
@@ -93,15 +93,15 @@ def test_every_curve_can_be_drawn(values: list[float]) -> None:
 
 def test_values_that_are_no_numbers_are_told() -> None:
     points = [(1.0, 1.0), (2.0, math.inf), (3.0, math.nan)]
-    picture = curve_picture(Curve("upos", "loss", points))
+    picture = curve_picture(Series("upos", "loss", points))
     said = [shape.text for shape in picture.shapes if isinstance(shape, Words)]
     assert "2 of 3 values are no numbers" in said
-    none = curve_picture(Curve("upos", "loss", points[1:]))
+    none = curve_picture(Series("upos", "loss", points[1:]))
     assert not [shape for shape in none.shapes if isinstance(shape, Line)]
 
 
 def test_the_number_in_the_corner_is_that_of_the_step_that_was_kept() -> None:
-    curve = Curve("upos", "accuracy", [(1, 50.0), (2, 60.0), (3, 40.0)])
+    curve = Series("upos", "accuracy", [(1, 50.0), (2, 60.0), (3, 40.0)])
 
     def shown(best: float | None) -> set[str]:
         shapes = curve_picture(curve, best=best).shapes
@@ -113,7 +113,7 @@ def test_the_number_in_the_corner_is_that_of_the_step_that_was_kept() -> None:
 
 def test_long_curves_are_drawn_by_means_of_neighbours() -> None:
     points = [(float(step), float(step % 2)) for step in range(10 * MOST_POINTS)]
-    picture = curve_picture(Curve("upos", "loss", points))
+    picture = curve_picture(Series("upos", "loss", points))
     drawn = max((s for s in picture.shapes if isinstance(s, Line)), key=lambda s: len(s.points))
     assert len(drawn.points) == MOST_POINTS
     assert len([shape for shape in picture.shapes if isinstance(shape, Dot)]) == 1
@@ -128,7 +128,7 @@ def test_ticks_are_few_and_between(low: float, high: float) -> None:
 
 
 def test_pictures_come_as_svg_and_as_png() -> None:
-    picture = curve_picture(Curve("<b>&", "loss", [(1, 2.0), (2, 1.0)]))
+    picture = curve_picture(Series("<b>&", "loss", [(1, 2.0), (2, 1.0)]))
     alone = svg_file(picture)
     root = ElementTree.fromstring(alone)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from hiermtl.reporting import gather
-from tests.unit.reporting.pages import row
+from hiermtl.reporting import gather, page, pictures_of
+from tests.unit.reporting.pages import material, row
+
+NO_NUMBERS = (float("nan"), float("inf"), 1.7e308, 10**400, True)
 
 
 def write(folder: Path, **files: Any) -> Path:
@@ -81,9 +83,42 @@ def test_damaged_files_are_told_and_raise_nothing(tmp_path: Path, name: str, con
 def test_rows_of_probes_that_are_none_are_left_out(tmp_path: Path) -> None:
     good = {"task": "upos", "depth": 1, "score": 50.0, "spread": 1.0}
     bad = [{"task": "upos"}, {"depth": 1, "score": 2.0}, {**good, "score": "x"}, "row"]
+    bad += [{**good, key: value} for key in ("depth", "score") for value in NO_NUMBERS]
     found = gather(write(tmp_path, probe={"rows": [good, *bad]}))
     assert list(found.probe) == [good]
     assert found.notes == ["probe.json: 1 rows of probes can be read"]
+
+
+def test_a_task_of_probes_may_be_named_by_a_number(tmp_path: Path) -> None:
+    rows = [
+        {"task": 3, "depth": depth, "score": 50.0, "spread": spread}
+        for depth, spread in enumerate((1.0, *NO_NUMBERS))
+    ]
+    found = gather(write(tmp_path, probe={"rows": rows}))
+    assert [(row["task"], row["depth"]) for row in found.probe] == [("3", at) for at in range(6)]
+    assert found.notes == []
+    assert "3: scores of probes by depth" in page(material(found))
+    assert [name for name, _ in pictures_of(material(found))] == ["probe-3"]
+
+
+def test_weights_in_shards_are_a_model_too(tmp_path: Path) -> None:
+    write(tmp_path, config={"tasks": {"ner": {"depth": 2}}})
+    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    (tmp_path / "one.safetensors").touch()
+    found = gather(tmp_path)
+    assert not found.finished
+    assert "names two.safetensors, which is missing" in found.notes[0]
+    (tmp_path / "two.safetensors").touch()
+    found = gather(tmp_path)
+    assert (found.finished, found.notes) == (True, [])
+
+
+def test_a_recipe_without_a_depth_means_the_top(tmp_path: Path) -> None:
+    tasks = {"ner": {"depth": None}, "dep": {}}
+    found = gather(write(tmp_path, recipe={"tasks": tasks, "sharing": {"name": "hard"}}))
+    assert {rung.task: rung.depth for rung in found.rungs()} == {"ner": "100%", "dep": "?"}
+    assert "depth 100%, not settled yet" in page(material(found))
 
 
 def test_tasks_that_are_trained_apart_say_which_are_done(tmp_path: Path) -> None:

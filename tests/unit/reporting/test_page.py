@@ -8,7 +8,7 @@ import pytest
 from hiermtl.evaluation.compare import Comparison, Difference, Mean, MeanCost
 from hiermtl.evaluation.predictor import HeadInfo
 from hiermtl.reporting import Facts, judges, page
-from hiermtl.reporting.curves import Curve, Log
+from hiermtl.reporting.curves import Log, Series
 from hiermtl.reporting.mistakes import Mistakes
 from hiermtl.text.sentence import Passage, Sentence
 from tests.unit.reporting.pages import SECTIONS, Page, facts, material, row
@@ -51,7 +51,9 @@ def comparison(arm: str = "low", control: str = "single") -> Comparison:
 
 def log(task: str = "upos") -> Log:
     points = [(1.0, 50.0), (2.0, 60.0)]
-    return Log([Curve(task, "accuracy", points)], [Curve(task, "loss", points)], {task: 2}, last=2)
+    return Log(
+        [Series(task, "accuracy", points)], [Series(task, "loss", points)], {task: 2}, last=2
+    )
 
 
 def whole(name: str = "upos", label: str = "A", word: str = "w") -> str:
@@ -126,7 +128,7 @@ def test_what_users_wrote_is_shown_and_is_no_markup(where: str) -> None:
 
 
 def test_a_page_without_anything_says_so_in_every_section() -> None:
-    found = Page(page(material(Facts("run", finished=False))))
+    found = Page(page(material(Facts("run", "runs/run", finished=False))))
     assert found.problems == []
     assert found.anchors == list(SECTIONS)
     for said in (
@@ -174,6 +176,14 @@ def test_scores_are_shown_with_all_that_they_depend_on() -> None:
     for said in ("Split test", "Data own; dtype bf16; seed 7.", "90.00"):
         assert said in found.text
     assert "--split test" not in found.text
+
+
+def test_commands_that_are_named_work_from_where_the_report_was_asked_for() -> None:
+    done = Page(page(material(facts(asked="runs/my run"))))
+    assert "hiermtl evaluate 'runs/my run' --split test" in done.text
+    open_ = Page(page(material(facts(finished=False))))
+    assert "To go on: the command that began it, with --resume" in open_.text
+    assert "hiermtl train" not in open_.text
 
 
 def test_shades_of_confusion_are_shares_of_gold() -> None:

@@ -35,6 +35,9 @@ NIGHT: Mapping[str, str] = MappingProxyType(
 PIXELS = 96
 """Units of a picture in an inch."""
 
+SCALE = 2
+"""Pixels of a PNG to a unit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -48,7 +51,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle; `said` is shown when it is pointed at."""
+    """A rectangle."""
 
     x: float
     y: float
@@ -57,7 +60,6 @@ class Box:
     fill: Ink = "none"
     ink: Ink = "none"
     round: float = 0.0
-    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,25 +157,21 @@ def _element(shape: Shape) -> Markup:
                 stroke_linejoin="round",
                 stroke_dasharray="4 3" if dashed else None,
             )
-        case Box(x, y, width, height, fill, ink, round, said):
+        case Box(x, y, width, height, fill, ink, round):
             return tag(
-                "g",
-                _said(said),
-                tag(
-                    "rect",
-                    x=f"{x:.1f}",
-                    y=f"{y:.1f}",
-                    width=f"{width:.1f}",
-                    height=f"{height:.1f}",
-                    rx=f"{round:g}" if round else None,
-                    class_=f"f-{fill} s-{ink}",
-                ),
+                "rect",
+                x=f"{x:.1f}",
+                y=f"{y:.1f}",
+                width=f"{width:.1f}",
+                height=f"{height:.1f}",
+                rx=f"{round:g}" if round else None,
+                class_=f"f-{fill} s-{ink}",
             )
         case Dot(x, y, radius, fill, ink, said):
             circle = tag(
                 "circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=f"{radius:g}", class_=f"f-{fill} s-{ink}"
             )
-            return tag("g", _said(said), circle) if said else circle
+            return tag("g", tag("title", said), circle) if said else circle
         case Words(x, y, words, size, ink, anchor, bold):
             return tag(
                 "text",
@@ -187,12 +185,8 @@ def _element(shape: Shape) -> Markup:
             )
 
 
-def _said(said: str) -> Markup | None:
-    return tag("title", said) if said else None
-
-
-def png(picture: Picture, *, scale: float = 2.0) -> bytes:
-    """The picture in light colours, with `scale` pixels to a unit.
+def png(picture: Picture) -> bytes:
+    """The picture in light colours, with `SCALE` pixels to a unit.
 
     Raises:
         RecipeError: Matplotlib is not installed.
@@ -256,5 +250,5 @@ def png(picture: Picture, *, scale: float = 2.0) -> bytes:
                         zorder=order,
                     )
         found = io.BytesIO()
-        figure.savefig(found, format="png", dpi=PIXELS * scale, metadata={"Software": None})
+        figure.savefig(found, format="png", dpi=PIXELS * SCALE, metadata={"Software": None})
         return found.getvalue()
