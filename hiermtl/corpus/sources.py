@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from hiermtl.arrays import evenly
 from hiermtl.corpus.build import Source
 from hiermtl.errors import DataError, listing
 from hiermtl.text.annotated import read_annotated
@@ -118,7 +119,8 @@ def semeval_source(
 ) -> Source:
     """A file of SemEval-2010 task 8; see `read_semeval`.
 
-    Without its last `held_out` examples, or (`dev`) only these.
+    Without `held_out` of its examples, spread evenly over it, or (`dev`) only these. Its end is
+    not like the rest: 31 % of the last 800 training examples are `Other`, of all 18 %.
 
     Raises:
         DataError: While reading: it has not more of them.
@@ -134,9 +136,10 @@ def semeval_source(
                 f"{len(every)} examples, of which {held_out} are to be held out; hold fewer out",
                 path,
             )
-        yield from every[-held_out:] if dev else every[:-held_out]
+        out = set(evenly(len(every), held_out).tolist())
+        yield from (one for place, one in enumerate(every) if (place in out) == dev)
 
-    options = {"reader": "semeval", "language": language, "held_out": held_out, "dev": dev}
+    options = {"reader": "semeval", "language": language, "spread": held_out, "dev": dev}
     return Source((Path(path),), read, options)
 
 

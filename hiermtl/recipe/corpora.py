@@ -350,8 +350,8 @@ class SemevalCorpus(FileCorpus):
     """As the task gave it out; it has no development split."""
 
     held_out: int = Field(default=0, ge=0)
-    """Examples at the end of train that are taken for dev, where there is no file for that.
-    Default: none."""
+    """Examples of train, spread evenly over it, that are taken for dev, where there is no file
+    for that. Default: none."""
 
     @model_validator(mode="after")
     def _check_dev(self) -> Self:

@@ -18,14 +18,15 @@ def sentences(source: object) -> list[Sentence]:
     return found
 
 
-def test_the_end_of_train_is_held_out_for_dev(tmp_path: Path) -> None:
+def test_examples_from_all_over_train_are_held_out_for_dev(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
     path.write_text("".join(BLOCK.format(n, "x" * n) for n in range(1, 6)))
     whole = sentences(semeval_source(path, language="en"))
     train = sentences(semeval_source(path, language="en", held_out=2))
     dev = sentences(semeval_source(path, language="en", held_out=2, dev=True))
-    assert [s.sent_id for s in train + dev] == [s.sent_id for s in whole]
-    assert len(dev) == 2
+    names = [s.sent_id for s in whole]
+    assert [s.sent_id for s in dev] == [names[0], names[2]]
+    assert [s.sent_id for s in train] == [names[1], *names[3:]]
     keys = [semeval_source(path, language="en", held_out=2, dev=dev).options for dev in (0, 1)]
     assert keys[0] != keys[1]
     with pytest.raises(DataError, match="5 examples, of which 5 are to be held out"):
