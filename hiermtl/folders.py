@@ -1,7 +1,19 @@
-"""Where files lie that can be made again."""
+"""Where files lie: those of a run, and those that can be made again."""
 
 import os
 from pathlib import Path
+
+RECIPE = "recipe.json"
+"""In a run's folder, the recipe with every default; it is there from the first step on."""
+
+CONFIG = "config.json"
+"""In a run's folder, what makes it a model's folder; it is there once training has ended."""
+
+SCORES, COST, LOG = "scores.json", "cost.json", "log.jsonl"
+ENVIRONMENT, FAILURE = "environment.json", "failure.json"
+EXTENDS, PROBE = "extends.json", "probe.json"
+CHECKPOINTS, SKIPPED = "checkpoints", "skipped"
+"""Subfolders: checkpoints, and what steps that were left out trained on."""
 
 
 def cache_folder(given: str | Path | None = None) -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from hiermtl.atomic import write_whole
-from hiermtl.cli.arguments import DataDir, Quiet, read_names
+from hiermtl.cli.arguments import DataDir, Device, Quiet, read_names
 from hiermtl.cli.output import say
 
 if TYPE_CHECKING:
@@ -121,12 +121,7 @@ def report(
         int, typer.Option("--errors", metavar="N", min=0, help="Sentences shown of each task.")
     ] = 5,
     speed: Annotated[bool, typer.Option("--speed", help="Time each task, too.")] = False,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            "--device", metavar="NAME", help="cpu, or cuda. Default: cuda where there is one."
-        ),
-    ] = None,
+    device: Device = None,
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> None:

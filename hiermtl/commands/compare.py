@@ -10,11 +10,12 @@ from types import MappingProxyType
 
 from hiermtl.annotation import load
 from hiermtl.commands.evaluate import evaluate
-from hiermtl.commands.train import RECIPE, finished, keys_of
+from hiermtl.commands.train import finished, keys_of
 from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.evaluation.compare import Comparison, compare_results
 from hiermtl.evaluation.results import RunResult, read_result, units_of
 from hiermtl.evaluation.significance import RESAMPLES
+from hiermtl.folders import CONFIG, RECIPE
 from hiermtl.precision import resolve_device
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.recipe.resolved import chosen
@@ -120,7 +121,7 @@ def result_of_run(folder: Path, *, split: str, data_dir: str | Path | None = Non
     kept = folder / f"result-{split}.json"
     if kept.exists():
         return read_result(kept)
-    if not (folder / "config.json").exists():
+    if not (folder / CONFIG).exists():
         raise RecipeError(
             f"the run in {folder} is not finished; go on with it (hiermtl train --resume)"
         )

@@ -24,7 +24,6 @@ from hiermtl.commands.processes import (
     share,
 )
 from hiermtl.commands.train import (
-    CONFIG,
     Cost,
     Run,
     begin,
@@ -41,12 +40,11 @@ from hiermtl.corpus.build import Corpus
 from hiermtl.encoders import PRETRAINED
 from hiermtl.errors import ModelError, RecipeError, listing, nearest
 from hiermtl.evaluation import Scores
+from hiermtl.folders import CONFIG, EXTENDS
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.pretrained import load_model, save_model
 from hiermtl.recipe import Recipe, corpora_of, default_output, load_recipe, resolve_depths
 from hiermtl.tokens import Tokenizer
-
-BASE = "extends.json"
 
 
 def extend(
@@ -120,7 +118,7 @@ def extend(
         built, kept = _extended(base, tokenizer, loaded, corpora, dropped=dropped)
     plain = _merged(before, loaded, kept, data_dir=data_dir)
     about_all = load_recipe(plain)
-    begin(folder, loaded, beside={BASE: json.dumps(about, indent=2)})
+    begin(folder, loaded, beside={EXTENDS: json.dumps(about, indent=2)})
     with failing_told(folder):
         cost = train_built(built, loaded, corpora, folder, resume=resume, quiet=quiet)
     for task, frozen in kept.items():
@@ -351,7 +349,7 @@ def _merged(
 
 def _check_base(folder: Path, about: Mapping[str, Any]) -> None:
     """Raises RecipeError when the run to resume extends another model."""
-    path = folder / BASE
+    path = folder / EXTENDS
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):

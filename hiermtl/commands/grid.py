@@ -17,12 +17,13 @@ import torch
 from hiermtl.atomic import write_whole
 from hiermtl.commands.compare import RESULTS, scored
 from hiermtl.commands.corpora import main_tasks
-from hiermtl.commands.train import RECIPE, train
+from hiermtl.commands.train import train
 from hiermtl.corpus.cache import digest
 from hiermtl.errors import DataError, RecipeError
 from hiermtl.evaluation.best import main_score
 from hiermtl.evaluation.compare import Comparison, compare_results
 from hiermtl.evaluation.results import read_result
+from hiermtl.folders import RECIPE
 from hiermtl.recipe import Recipe
 from hiermtl.recipe.grid import Grid, load_grid
 from hiermtl.recipe.resolved import RESUMABLE, chosen

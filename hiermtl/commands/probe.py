@@ -23,6 +23,7 @@ from hiermtl.commands.corpora import (
 from hiermtl.commands.evaluate import trained_on
 from hiermtl.corpus.build import Corpus
 from hiermtl.errors import DataError, RecipeError, listing, nearest
+from hiermtl.folders import PROBE
 from hiermtl.heads import HEADS
 from hiermtl.pictures import can_draw, curves, svg
 from hiermtl.precision import resolve_device
@@ -48,7 +49,7 @@ from hiermtl.training.examples import ChainedExamples
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-REPORT, RECIPE, PICTURE = "probe.json", "recipe.yaml", "probe.svg"
+RECIPE, PICTURE = "recipe.yaml", "probe.svg"
 EXAMPLES = 1_000
 """Examples of each corpus that probes learn from, and at most as many that they are scored on."""
 
@@ -106,7 +107,7 @@ class Probed:
             RunError: It cannot be written, for lack of permission or of space.
         """
         place = make_folder(folder)
-        write_whole(place / REPORT, self.to_json() + "\n")
+        write_whole(place / PROBE, self.to_json() + "\n")
         write_whole(place / RECIPE, self.to_yaml())
         if can_draw():
             write_whole(place / PICTURE, svg(self.picture()))

@@ -22,6 +22,7 @@ from hiermtl.corpus.plain import TextCorpus
 from hiermtl.environment import environment
 from hiermtl.errors import HiermtlError, ModelError, RecipeError
 from hiermtl.evaluation.measures import gold_layer
+from hiermtl.folders import CHECKPOINTS, CONFIG, LOG, RECIPE
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.pictures import draw, svg
 from hiermtl.precision import resolve_device
@@ -40,7 +41,6 @@ from hiermtl.reporting import (
     pictures_of,
     write_pictures,
 )
-from hiermtl.reporting.facts import CONFIG, LOG, RECIPE
 from hiermtl.text.sentence import Sentence
 
 WORDS, ROUNDS = 4000, 3
@@ -195,7 +195,7 @@ def _resting(folder: Path, facts: Facts, *, notes: list[str]) -> HierarchicalMod
     """The model of a run that is not finished, as its newest checkpoint has it."""
     if not facts.checkpoints or not facts.config:
         return None
-    place = folder / "checkpoints" / facts.checkpoints[-1]
+    place = folder / CHECKPOINTS / facts.checkpoints[-1]
     try:
         model = HierarchicalModel(HierarchicalConfig(**facts.config))
         model.load_state_dict(load_file(place / "model.safetensors"), strict=False)

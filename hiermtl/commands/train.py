@@ -31,7 +31,6 @@ from hiermtl.commands.corpora import (
     training_corpora,
 )
 from hiermtl.commands.evaluate import score_corpora
-from hiermtl.commands.probe import REPORT as PROBE
 from hiermtl.commands.probe import fixed_depths
 from hiermtl.commands.processes import (
     check_processes,
@@ -46,6 +45,7 @@ from hiermtl.environment import environment
 from hiermtl.errors import HiermtlError, ModelError, RecipeError, RunError, listing
 from hiermtl.evaluation import ScoreRow, Scores, main_score
 from hiermtl.evaluation.best import points
+from hiermtl.folders import CONFIG, COST, ENVIRONMENT, FAILURE, PROBE, RECIPE, SCORES
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import has_bf16, resolve_device, resolve_precision
 from hiermtl.pretrained import save_model
@@ -69,11 +69,6 @@ from hiermtl.training.balancing import make_balancer
 from hiermtl.training.checkpoint import load_checkpoint, save_checkpoint
 from hiermtl.training.progress import Progress
 
-CONFIG = "config.json"
-RECIPE = "recipe.json"
-SCORES = "scores.json"
-COST = "cost.json"
-ENVIRONMENT, FAILURE = "environment.json", "failure.json"
 EXAMPLE_WORDS = range(8, 14)
 """How many words the sentence shown after training may have."""
 

@@ -10,6 +10,7 @@ from hiermtl.annotation import Annotator, Pair
 from hiermtl.annotation.given import Given
 from hiermtl.document import Document, Span
 from hiermtl.errors import DataError
+from hiermtl.text.bio import is_iob2
 
 LIMIT = 5_000
 """Characters that a text may have by default."""
@@ -21,7 +22,6 @@ ENOUGH = 1.0
 """Seconds after which a text is not measured again."""
 
 _WARM = "The dog barks."
-_IOB = {"O", "B-", "I-"}
 
 
 class TooLongError(DataError):
@@ -180,7 +180,7 @@ class Levels:
         what is said of the whole.
         """
         kind = document.kinds.get(task, "label")
-        if kind == "tags" and {label[:2] for label in self.nlp.model.head(task).labels} <= _IOB:
+        if kind == "tags" and all(map(is_iob2, self.nlp.model.head(task).labels)):
             kind = "spans"
         value: Any
         match kind:

@@ -8,13 +8,13 @@ import numpy as np
 
 from hiermtl.document.base import Document
 from hiermtl.document.parts import Span
+from hiermtl.text.bio import is_iob2
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc, Token
     from spacy.tokens import Span as SpacySpan
 
-_BIO = ("B-", "I-")
 TOKEN_FIELDS = ("upos", "xpos", "feats", "lemma")
 """Levels that are fields of spaCy's tokens."""
 
@@ -309,7 +309,7 @@ def _span(doc: "Doc", start: int, end: int, label: str = "") -> "SpacySpan":
 
 def _is_bio(document: Document, task: str) -> bool:
     tags = document.tags(task)
-    return all(tag is not None and (tag == "O" or tag[:2] in _BIO) for tag in tags)
+    return all(tag is not None and is_iob2(tag) for tag in tags)
 
 
 def _spaces(document: Document) -> Iterator[bool]:

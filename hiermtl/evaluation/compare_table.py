@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hiermtl.evaluation.table import decimals, piped
+from hiermtl.evaluation.table import decimals, in_markdown, laid_out
 
 if TYPE_CHECKING:
     from hiermtl.evaluation.compare import Comparison, Difference, Mean
@@ -23,16 +23,20 @@ _CSV = (
 
 def comparison_text(comparison: "Comparison") -> str:
     """Titled tables with aligned columns, then the notes."""
-    return _joined(comparison, _aligned, mark="note: ")
+    return _joined(comparison, laid_out, mark="note: ")
 
 
 def comparison_markdown(comparison: "Comparison") -> str:
     """The same in Markdown."""
-    return _joined(comparison, _markdown, mark="- ")
+    return _joined(comparison, in_markdown, mark="- ")
 
 
-def _joined(comparison: "Comparison", made: Callable[[Table], str], *, mark: str) -> str:
-    blocks = [part for title, table in titled_tables(comparison) for part in (title, made(table))]
+def _joined(comparison: "Comparison", made: Callable[[Table, set[int]], str], *, mark: str) -> str:
+    blocks = [
+        part
+        for title, table in titled_tables(comparison)
+        for part in (title, made(table, text_columns(table)))
+    ]
     notes = [f"{mark}{note}" for note in table_notes(comparison)]
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
 
@@ -154,26 +158,6 @@ def table_notes(comparison: "Comparison") -> list[str]:
             shown = ", ".join(f"{key}={value}" for key, value in changes.items())
             found.append(f"{arm}: {shown}")
     return [*found, *comparison.notes]
-
-
-def _aligned(table: Table) -> str:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    words = text_columns(table)
-    lines = []
-    for row in table:
-        cells = [
-            cell.ljust(width) if place in words else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def _markdown(table: Table) -> str:
-    words = text_columns(table)
-    head, *rows = table
-    marks = [":--" if place in words else "--:" for place in range(len(head))]
-    return "\n".join(piped(row) for row in (head, marks, *rows))
 
 
 def text_columns(table: Table) -> set[int]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hiermtl.evaluation.table import aligned, interval, piped, shown_score
+from hiermtl.evaluation.table import in_markdown, interval, laid_out, shown_score
 
 if TYPE_CHECKING:
     from hiermtl.evaluation.details import Calibration, Confusion, LevelCost
@@ -111,10 +111,5 @@ def _cost(levels: Iterable["LevelCost"]) -> Table:
 
 
 def _made(table: Table, *, markdown: bool) -> str:
-    right = [name not in _LEFT for name in table[0]]
-    if markdown:
-        head, *rows = table
-        rule = ["--:" if one else ":--" for one in right]
-        return "\n".join(piped(row) for row in (head, rule, *rows))
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(aligned(row, widths, right) for row in table)
+    left = {place for place, name in enumerate(table[0]) if name in _LEFT}
+    return (in_markdown if markdown else laid_out)(table, left)

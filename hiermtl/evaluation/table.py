@@ -1,6 +1,6 @@
 """Score rows as tables: text for a terminal, and Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -136,3 +136,17 @@ def piped(cells: Iterable[str]) -> str:
     """A row of a Markdown table."""
     escaped = (cell.replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(escaped)} |"
+
+
+def laid_out(table: Sequence[Sequence[str]], left: Collection[int]) -> str:
+    """A table, its header the first row, for a terminal; columns not in `left` stand right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    right = [place not in left for place in range(len(widths))]
+    return "\n".join(aligned(row, widths, right) for row in table)
+
+
+def in_markdown(table: Sequence[Sequence[str]], left: Collection[int]) -> str:
+    """The same as Markdown."""
+    head, *rows = table
+    rule = [":--" if place in left else "--:" for place in range(len(head))]
+    return "\n".join(piped(row) for row in (head, rule, *rows))

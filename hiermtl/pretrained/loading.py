@@ -9,12 +9,12 @@ import torch
 
 from hiermtl.encoders import encoder_from_config
 from hiermtl.errors import ModelError
+from hiermtl.folders import CONFIG
 from hiermtl.model import FORMAT_VERSION, HierarchicalConfig, HierarchicalModel
 from hiermtl.pretrained.finding import find_model
 from hiermtl.pretrained.hub import refuse_code
 from hiermtl.pretrained.parts import Part, part_of
 from hiermtl.pretrained.quiet import quiet
-from hiermtl.pretrained.saving import CONFIG
 from hiermtl.pretrained.weights import check_weights, read_json, weight_files
 from hiermtl.tokens import PieceTokenizer, Tokenizer, WordTokenizer
 

@@ -10,13 +10,13 @@ import torch
 
 from hiermtl.atomic import disk_is_full, free_bytes
 from hiermtl.errors import ModelError, RunError, listing
+from hiermtl.folders import CONFIG
 from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained.cards import default_card
 from hiermtl.pretrained.quiet import quiet
 from hiermtl.pretrained.weights import INDEX, WEIGHTS, seal_weights
 from hiermtl.tokens import Tokenizer
 
-CONFIG = "config.json"
 CARD = "README.md"
 WEIGHT_FORMATS = {"fp32": torch.float32, "fp16": torch.float16}
 

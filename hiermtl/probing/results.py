@@ -1,12 +1,14 @@
 """What scores at all depths say: expected layer, a proposed depth, and tables of it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
 from statistics import mean, stdev
 from typing import Any
+
+from hiermtl.evaluation.table import in_markdown, laid_out
 
 KEPT = 0.99
 """The share of the best depth's gain over depth 0 that a proposed depth has at least."""
@@ -191,13 +193,13 @@ class ProbeReport:
 
     def to_text(self) -> str:
         """Tables for a terminal."""
-        tables = [_aligned(table) for table in self._tables()]
+        tables = [laid_out(table, _left(table)) for table in self._tables()]
         lines = [self.about, *(f"note: {note}" for note in self.notes)]
         return "\n\n".join([*tables, "\n".join(lines)])
 
     def to_markdown(self) -> str:
         """The same as Markdown."""
-        tables = [_piped(table) for table in self._tables()]
+        tables = [in_markdown(table, _left(table)) for table in self._tables()]
         notes = "\n".join(f"- {note}" for note in self.notes)
         return "\n\n".join([*tables, self.about, *([notes] if notes else [])])
 
@@ -246,24 +248,6 @@ def digits_of(metric: str) -> int:
     return 3 if metric == "pearson" else 1
 
 
-def _aligned(table: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    left = 2 if table[0][1] == "what" else 1
-    lines = (
-        "  ".join(
-            cell.ljust(width) if at < left else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    )
-    return "\n".join(lines)
-
-
-def _piped(table: Sequence[Sequence[str]]) -> str:
-    left = 2 if table[0][1] == "what" else 1
-
-    def line(cells: Iterable[str]) -> str:
-        return f"| {' | '.join(cells)} |"
-
-    rule = (":--" if at < left else "--:" for at in range(len(table[0])))
-    return "\n".join([line(table[0]), line(rule), *map(line, table[1:])])
+def _left(table: Sequence[Sequence[str]]) -> range:
+    """Columns that hold no numbers."""
+    return range(2 if table[0][1] == "what" else 1)

@@ -11,8 +11,6 @@ from hiermtl.evaluation.table import decimals
 from hiermtl.reporting.frame import RIGHT, Frame, padded
 from hiermtl.reporting.shapes import Dot, Line, Picture, Words
 
-LOG = "log.jsonl"
-
 WIDTH, HEIGHT = 300, 170
 """Of one picture."""
 

@@ -13,12 +13,20 @@ from typing import Any, TypeGuard
 
 from hiermtl.errors import ModelError
 from hiermtl.evaluation.scores import KEYS, ScoreRow
+from hiermtl.folders import (
+    CHECKPOINTS,
+    CONFIG,
+    COST,
+    ENVIRONMENT,
+    EXTENDS,
+    FAILURE,
+    LOG,
+    PROBE,
+    RECIPE,
+    SCORES,
+)
 from hiermtl.pretrained.weights import INDEX, weight_files
-from hiermtl.reporting.curves import LOG, Log, joined, read_log
-
-RECIPE, CONFIG, SCORES, COST = "recipe.json", "config.json", "scores.json", "cost.json"
-ENVIRONMENT, FAILURE, PROBE = "environment.json", "failure.json", "probe.json"
-EXTENDS = "extends.json"
+from hiermtl.reporting.curves import Log, joined, read_log
 
 LARGEST = 1e100
 """Of numbers that are drawn; what is computed with them is a float too."""
@@ -154,7 +162,7 @@ def gather(folder: Path, *, asked: str | Path | None = None, probe: Path | None 
     recipe = _mapping(folder / RECIPE, notes) or _part(config, "recipe")
     checkpoints = _checkpoints(folder)
     if not config and checkpoints:
-        config = _mapping(folder / "checkpoints" / checkpoints[-1] / CONFIG, notes)
+        config = _mapping(folder / CHECKPOINTS / checkpoints[-1] / CONFIG, notes)
     facts = Facts(
         folder=folder.resolve().name,
         asked=str(asked or folder),

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from hiermtl.atomic import write_whole
 from hiermtl.errors import ModelError, RunError
+from hiermtl.folders import CHECKPOINTS, LOG, SKIPPED
 from hiermtl.model import HierarchicalModel
 from hiermtl.seeding import untouched
 from hiermtl.sharing import Sharing
@@ -64,9 +65,6 @@ from hiermtl.training.step import Stepper, TrainingStep
 from hiermtl.training.stopping import BrokenOffError, Stopping
 from hiermtl.training.watch import Watch
 from hiermtl.training.world import LONGEST, begin_alike, of_first
-
-CHECKPOINTS, SKIPPED = "checkpoints", "skipped"
-"""Subfolders of a run: its checkpoints, and what steps that were left out trained on."""
 
 BACKEND = "HIERMTL_BACKEND"
 """The variable that says how processes exchange tensors, where that is not left to torch."""
@@ -177,7 +175,7 @@ def train_model(
     stepper = Stepper(
         replicas, optimizer, accelerator, guard, examples, settings, leash, total=total
     )
-    log = Log(folder / "log.jsonl", accelerator, start=history.step)
+    log = Log(folder / LOG, accelerator, start=history.step)
     bar = progress(total, start=history.step)
     with (
         Stopping() as stopping,
