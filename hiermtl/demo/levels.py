@@ -10,7 +10,7 @@ from hiermtl.annotation import Annotator, Pair
 from hiermtl.annotation.given import Given
 from hiermtl.document import Document, Span
 from hiermtl.errors import DataError
-from hiermtl.text.bio import is_iob2
+from hiermtl.text.bio import is_span_tag
 
 LIMIT = 5_000
 """Characters that a text may have by default."""
@@ -180,7 +180,7 @@ class Levels:
         what is said of the whole.
         """
         kind = document.kinds.get(task, "label")
-        if kind == "tags" and all(map(is_iob2, self.nlp.model.head(task).labels)):
+        if kind == "tags" and all(map(is_span_tag, self.nlp.model.head(task).labels)):
             kind = "spans"
         value: Any
         match kind:

@@ -19,7 +19,7 @@ from hiermtl.document.parts import (
 )
 from hiermtl.document.table import counted, table
 from hiermtl.errors import DataError, ModelError, listing, nearest
-from hiermtl.text.bio import bio_spans, repair_bio
+from hiermtl.text.bio import bio_spans, is_span_tag, repair_bio
 from hiermtl.text.conllu import render_conllu
 from hiermtl.text.conllu_write import WRITABLE, Written
 from hiermtl.text.plain import word_offsets
@@ -188,7 +188,7 @@ class Document:
             own = repair_bio(tags[sentence.start : sentence.end])[0]
             found = bio_spans(own)
             if found is None:
-                odd = next(tag for tag in own if tag is None or tag[:2] not in ("O", "B-", "I-"))
+                odd = next(tag for tag in own if not is_span_tag(tag))
                 raise ModelError(
                     f"level {task!r} holds no spans: one of its labels is {odd!r}, and allowed are "
                     f"O, B-... and I-...; read it with tags({task!r})"

@@ -8,7 +8,7 @@ import numpy as np
 
 from hiermtl.document.base import Document
 from hiermtl.document.parts import Span
-from hiermtl.text.bio import is_iob2
+from hiermtl.text.bio import is_span_tag
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -309,7 +309,7 @@ def _span(doc: "Doc", start: int, end: int, label: str = "") -> "SpacySpan":
 
 def _is_bio(document: Document, task: str) -> bool:
     tags = document.tags(task)
-    return all(tag is not None and is_iob2(tag) for tag in tags)
+    return all(map(is_span_tag, tags))
 
 
 def _spaces(document: Document) -> Iterator[bool]:

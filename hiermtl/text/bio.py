@@ -118,11 +118,19 @@ def with_legal_spans(
         yield sentence.with_layers(fixed) if fixed else sentence
 
 
+def is_span_tag(label: str | None) -> bool:
+    """Whether `bio_spans` reads a label: `O`, or `B-` or `I-` before a type.
+
+    Scorers take bare `B` and `I` for spans too (`is_iob2`); documents keep them as they are.
+    """
+    return label is not None and (label == "O" or label[:2] in ("B-", "I-"))
+
+
 def bio_spans(tags: Sequence[str | None]) -> list[tuple[int, int, str]] | None:
     """Spans of IOB2 tags, half open, in words; `None` if a tag is missing, illegal or no IOB2."""
     spans: list[tuple[int, int, str]] = []
     for place, tag in enumerate(tags):
-        if tag is None or (tag != "O" and tag[:2] not in ("B-", "I-")):
+        if tag is None or not is_span_tag(tag):
             return None
         if tag.startswith("B-"):
             spans.append((place, place + 1, tag[2:]))

@@ -211,3 +211,11 @@ def test_of_entities_that_nest_the_longest_are_spacys_and_all_are_a_group() -> N
 def test_tags_that_may_be_spans_or_not_are_found_as_both() -> None:
     doc = Document([Sentence(WORDS)], [{"mark": ("O",) * 5}]).to_spacy()
     assert (list(doc.spans["mark"]), list(doc._.hiermtl["mark"])) == ([], ["O"] * 5)
+
+
+def test_tags_that_a_document_does_not_read_as_spans_stay_tags() -> None:
+    """Bare letters have no type; they were never spans of a document."""
+    bare = {"mark": ("B", "I", "O", "B", "O"), "typed": ("B-X", "I-X", "O", "B-X", "O")}
+    doc = Document([Sentence(WORDS)], [bare]).to_spacy()
+    assert list(doc._.hiermtl["mark"]) == list(bare["mark"])
+    assert list(doc.spans) == ["typed"]
