@@ -74,7 +74,7 @@ def attend(
     Shapes: query, key, value (units, width); returns (units, width). `bias` gives for a row length
     what is added to the scores, (heads or 1, length, length); -inf where nothing may be read.
     """
-    if bias is None and not layout.padded and ragged.fits(query, heads):
+    if bias is None and not layout.padded and ragged.fits(query, heads, dropout):
         return ragged.attend_end_to_end(query, key, value, layout, heads, dropout)
     attention = F.scaled_dot_product_attention
     if by_products(query, layout):

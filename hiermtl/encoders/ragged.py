@@ -21,19 +21,25 @@ KERNELS: Any = torch.ops.aten
 HALVES = (torch.float16, torch.bfloat16)
 
 
-def fits(values: Tensor, heads: int) -> bool:
+def fits(values: Tensor, heads: int, dropout: float = 0.0) -> bool:
     """Whether there are kernels for values (units, width) on their device."""
     return (
         values.is_cuda
         and torch.version.hip is None
-        and known(values.dtype, values.shape[-1] // heads, recent=_is_recent(values))
+        and known(values.dtype, values.shape[-1] // heads, dropout, recent=_is_recent(values))
     )
 
 
-def known(dtype: torch.dtype, size: int, *, recent: bool) -> bool:
-    """Whether there are kernels for heads of so many numbers, on `recent` devices or older ones."""
-    kinds = {torch.float16, torch.float32, *((torch.bfloat16,) if recent else ())}
-    return dtype in kinds and size % 8 == 0 and size <= 256
+def known(dtype: torch.dtype, size: int, dropout: float = 0.0, *, recent: bool) -> bool:
+    """Whether there are kernels for heads of so many numbers, on `recent` devices or older ones.
+
+    With dropout there is FlashAttention alone: it draws the same numbers forwards and backwards.
+    """
+    if size % 8 or size > 256:
+        return False
+    if dropout:
+        return recent and dtype in HALVES
+    return dtype in {torch.float16, torch.float32, *((torch.bfloat16,) if recent else ())}
 
 
 def attend_end_to_end(
@@ -49,14 +55,20 @@ def attend_end_to_end(
     edges = layout.cached("edges of rows", lambda: _edges(lengths, layout.device))
     query, key, value = (x.view(layout.units, heads, -1) for x in (query, key, value))
     long = query.dtype in HALVES and longest >= LONG and _is_recent(query)
-    out = (flash if long else efficient)(query, key, value, edges, longest, dropout)
+    if dropout or long:
+        out = flash(query, key, value, edges, longest, dropout)
+    else:
+        out = efficient(query, key, value, edges, longest)
     return out.reshape(layout.units, -1)
 
 
-def efficient(
-    query: Tensor, key: Tensor, value: Tensor, edges: Tensor, longest: int, dropout: float
-) -> Tensor:
-    """The kernel that is fast on short rows. Shapes: as `flash`."""
+def efficient(query: Tensor, key: Tensor, value: Tensor, edges: Tensor, longest: int) -> Tensor:
+    """The kernel that is fast on short rows, for use without dropout. Shapes: as `flash`.
+
+    Where it counts the random numbers it has drawn it takes rows end to end for rows without keys,
+    forwards but not backwards (pytorch/pytorch#115590): with dropout all rows and heads share a
+    mask on the way forward, and gradients are those of other masks.
+    """
     found = KERNELS._efficient_attention_forward(
         query.unsqueeze(0),
         key.unsqueeze(0),
@@ -66,7 +78,7 @@ def efficient(
         cu_seqlens_k=edges,
         max_seqlen_q=longest,
         max_seqlen_k=longest,
-        dropout_p=dropout,
+        dropout_p=0.0,
         custom_mask_type=0,
         compute_log_sumexp=torch.is_grad_enabled(),
     )

@@ -4,6 +4,7 @@ Elsewhere plain products stand in for the kernels; they read rows off their edge
 """
 
 import dataclasses
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hiermtl.encoders import attention, ragged
-from hiermtl.records import placed, recurring
+from hiermtl.records import Layout, placed, recurring
 from tests.unit.encoders.test_families import (
     CONFIGS,
     assert_alike,
@@ -32,11 +33,10 @@ needs_cuda = pytest.mark.skipif(
 
 
 def stand_in(
-    query: Tensor, key: Tensor, value: Tensor, edges: Tensor, longest: int, dropout: float
+    query: Tensor, key: Tensor, value: Tensor, edges: Tensor, longest: int, _: float = 0.0
 ) -> Tensor:
     assert edges.dtype == torch.int32
     assert edges[-1] == len(query)
-    assert not dropout
     found = []
     for start, end in pairwise(edges.tolist()):
         assert end - start <= longest
@@ -48,7 +48,7 @@ def stand_in(
 
 def taken_for(monkeypatch: pytest.MonkeyPatch, kernel: str) -> None:
     """Rows are as on a graphics processor; the other kernel must not be called."""
-    monkeypatch.setattr(ragged, "fits", lambda values, heads: True)
+    monkeypatch.setattr(ragged, "fits", lambda *_: True)
     for name in ("efficient", "flash"):
         monkeypatch.setattr(ragged, name, stand_in if name == kernel else None)
 
@@ -83,15 +83,20 @@ def test_gradients_are_those_of_rows_one_by_one(name: str, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("longest", "dtype", "kernel"),
+    ("longest", "dtype", "dropout", "kernel"),
     [
-        (ragged.LONG - 1, torch.bfloat16, "efficient"),
-        (ragged.LONG, torch.bfloat16, "flash"),
-        (ragged.LONG, torch.float32, "efficient"),
+        (ragged.LONG - 1, torch.bfloat16, 0.0, "efficient"),
+        (ragged.LONG, torch.bfloat16, 0.0, "flash"),
+        (ragged.LONG, torch.float32, 0.0, "efficient"),
+        (ragged.LONG - 1, torch.bfloat16, 0.1, "flash"),
     ],
 )
-def test_long_rows_of_halves_take_the_kernel_for_them(
-    longest: int, dtype: torch.dtype, kernel: str, monkeypatch: pytest.MonkeyPatch
+def test_long_rows_of_halves_and_dropout_take_the_kernel_for_them(
+    longest: int,
+    dtype: torch.dtype,
+    dropout: float,
+    kernel: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     taken_for(monkeypatch, kernel)
     lengths = np.array([longest, 3])
@@ -99,26 +104,31 @@ def test_long_rows_of_halves_take_the_kernel_for_them(
         batch_of("bert", flat=True).layout, row_lengths=lengths, units=longest + 3, _cache={}
     )
     values = torch.randn(layout.units, 16, dtype=dtype)
-    assert attention.attend(values, values, values, layout, 2, 0.0).shape == values.shape
+    found = attention.attend(values, values, values, layout, 2, dropout)
+    assert found.shape == values.shape
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size", "recent", "there"),
+    ("dtype", "size", "dropout", "recent", "there"),
     [
-        (torch.float32, 64, False, True),
-        (torch.float16, 64, False, True),
-        (torch.bfloat16, 64, True, True),
-        (torch.bfloat16, 64, False, False),
-        (torch.float64, 64, True, False),
-        (torch.float32, 12, True, False),
-        (torch.float32, 256, True, True),
-        (torch.float32, 264, True, False),
+        (torch.float32, 64, 0.0, False, True),
+        (torch.float16, 64, 0.0, False, True),
+        (torch.bfloat16, 64, 0.0, True, True),
+        (torch.bfloat16, 64, 0.0, False, False),
+        (torch.float64, 64, 0.0, True, False),
+        (torch.float32, 12, 0.0, True, False),
+        (torch.float32, 256, 0.0, True, True),
+        (torch.float32, 264, 0.0, True, False),
+        (torch.bfloat16, 64, 0.1, True, True),
+        (torch.float16, 64, 0.1, False, False),
+        (torch.float32, 64, 0.1, True, False),
+        (torch.bfloat16, 12, 0.1, True, False),
     ],
 )
 def test_what_no_kernel_is_for_is_padded(
-    dtype: torch.dtype, size: int, recent: bool, there: bool
+    dtype: torch.dtype, size: int, dropout: float, recent: bool, there: bool
 ) -> None:
-    assert ragged.known(dtype, size, recent=recent) == there
+    assert ragged.known(dtype, size, dropout, recent=recent) == there
 
 
 def test_processors_have_no_such_kernels() -> None:
@@ -138,30 +148,33 @@ def test_values_are_placed_as_they_are() -> None:
     assert torch.equal(placed(array, torch.device("cpu")), torch.from_numpy(array.copy()))
 
 
+def layout_on(device: str, longest: int) -> Layout:
+    """Fifty rows, and five units of none."""
+    lengths = np.random.default_rng(0).integers(1, longest, size=50)
+    return dataclasses.replace(
+        batch_of("bert", flat=True).layout,
+        row_lengths=lengths,
+        row_starts=np.cumsum(lengths) - lengths,
+        row_sentences=np.arange(50),
+        units=int(lengths.sum()) + 5,
+        device=torch.device(device),
+        _cache={},
+    )
+
+
 @needs_cuda
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("longest", [20, 60, 200])
 def test_kernels_agree_with_padded_rows(
     dtype: torch.dtype, longest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generator = np.random.default_rng(0)
-    lengths = generator.integers(1, longest, size=50)
-    device = torch.device("cuda")
-    layout = dataclasses.replace(
-        batch_of("bert", flat=True).layout,
-        row_lengths=lengths,
-        row_starts=np.cumsum(lengths) - lengths,
-        row_sentences=np.arange(50),
-        units=int(lengths.sum()) + 5,
-        device=device,
-        _cache={},
-    )
+    layout = layout_on("cuda", longest)
     torch.manual_seed(0)
-    given = [torch.randn(layout.units, 256, device=device, dtype=dtype) for _ in range(4)]
-    count, found = int(lengths.sum()), []
+    given = [torch.randn(layout.units, 256, device="cuda", dtype=dtype) for _ in range(4)]
+    count, found = int(layout.row_lengths.sum()), []
     for kernels in (True, False):
         if not kernels:
-            monkeypatch.setattr(ragged, "fits", lambda values, heads: False)
+            monkeypatch.setattr(ragged, "fits", lambda *_: False)
         layout = dataclasses.replace(layout, _cache={})
         parts = [x.clone().requires_grad_() for x in given[:3]]
         out = attention.attend(parts[0], parts[1], parts[2], layout, 4, 0.0)
@@ -170,3 +183,39 @@ def test_kernels_agree_with_padded_rows(
     for own, padded in zip(*found, strict=True):
         apart = (own.float() - padded.float()).norm() / padded.float().norm()
         assert float(apart) < (1e-5 if dtype == torch.float32 else 1e-2)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("longest", [20, 60, 200])
+def test_gradients_are_those_of_the_masks_that_were_drawn(
+    longest: int, dtype: torch.dtype, device: str
+) -> None:
+    layout = layout_on(device, longest)
+    torch.manual_seed(0)
+    query, key, value, above = (
+        torch.randn(layout.units, 256, device=device, dtype=dtype) for _ in range(4)
+    )
+
+    def apart(attend: Callable[[Tensor], Tensor]) -> float:
+        # What a row reads is linear in its values, whatever the mask.
+        given = value.clone().requires_grad_()
+        out = attend(given)
+        (found,) = torch.autograd.grad(out, given, above)
+        through, back = (
+            torch.stack([part.sum() for part in both.split([*layout.row_lengths, 5])[:-1]])
+            for both in (out.detach().double() * above, found.double() * given.detach())
+        )
+        return float((through - back).norm() / through.norm())
+
+    def attend(values: Tensor) -> Tensor:
+        return attention.attend(query, key, values, layout, 4, 0.3)
+
+    def drawn_twice(values: Tensor) -> Tensor:
+        """Forwards with one mask, backwards with another."""
+        first, second = attend(values), attend(values)
+        return second + (first - second).detach()
+
+    bound = 1e-5 if dtype == torch.float32 else 3e-2
+    assert apart(attend) < bound
+    assert apart(drawn_twice) > 10 * bound
