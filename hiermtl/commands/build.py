@@ -37,13 +37,12 @@ from hiermtl.pretrained import encoder_source
 from hiermtl.recipe import Recipe, frozen_problems, resolve_depths
 from hiermtl.recipe.base import Options
 from hiermtl.recipe.encoder import BilstmEncoder, PretrainedEncoder
+from hiermtl.recipe.heads import EditsHead, RolesHead
 from hiermtl.recipe.tables import (
     AnnealedSampling,
     BottomUpSampling,
     CooldownSampling,
-    EditsHead,
     LoraAdapter,
-    RolesHead,
     RoundRobinSampling,
     TemperatureSampling,
 )

@@ -59,7 +59,7 @@ from hiermtl.recipe.corpora import (
     joined_layers,
 )
 from hiermtl.recipe.data_files import VARIABLE
-from hiermtl.recipe.tables import HintHead
+from hiermtl.recipe.heads import HintHead
 from hiermtl.text.hints import COUNTED
 from hiermtl.text.segment import SEGMENT
 from hiermtl.text.sentence import Passage, Sentence

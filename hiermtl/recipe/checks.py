@@ -19,16 +19,10 @@ from hiermtl.recipe.corpora import (
 )
 from hiermtl.recipe.depths import depth_problems
 from hiermtl.recipe.encoder import BilstmEncoder
-from hiermtl.recipe.messages import Problem
-from hiermtl.recipe.models import Recipe
-from hiermtl.recipe.tables import (
+from hiermtl.recipe.heads import (
     HEADS,
-    SHARING,
-    AdaptiveSharing,
-    BottomUpSampling,
     CrfHead,
     HintHead,
-    NoAdapter,
     PairHead,
     ReadingHead,
     SpanHead,
@@ -36,6 +30,10 @@ from hiermtl.recipe.tables import (
     TextClassificationHead,
     hint_layer,
 )
+from hiermtl.recipe.messages import Problem
+from hiermtl.recipe.models import Recipe
+from hiermtl.recipe.schemes import SHARING, AdaptiveSharing
+from hiermtl.recipe.tables import BottomUpSampling, NoAdapter
 from hiermtl.recipe.tasks import TaskOptions
 
 

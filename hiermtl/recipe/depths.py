@@ -9,7 +9,7 @@ from hiermtl.errors import RecipeError, nearest
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.messages import Problem
 from hiermtl.recipe.models import Recipe
-from hiermtl.recipe.tables import LearnedSharing, SharingOptions
+from hiermtl.recipe.schemes import LearnedSharing, SharingOptions
 from hiermtl.recipe.tasks import AUTO
 
 CONTROLS = ("random_depth", "shuffled", "inverted")

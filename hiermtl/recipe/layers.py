@@ -12,8 +12,10 @@ from hiermtl.errors import RecipeError
 from hiermtl.recipe.base import OneOf
 from hiermtl.recipe.corpora import CORPORA
 from hiermtl.recipe.encoder import ENCODERS, PretrainedEncoder
+from hiermtl.recipe.heads import HEADS
 from hiermtl.recipe.loader import KeyPath
-from hiermtl.recipe.tables import ADAPTERS, BALANCING, HEADS, SAMPLING, SHARING
+from hiermtl.recipe.schemes import SHARING
+from hiermtl.recipe.tables import ADAPTERS, BALANCING, SAMPLING
 
 _NAMED: dict[KeyPath, OneOf] = {
     ("encoder",): OneOf(ENCODERS, other=PretrainedEncoder),

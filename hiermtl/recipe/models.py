@@ -16,15 +16,13 @@ from hiermtl.recipe.aggregators import PCDBalancing
 from hiermtl.recipe.base import PROBLEM, OneOf, Options, Section, detail
 from hiermtl.recipe.corpora import CORPORA, CorpusOptions
 from hiermtl.recipe.encoder import ENCODERS, BilstmEncoder, EncoderOptions, PretrainedEncoder
+from hiermtl.recipe.schemes import SHARING, LowSupervisionSharing, SharingOptions
 from hiermtl.recipe.tables import (
     ADAPTERS,
     BALANCING,
     SAMPLING,
-    SHARING,
-    LowSupervisionSharing,
     NoAdapter,
     ProportionalSampling,
-    SharingOptions,
     StaticBalancing,
 )
 from hiermtl.recipe.tasks import TaskOptions, with_defaults

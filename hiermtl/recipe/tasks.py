@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from hiermtl.errors import listing, nearest
 from hiermtl.recipe.base import NUMBER, OneOf, Section, problem, shown
 from hiermtl.recipe.files import Names
-from hiermtl.recipe.tables import DEFAULT_HEADS, HEADS, HeadOptions, hint_layer
+from hiermtl.recipe.heads import DEFAULT_HEADS, HEADS, HeadOptions, hint_layer
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
 _DEPTHS = "a whole number from 1, a share of the encoder such as '50%', or 'auto'"

@@ -9,7 +9,7 @@ import pytest
 
 from docs.pictures.draw import FOLDER, picture
 from hiermtl.recipe.loader import read_value
-from hiermtl.recipe.tables import SHARING as OPTIONS
+from hiermtl.recipe.schemes import SHARING as OPTIONS
 from hiermtl.sharing import SHARING
 from hiermtl.sharing.soft_l2 import SoftL2
 from tests.docs.test_documentation import ROOT

@@ -20,8 +20,8 @@ from hiermtl.recipe import (
     show_recipe,
 )
 from hiermtl.recipe.encoder import BilstmEncoder, PretrainedEncoder
+from hiermtl.recipe.heads import CrfHead, TaggingHead
 from hiermtl.recipe.resolved import chosen
-from hiermtl.recipe.tables import CrfHead, TaggingHead
 from hiermtl.recipe.training import TrainingOptions
 
 SCHEMES = (

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from hiermtl.recipe.tables import HintHead
+from hiermtl.recipe.heads import HintHead
 from hiermtl.text.hints import COUNTED, HINTS, hint_tags
 
 WORDS = ("Ada", "iPhone", "1843", "B-52s", "I", "notes", "--", "ÉCOLE", "中文", "x" * 12)
