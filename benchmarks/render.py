@@ -17,6 +17,7 @@ from benchmarks.cold_start import report as cold_start
 from benchmarks.gpu import report as gpu
 from benchmarks.graphs import report as graphs
 from benchmarks.grids import Experiment, Trials
+from benchmarks.growth import report as growth
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
@@ -32,6 +33,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "cold_start": cold_start.markdown,
     "gpu": gpu.markdown,
     "graphs": graphs.markdown,
+    "growth": growth.markdown,
     "mechanisms": mechanisms.markdown,
     "pipelines": pipelines.markdown,
     "processes": processes.markdown,

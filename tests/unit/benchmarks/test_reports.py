@@ -14,6 +14,7 @@ from benchmarks.gpu import report as gpu
 from benchmarks.gpu.measure import _optimizer_as_it_comes
 from benchmarks.graphs import report as graphs
 from benchmarks.grids import Experiment, Trials, cell
+from benchmarks.growth import report as growth
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
@@ -181,6 +182,21 @@ def test_a_graphics_processor_is_held_to_the_peak_of_each_round() -> None:
     assert gpu.rows(result) == [("train", "flat", "2,000", "25%", "25%", "50%")]
     assert "110 million weights drawn at random, upos at 3, dep at 12" in gpu.facts(result)
     assert gpu.markdown(result).splitlines()[-1].startswith("| train | flat | 2,000")
+
+
+@pytest.mark.parametrize(("power", "met"), [(0.5, "yes"), (1.0, "yes"), (1.2, "no"), (2.0, "no")])
+def test_growth_is_fitted_where_what_is_paid_once_no_longer_counts(power: float, met: str) -> None:
+    sizes = [1, 3, 10, 30, 100]
+    # Small sizes are far from the curve.
+    seconds = [[9.0, 9.0, 9.0] if size < 10 else [0.1, size**power, 1e6] for size in sizes]
+    own = {"series": "labels", "about": "tags", "work": "train", "order": 1}
+    result = {**MADE, "rounds": 3, "width": 64}
+    result["series"] = [{**own, "sizes": sizes, "seconds": seconds}]
+    (row,) = growth.rows(result)
+    assert row[:5] == ("labels", "tags", "train", "1", "100")
+    assert row[6:] == (f"{power:.2f}", "1", met)
+    assert growth.text(result).splitlines()[-1].endswith(met)
+    assert growth.markdown(result).splitlines()[-1].startswith("| labels | tags | train | 1 | 100")
 
 
 @pytest.mark.parametrize(("rates", "met"), [([90.0, 80.0, 90.0], "yes"), ([80.0] * 3, "no")])

@@ -1,0 +1,1 @@
+"""How cost grows with sentences, words in a sentence, tasks, labels and depth."""
