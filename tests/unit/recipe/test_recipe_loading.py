@@ -47,6 +47,7 @@ SHIPPED = [
     "cross_stitch/ewt",
     "cross_stitch/ewt_bilstm",
     "cross_stitch/sample",
+    "en_base",
     "en_small",
     "hard/ewt",
     "hard/ewt_bilstm",
