@@ -455,9 +455,13 @@ class HierarchicalModel(PreTrainedModel):
         left: dict[str, list[Left]] = {}
 
         def leaving(task: str, depth: int, output: HeadOutput) -> np.ndarray:
-            with torch.autocast(batch.layout.device.type, enabled=False):
-                sure = self.exit_head(task, depth).surest(_widened(output))
-            sentences, means = _of_sentences(batch, output, sure, np.ones(len(sure), dtype=bool))
+            # Scores of labels are the last a head computes; others meet its weights, of their type.
+            wide = {n: full_precision(v) for n, v in output.scores.items() if n == "labels"}
+            told = replace(output, scores={**output.scores, **wide})
+            sure = self.exit_head(task, depth).surest(told)
+            sentences, means = _of_sentences(
+                batch, output, full_precision(sure), np.ones(len(sure), dtype=bool)
+            )
             values = means.cpu().numpy()
             gone = values >= float(self.config.exits[task]["thresholds"][str(depth)])
             if gone.any():

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, TypeAlias, cast
+from typing import Literal, Self, TypeAlias, cast
 
 import torch
 
@@ -77,14 +77,8 @@ class Annotator:
         Raises:
             ModelError: `precision` is neither of the two, or the model has no exits to use.
         """
-        if exits and not model.config.exits:
-            raise ModelError(
-                "exits is True, but the model has none; add some with `hiermtl exits MODEL -o "
-                "FOLDER` and load that folder, or leave exits out"
-            )
         self.model, self.tokenizer, self._card = model, tokenizer, card
-        self.exits = exits
-        self.left: dict[str, Counter[int]] = {}
+        self._set_exits(exits)
         self.tokens_per_batch, self.flat = tokens_per_batch, flat
         self._computing = model
         if model.dtype == torch.float64 and precision is None:
@@ -95,6 +89,30 @@ class Annotator:
         if model.dtype != (torch.bfloat16 if half else torch.float32):
             own = copy.deepcopy(model)
             self._computing = own.bfloat16() if half else own.float()
+
+    def _set_exits(self, exits: bool) -> None:
+        if exits and not self.model.config.exits:
+            raise ModelError(
+                "exits is True, but the model has none; add some with `hiermtl exits MODEL -o "
+                "FOLDER` and load that folder, or leave exits out"
+            )
+        self.exits = exits
+        self.left: dict[str, Counter[int]] = {}
+
+    def with_exits(self, exits: bool = True) -> Self:
+        """The same annotator whose sentences may leave early, or may not; nothing is copied.
+
+        Raises:
+            ModelError: The model has no exits to use.
+        """
+        other = copy.copy(self)
+        other._set_exits(exits)
+        return other
+
+    @property
+    def computing(self) -> HierarchicalModel:
+        """What computes: the model, or its copy in another number type."""
+        return self._computing
 
     @property
     def hierarchy(self) -> Hierarchy:

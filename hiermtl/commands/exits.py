@@ -172,7 +172,6 @@ def exits(
     wanted = [task for task in wanted if task not in blind]
     part = recipe.only(wanted)
     closed = {task: dict.fromkeys(map(str, base.exit_states(task)), NEVER) for task in wanted}
-    base.set_exits({})
     base.set_exits({task: {"loss": loss, "thresholds": own} for task, own in closed.items()})
     train_exits(base, tokenizer, _examples(base, tokenizer, part, corpora), told=told)
     found = []

@@ -6,6 +6,7 @@ heads on states that do not move; `calibration` chooses how sure they must be.
 """
 
 from hiermtl.early_exit.calibration import Calibrated, ExitCounts, choose_thresholds
+from hiermtl.early_exit.rows import block_rows
 from hiermtl.early_exit.training import train_exits
 from hiermtl.early_exit.watching import WatchingAnnotator
 
@@ -13,6 +14,7 @@ __all__ = [
     "Calibrated",
     "ExitCounts",
     "WatchingAnnotator",
+    "block_rows",
     "choose_thresholds",
     "train_exits",
 ]

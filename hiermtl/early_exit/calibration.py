@@ -6,7 +6,7 @@ al. 2022 (Confident Adaptive Language Modeling), section 4, calibrate exits too:
 data orders settings, from careful to bold; the other half tests them in that order and stops at the
 first that fails. Departs: what is controlled is the fall of the task's own metric against the whole
 model's, whose bound is a percentile of a paired bootstrap over documents (Koehn 2004), which holds
-for many documents and not exactly for few; the order is greedy, blocks saved per point lost.
+for many documents and not exactly for few; the order is that of a price for each block saved.
 Shapes: counts (sentences, columns); sure, words (sentences,). Units: points of the metric.
 """
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from hiermtl.evaluation.results import unit_starts
 from hiermtl.metrics.base import Metric
@@ -24,7 +25,7 @@ CERTAINTY = 95
 
 RESAMPLES = 1000
 STEPS = 20
-"""Thresholds of an exit that are tried: each lets a further twentieth of the sentences leave."""
+"""Classes of sentences by how sure an exit is; thresholds lie between them."""
 
 FEWEST = 5
 """With fewer documents, or sentences where there are none, nothing can be tested."""
@@ -129,34 +130,30 @@ def _path(
     depth: int,
     words: NDArray[np.int64],
 ) -> list[dict[int, float]]:
-    """Settings from careful to bold: each lets some more leave at the exit where that pays most."""
+    """Settings from careful to bold, one for each price, in points, of a word's way up a block.
+
+    At a price those leave that are as sure as sentences which lose no more by leaving. How much
+    that is, is the mean over classes of equal size by how sure they are, made to rise as they are
+    less sure (isotonic regression).
+    """
     whole, exits = given
-    shares = 1 - np.arange(1, STEPS + 1) / STEPS
-    cuts = {at: [*np.quantile(own.sure, shares[:-1]), 0.0] for at, own in exits.items()}
-    full = float(_main(metric, whole.sum(0)))
-    levels = dict.fromkeys(exits, 0)
-    path: list[dict[int, float]] = []
-    loss, saved = 0.0, 0.0
-
-    def tried(levels: Mapping[int, int]) -> tuple[dict[int, float], float, float]:
-        thresholds = {at: float(cuts[at][n - 1]) for at, n in levels.items() if n}
-        depths = read_at(exits, thresholds, depth=depth)
-        rows = rows_at(whole, exits, depths)
-        lost = full - float(_main(metric, rows.sum(0)))
-        return thresholds, lost, float((words * (depth - depths)).sum())
-
-    while True:
-        found = []
-        for at, level in levels.items():
-            if level < STEPS:
-                thresholds, lost, gained = tried({**levels, at: level + 1})
-                pays = (gained - saved) / max(lost - loss, 1e-9)
-                found.append((pays, at, thresholds, lost, gained))
-        if not found:
-            return path
-        _, at, thresholds, loss, saved = max(found, key=lambda one: one[0])
-        levels[at] += 1
-        path.append(thresholds)
+    full = whole.sum(0)
+    prices: dict[int, NDArray[np.float64]] = {}
+    cuts: dict[int, list[float]] = {}
+    for at, own in exits.items():
+        # What the score loses if this sentence alone leaves.
+        lost = _main(metric, full) - _main(metric, full + own.rows - whole)
+        classes = np.array_split(np.argsort(-own.sure, kind="stable"), STEPS)
+        classes = [places for places in classes if len(places)]
+        sizes = np.array([words[places].sum() for places in classes])
+        means = np.array([lost[places].sum() for places in classes]) / sizes
+        prices[at] = isotonic_regression(means, weights=sizes).x / (depth - at)
+        cuts[at] = [float(own.sure[places].min()) for places in classes[:-1]] + [0.0]
+    path = []
+    for price in np.unique(np.concatenate(list(prices.values()))):
+        taken = {at: int(np.searchsorted(own, price, side="right")) for at, own in prices.items()}
+        path.append({at: cuts[at][count - 1] for at, count in taken.items() if count})
+    return path
 
 
 def _of(

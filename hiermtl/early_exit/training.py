@@ -14,6 +14,7 @@ import torch
 
 from hiermtl.errors import DataError
 from hiermtl.model import HierarchicalModel
+from hiermtl.precision import has_bf16
 from hiermtl.seeding import derived_seed, seeded
 from hiermtl.tokens import Collator, Tokenizer
 from hiermtl.training.examples import Examples
@@ -21,10 +22,10 @@ from hiermtl.training.examples import Examples
 PASSES = 3
 """How often each training sentence is seen, where that makes `FEWEST` steps."""
 
-FEWEST = 300
+FEWEST = 200
 """Steps that few examples have too."""
 
-TOKENS = 2048
+TOKENS = 1024
 """Pieces in a batch."""
 
 RATE = 1e-3
@@ -60,6 +61,7 @@ def train_exits(
     model.eval()
     model.requires_grad_(False)
     model.exits.requires_grad_(True).train()
+    half = model.config.precision == "bf16" and has_bf16(model.device)
     collate = Collator(tokenizer, model.routes.depths(), device=model.device)
     optimizer = torch.optim.AdamW(model.exits.parameters(), lr=RATE)
     lengths = examples.lengths
@@ -72,7 +74,9 @@ def train_exits(
             for chosen in _batches(order.permutation(places), lengths, steps - step):
                 for group in optimizer.param_groups:
                     group["lr"] = RATE * (1 - step / steps)
-                losses = model.exit_losses(collate(examples.fetch(chosen.tolist())))
+                batch = collate(examples.fetch(chosen.tolist()))
+                with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
+                    losses = model.exit_losses(batch)
                 items = {task: max(1, int(examples.items[task][chosen].sum())) for task in tasks}
                 if losses:
                     optimizer.zero_grad()

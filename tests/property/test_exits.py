@@ -302,3 +302,14 @@ def test_every_kind_of_head_that_is_probable_and_reads_no_other_can_be_left() ->
         TASKS[task][0] for task in world.model.hierarchy.names if world.model.exit_states(task)
     }
     assert kinds == able
+
+
+def test_half_precision_does_not_round_how_sure_exits_are() -> None:
+    world = with_exits(make_world("bert", dtype=torch.float32), exits(ner={1: 0.0}, dep={1: 0.0}))
+    batch = batch_of(world, plain(world))
+    expected = {t: part[0].sure for t, part in world.model.leave(batch, ALL)[1].items()}
+    world.model.bfloat16()
+    for task, (part,) in world.model.leave(batch, ALL)[1].items():
+        assert part.sure.dtype == np.float32
+        np.testing.assert_allclose(part.sure, expected[task], atol=0.05)
+        assert len(np.unique(part.sure)) == len(SENTENCES)
