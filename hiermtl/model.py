@@ -501,7 +501,7 @@ class HierarchicalModel(PreTrainedModel):
         """Blocks upwards, and heads on the way, of sentences that are asked and have not left."""
         wanted = self._wanted(asked)
         raw, mixed = self._demand(wanted)
-        exits = {} if leaving is None else self._exits_by_depth(asked)
+        exits = {} if leaving is None else self._exits_by_depth(asked, every=learning)
         top = max((depth for depth, _ in raw), default=-1)
         if learning:
             top = max(exits, default=-1)
@@ -720,12 +720,15 @@ class HierarchicalModel(PreTrainedModel):
         chosen = {task: np.flatnonzero(masks[task]) for task in names if task in masks}
         return {task: who for task, who in chosen.items() if len(who)}
 
-    def _exits_by_depth(self, asked: Iterable[str]) -> dict[int, dict[str, tuple[int, str]]]:
+    def _exits_by_depth(
+        self, asked: Iterable[str], *, every: bool
+    ) -> dict[int, dict[str, tuple[int, str]]]:
         """Depth to the tasks that can be left there, each with the state its exit head reads.
 
-        Without tasks that others which are asked depend on.
+        Unless they are `every` one's, without tasks that others which are asked depend on.
         """
-        needed = {lower for task in asked for lower in self.routes[task].tasks - {task}}
+        lower = {name for task in asked for name in self.routes[task].tasks - {task}}
+        needed = set() if every else lower
         found: dict[int, dict[str, tuple[int, str]]] = {}
         for task in asked:
             if task in self.exits and task not in needed:

@@ -19,11 +19,13 @@ from hiermtl.early_exit import (
     choose_thresholds,
     train_exits,
 )
-from hiermtl.early_exit.calibration import CERTAINTY, read_at
+from hiermtl.early_exit.calibration import CERTAINTY, FEWEST, read_at, rows_at
 from hiermtl.errors import DataError, ModelError, RecipeError, RunError, listing
 from hiermtl.evaluation.counts import Counts
 from hiermtl.evaluation.measures import counted_by
+from hiermtl.evaluation.results import unit_starts
 from hiermtl.evaluation.table import in_markdown, laid_out
+from hiermtl.metrics.base import Metric
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import resolve_device
 from hiermtl.pretrained import find_model, load_model, read_card, save_model
@@ -176,7 +178,14 @@ def exits(
     train_exits(base, tokenizer, _examples(base, tokenizer, part, corpora), told=told)
     found = []
     for task in wanted:
-        found.append(_calibrated(base, tokenizer, part, corpora, task=task, loss=loss))
+        given = _measured(base, tokenizer, part, corpora, task=task)
+        found.append(_chosen(given, loss))
+        documents = len(unit_starts(given.documents))
+        if documents < 2 * FEWEST:
+            notes.append(
+                f"{task}: dev has {documents} documents, too few to test anything; there must be "
+                f"{2 * FEWEST}"
+            )
         say(f"{task}: {found[-1].saved:.1f} % of its blocks saved, {_shares(found[-1])}")
     _set_thresholds(
         base,
@@ -244,16 +253,35 @@ def _set_thresholds(
     )
 
 
-def _calibrated(
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """What the whole model and each exit alone do on dev, sentence by sentence.
+
+    Shapes: counts (sentences, columns); documents, words (sentences,).
+    """
+
+    task: str
+    depth: int
+    metric: Metric
+    whole: np.ndarray
+    exits: Mapping[int, ExitCounts]
+    documents: np.ndarray
+    words: np.ndarray
+
+    def main(self, rows: np.ndarray) -> float:
+        """The main score of some sentences."""
+        return float(np.nan_to_num(next(iter(self.metric.score(rows.sum(0)).values()))))
+
+
+def _measured(
     model: HierarchicalModel,
     tokenizer: Tokenizer,
     recipe: Recipe,
     corpora: Mapping[str, Corpus],
     *,
     task: str,
-    loss: float,
-) -> TaskExits:
-    """Chooses how sure sentences must be that leave for a task; the model's thresholds stay."""
+) -> _Measured:
+    """Dev with all exits of a task closed, and with each of them open to all."""
     depths = [int(depth) for depth in model.config.exits[task]["thresholds"]]
     before = model.config.exits
 
@@ -276,44 +304,49 @@ def _calibrated(
         parts = {depth: scored({depth: 0.0}) for depth in depths}
     finally:
         model.config.exits = before
-    metric = counted_by(whole[0])
-    rows = _joined(whole)
-    words = np.array([count for count, _ in watched])
-    every = {
-        depth: ExitCounts(_joined(counts), np.array([sure for _, sure in own]))
-        for depth, (counts, own) in parts.items()
-    }
-    own_depth = model.hierarchy[task].depth
-    documents = np.concatenate([_named(of) for of in whole])
-    chosen = choose_thresholds(
-        metric, rows, every, depth=own_depth, loss=loss, documents=documents, words=words
-    )
-    read = read_at(every, chosen.thresholds, depth=own_depth)
-
-    def main(totals: np.ndarray) -> tuple[str, float]:
-        name, score = next(iter(metric.score(totals).items()))
-        return name, float(np.nan_to_num(score))
-
-    left = rows.copy()
-    for depth, one in every.items():
-        left[read == depth] = one.rows[read == depth]
-    name, score = main(rows.sum(0))
-    return TaskExits(
+    return _Measured(
         task,
-        own_depth,
-        name,
-        score,
-        main(left.sum(0))[1],
-        chosen.bound,
-        100 * float((words * (own_depth - read)).sum() / (words.sum() * own_depth)),
+        model.hierarchy[task].depth,
+        counted_by(whole[0]),
+        _joined(whole),
+        {
+            depth: ExitCounts(_joined(counts), np.array([sure for _, sure in own]))
+            for depth, (counts, own) in parts.items()
+        },
+        np.concatenate([_named(of) for of in whole]),
+        np.array([count for count, _ in watched]),
+    )
+
+
+def _chosen(given: _Measured, loss: float) -> TaskExits:
+    """How sure sentences must be that leave for a task, and what that does on dev."""
+    found = choose_thresholds(
+        given.metric,
+        given.whole,
+        given.exits,
+        depth=given.depth,
+        loss=loss,
+        documents=given.documents,
+        words=given.words,
+    )
+    read = read_at(given.exits, found.thresholds, depth=given.depth)
+    blocks = given.words * (given.depth - read)
+    return TaskExits(
+        given.task,
+        given.depth,
+        next(iter(given.metric.score(given.whole.sum(0)))),
+        given.main(given.whole),
+        given.main(rows_at(given.whole, given.exits, read)),
+        found.bound,
+        100 * float(blocks.sum() / (given.words.sum() * given.depth)),
         tuple(
             ExitRow(
                 depth,
-                main(one.rows.sum(0))[1],
-                chosen.thresholds.get(depth),
+                given.main(one.rows),
+                found.thresholds.get(depth),
                 100 * float((read == depth).mean()),
             )
-            for depth, one in every.items()
+            for depth, one in given.exits.items()
         ),
     )
 

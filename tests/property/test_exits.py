@@ -13,9 +13,11 @@ from hiermtl.errors import ModelError
 from hiermtl.heads import HEADS
 from hiermtl.model import HierarchicalConfig, HierarchicalModel
 from hiermtl.records import Example, Group
+from hiermtl.sharing import SHARING
 from hiermtl.tokens import Collator
 from tests.worlds import (
     ALL,
+    BLOCKS,
     SENTENCES,
     TASKS,
     World,
@@ -210,6 +212,40 @@ def test_a_task_that_another_reads_does_not_leave() -> None:
         expected = scores_of(world.model(batch, ["upos", "ner"]))
     found = scores_of(outputs)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_what_others_read_learns_all_the_same() -> None:
+    world = make_world("bilstm", "joint_many", depths={"upos": 2, "ner": 3})
+    with_exits(world, exits(upos={1: INF}, ner={1: INF, 2: INF}))
+    batch = Collator(world.tokenizer, world.model.routes.depths())(world.examples())
+    assert world.model.exit_losses(batch).keys() == {("upos", 1), ("ner", 1), ("ner", 2)}
+
+
+MIXED = {"cross_stitch", "sluice"}
+"""Under these a task has several states at a depth."""
+
+
+@pytest.mark.parametrize("sharing", SHARING)
+def test_exits_under_every_scheme(sharing: str) -> None:
+    """They are refused, or nobody leaves what is never sure and everybody what asks nothing."""
+    world = make_world("bert", sharing)
+    closed = exits(dep=dict.fromkeys(range(1, BLOCKS), INF))
+    if sharing in MIXED:
+        with pytest.raises(ModelError, match=rf"several states .* under sharing '{sharing}'"):
+            world.model.set_exits(closed)
+        return
+    with_exits(world, closed)
+    batch = batch_of(world, plain(world))
+    with torch.no_grad():
+        expected = scores_of(world.model(batch, ALL))
+    outputs, left = world.model.leave(batch, ALL)
+    assert not left
+    found = scores_of(outputs)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    world.model.config.exits = exits(dep={1: 0.0, 2: INF})
+    outputs, left = world.model.leave(batch, ["dep"])
+    assert "dep" not in outputs
+    assert [part.depth for part in left["dep"]] == [1]
 
 
 GROUPED = {

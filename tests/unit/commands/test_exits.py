@@ -1,5 +1,6 @@
 """Exits are added to a trained model, used, told and refused."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import torch
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands import Exits, Run, annotate, evaluate, exits, extend, train
+from hiermtl.early_exit import Calibrated
 from hiermtl.errors import ModelError, RecipeError, RunError
 from hiermtl.evaluation import ScoreRow
 from hiermtl.pretrained import load_model
-from tests.unit.commands.runs import BILSTM, recipe
+from tests.unit.commands.runs import BILSTM, of_files, recipe
 from tests.unit.commands.test_extend import CHUNKS
 
 TASKS = {
@@ -187,7 +189,17 @@ def test_other_mistakes_are_named(base: Run, made: Exits, tmp_path: Path) -> Non
         evaluate(made.folder, exits=True, raw=True)
 
 
-def test_where_nobody_may_leave_nothing_is_written(base: Run, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"no sentence may leave for dep at a loss of 0 points"):
-        exits(base.folder, output=tmp_path / "new", loss=0.0, tasks=["dep"])
+def test_where_nobody_may_leave_nothing_is_written(
+    base: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("hiermtl.commands.exits")
+    monkeypatch.setattr(module, "choose_thresholds", lambda *given, **options: Calibrated({}))
+    with pytest.raises(RunError, match=r"no sentence may leave for xpos at a loss of 2 points"):
+        exits(base.folder, output=tmp_path / "new", loss=2.0, tasks=["xpos"])
     assert not (tmp_path / "new").exists()
+
+
+def test_dev_of_few_documents_tests_nothing_and_it_is_said(tmp_path: Path) -> None:
+    run = train(of_files(tmp_path), output=tmp_path / "run", quiet=True)
+    with pytest.raises(RunError, match=r"note: dep: dev has 2 documents, .* there must be 10"):
+        exits(run.folder, output=tmp_path / "new", loss=2.0, tasks=["dep"])
