@@ -343,7 +343,8 @@ def _chosen(given: _Measured, loss: float) -> TaskExits:
             ExitRow(
                 depth,
                 given.main(one.rows),
-                found.thresholds.get(depth),
+                # Where nobody of dev would still come by, or is sure enough, there is no exit.
+                found.thresholds.get(depth) if (read == depth).any() else None,
                 100 * float((read == depth).mean()),
             )
             for depth, one in given.exits.items()
