@@ -11,7 +11,17 @@ from hiermtl._version import __version__
 
 if TYPE_CHECKING:
     from hiermtl.annotation import Annotator, Pair, load
-    from hiermtl.commands import annotate, check, evaluate, export, extend, probe, report, train
+    from hiermtl.commands import (
+        annotate,
+        check,
+        evaluate,
+        exits,
+        export,
+        extend,
+        probe,
+        report,
+        train,
+    )
     from hiermtl.document import Document
     from hiermtl.errors import DataError, HiermtlError, ModelError, RecipeError, RunError
     from hiermtl.hierarchy import Hierarchy, Task
@@ -30,6 +40,7 @@ _HOMES = {
         "annotate",
         "check",
         "evaluate",
+        "exits",
         "export",
         "extend",
         "probe",
@@ -61,6 +72,7 @@ __all__ = [
     "annotate",
     "check",
     "evaluate",
+    "exits",
     "export",
     "extend",
     "load",

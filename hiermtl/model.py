@@ -6,9 +6,9 @@ deepest block one of its tasks depends on.
 """
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from hiermtl.heads import HEADS, Head
 from hiermtl.heads.base import split_by_sentence
 from hiermtl.hierarchy import Hierarchy, Task
 from hiermtl.precision import full_precision
-from hiermtl.records import MISSING, Batch, HeadOutput, Stream, Tap, placed
+from hiermtl.records import MISSING, Batch, HeadOutput, Layout, Stream, Tap, placed
 from hiermtl.seeding import seeded
 from hiermtl.sharing import SHARING, Routes, Sharing, Stack, describe
 from hiermtl.text.segment import SEGMENT
@@ -42,7 +42,8 @@ class HierarchicalConfig(PreTrainedConfig):
     scheme was made for, and that the model no longer has, to their depths. `precision` is what
     inference uses where the processor allows it; `recipe` the resolved recipe it was trained by;
     `learnt` what the scheme was and had learnt (`describe`), where low supervision is left of it or
-    tasks are absent.
+    tasks are absent. `exits` maps a task to its `loss`, the points that exits may cost it, and
+    `thresholds`: depth below its own, as text, to how sure a sentence must be that leaves there.
     """
 
     model_type = "hiermtl"
@@ -59,6 +60,7 @@ class HierarchicalConfig(PreTrainedConfig):
         recipe: Mapping[str, Any] | None = None,
         learnt: Mapping[str, Any] | None = None,
         absent: Mapping[str, int] | None = None,
+        exits: Mapping[str, Mapping[str, Any]] | None = None,
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
     ) -> None:
@@ -77,6 +79,7 @@ class HierarchicalConfig(PreTrainedConfig):
         self.pooling, self.language, self.precision = pooling, language, precision
         self.recipe, self.learnt = dict(recipe or {}), dict(learnt or {})
         self.absent = dict(absent or {})
+        self.exits = {task: dict(given) for task, given in (exits or {}).items()}
         self.format_version = format_version
         super().__init__(**kwargs)
 
@@ -87,6 +90,22 @@ class HierarchicalConfig(PreTrainedConfig):
             Task(name, **{key: task[key] for key in fields if key in task})
             for name, task in self.tasks.items()
         )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Left:
+    """Sentences that left for a task below its depth.
+
+    `output` is the exit head's; `sure` (sentences,) how sure it was of each of them, 0 to 1.
+    """
+
+    depth: int
+    output: HeadOutput
+    sure: np.ndarray
+
+
+_Leaving: TypeAlias = Callable[[str, int, HeadOutput], np.ndarray]
+"""Told a task, a depth and what the exit head says there: which sentences leave, ascending."""
 
 
 class HierarchicalModel(PreTrainedModel):
@@ -147,6 +166,8 @@ class HierarchicalModel(PreTrainedModel):
             if self.sharing.even_start:
                 head.start_even()
             self.heads[task.name] = head
+        self.exits = torch.nn.ModuleDict()
+        self._make_exits()
         self.post_init()
 
     def _share(self, encoder: Encoder, seed: int) -> None:
@@ -199,6 +220,94 @@ class HierarchicalModel(PreTrainedModel):
         found = self.heads[task]
         assert isinstance(found, Head)
         return found
+
+    def exit_head(self, task: str, depth: int) -> Head:
+        """The head that is asked whether a sentence may leave for a task at a depth."""
+        of_task = self.exits[task]
+        assert isinstance(of_task, torch.nn.ModuleDict)
+        found = of_task[str(depth)]
+        assert isinstance(found, Head)
+        return found
+
+    def exit_states(self, task: str) -> dict[int, tuple[int, str]]:
+        """The depths at which sentences could leave for a task, each with the state read there.
+
+        Raises:
+            ModelError: They could at none, for a reason that is told.
+        """
+        head, depth = self.head(task), self.hierarchy[task].depth
+        why = ""
+        if task == SEGMENT:
+            why = "finds the words that all others judge"
+        elif not head.probable:
+            why = f"has a head ({head.kind}) that does not say how probable its answers are"
+        elif head.unit == "document" or head.informed:
+            why = f"has a head ({head.kind}) that judges documents, or what others find"
+        elif self.lower[task]:
+            why = f"reads what {listing(self.lower[task])} predict"
+        elif depth < 2:
+            why = f"is read at depth {depth}, below which there is the embedding alone"
+        found: dict[int, tuple[int, str]] = {}
+        for at in range(1, depth):
+            states = [state for state in self.routes[task].mixed if state[0] == at]
+            if len(states) == 1:
+                found[at] = states[0]
+        if not why and not found:
+            why = f"has several states at each depth under sharing {self.sharing.name!r}"
+        if why:
+            raise ModelError(
+                f"task {task!r} {why}, so that no sentence can leave for it below its depth; name "
+                "other tasks"
+            )
+        return found
+
+    def set_exits(self, exits: Mapping[str, Mapping[str, Any]]) -> None:
+        """Takes on other exits, as `config.exits` has them; heads that are new start as the task's.
+
+        That is, as the head at the task's own depth, where states are as wide there.
+
+        Raises:
+            ModelError: Sentences cannot leave there.
+        """
+        old = {n: v for n, v in self.state_dict().items() if n.startswith("exits.")}
+        self.config.exits = {task: dict(given) for task, given in exits.items()}
+        self.exits = torch.nn.ModuleDict()
+        self._make_exits()
+        self.exits.to(self.device, self.dtype).train(self.training)
+        for task, given in exits.items():
+            for depth in given["thresholds"]:
+                head, place = self.exit_head(task, int(depth)), f"exits.{task}.{depth}."
+                start = self.head(task).state_dict()
+                start |= {n.removeprefix(place): v for n, v in old.items() if n.startswith(place)}
+                if all(start[name].shape == own.shape for name, own in head.state_dict().items()):
+                    head.load_state_dict(start)
+
+    def _make_exits(self) -> None:
+        """The exit heads of the config: of the task's kind, of the width of states at their depth.
+
+        Raises:
+            ModelError: Sentences cannot leave there.
+        """
+        for task, exits in self.config.exits.items():
+            if task not in self.hierarchy:
+                raise ModelError(
+                    f"exits.{task} is of no task of the model; it has "
+                    f"{listing(self.hierarchy.names)}{nearest(task, self.hierarchy.names)}"
+                )
+            states = self.exit_states(task)
+            given = self.config.tasks[task]
+            heads = torch.nn.ModuleDict()
+            for depth in exits["thresholds"]:
+                if int(depth) not in states:
+                    raise ModelError(
+                        f"exits.{task} names depth {depth}; sentences can leave for a task at "
+                        f"depths from 1 that are below its own, here {listing(states)}"
+                    )
+                width = self.sharing.widths[int(depth)]
+                heads[depth] = _row(HEADS, given["head"], "head")(
+                    width, given["labels"], **given.get("options", {})
+                )
+            self.exits[task] = heads
 
     def depends_on(self, task: str) -> frozenset[str]:
         """The names of the parameters that a task depends on, by structure.
@@ -277,6 +386,7 @@ class HierarchicalModel(PreTrainedModel):
         config.learnt = self.described()
         for task in gone:
             del config.tasks[task]
+            config.exits.pop(task, None)
             if not self.sharing.separable:
                 config.absent[task] = self.hierarchy[task].depth
         return config
@@ -325,9 +435,76 @@ class HierarchicalModel(PreTrainedModel):
         With `tasks`, each is asked of all sentences, or of those of its mask, (sentences,) bool;
         without, each of the sentences that carry its gold, or belong to a group that does.
         """
-        wanted = self._wanted(batch, tasks)
+        return self._step(batch, self._asked(batch, tasks))
+
+    @torch.no_grad()
+    def leave(
+        self, batch: Batch, tasks: Iterable[str] | Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, HeadOutput], dict[str, list[Left]]]:
+        """As the model itself, but a sentence leaves for a task at the first exit that is sure.
+
+        That is, where the mean over its words of how probable the exit head finds its own answers
+        is not below the exit's threshold; blocks above run for it only if another task needs them.
+        So answers are not those of the whole model. Nothing leaves for a task whose predictions
+        another one reads that is asked too. Groups of the batch have no sentence in common.
+
+        Returns:
+            What the tasks' own heads say of the sentences that stayed, and the others, exit by
+            exit.
+        """
+        left: dict[str, list[Left]] = {}
+
+        def leaving(task: str, depth: int, output: HeadOutput) -> np.ndarray:
+            # Scores of labels are the last a head computes; others meet its weights, of their type.
+            wide = {n: full_precision(v) for n, v in output.scores.items() if n == "labels"}
+            told = replace(output, scores={**output.scores, **wide})
+            sure = self.exit_head(task, depth).surest(told)
+            sentences, means = _of_sentences(
+                batch, output, full_precision(sure), np.ones(len(sure), dtype=bool)
+            )
+            values = means.cpu().numpy()
+            gone = values >= float(self.config.exits[task]["thresholds"][str(depth)])
+            if gone.any():
+                own = output.narrow(sentences[gone])
+                left.setdefault(task, []).append(Left(depth, own, values[gone]))
+            return sentences[gone]
+
+        return self._step(batch, self._asked(batch, tasks), leaving=leaving), left
+
+    def exit_losses(self, batch: Batch) -> dict[tuple[str, int], Tensor]:
+        """The loss of each exit head, by task and depth, as `losses`; nothing else gets a gradient.
+
+        Blocks above the deepest exit are not run.
+        """
+        losses: dict[tuple[str, int], Tensor] = {}
+
+        def learning(task: str, depth: int, output: HeadOutput) -> np.ndarray:
+            head = self.exit_head(task, depth)
+            gold = _gold_of(task, head, output, batch)
+            if gold is not None:
+                losses[task, depth] = head.loss(output, gold)
+            return output.sentences[:0]
+
+        asked = {t: batch.annotated[t] for t in self.exits if t in batch.annotated}
+        with torch.no_grad():
+            self._step(batch, asked, leaving=learning, learning=True)
+        return losses
+
+    def _step(
+        self,
+        batch: Batch,
+        asked: dict[str, np.ndarray],
+        *,
+        leaving: _Leaving | None = None,
+        learning: bool = False,
+    ) -> dict[str, HeadOutput]:
+        """Blocks upwards, and heads on the way, of sentences that are asked and have not left."""
+        wanted = self._wanted(asked)
         raw, mixed = self._demand(wanted)
+        exits = {} if leaving is None else self._exits_by_depth(asked, every=learning)
         top = max((depth for depth, _ in raw), default=-1)
+        if learning:
+            top = max(exits, default=-1)
         last = {task: max(depth for depth, _ in self.sharing.reads(task)) for task in wanted}
         kept: dict[tuple[int, str], Stream] = {}
         words: dict[tuple[int, str], Tensor] = {}
@@ -379,6 +556,21 @@ class HierarchicalModel(PreTrainedModel):
                     outputs[task] = self._read(
                         task, kept, words, batch, sentences=sentences, outputs=outputs
                     )
+            if leaving is not None and depth in exits:
+                for task, state in exits[depth].items():
+                    if not asked[task].any():
+                        continue
+                    who = np.flatnonzero(asked[task])
+                    read, layout = self._read_exit(task, state, below[state[1]], words, who)
+                    with torch.set_grad_enabled(learning):
+                        head = self.exit_head(task, depth)
+                        output = self._scored(task, head, read, layout, batch, who, outputs)
+                        gone = leaving(task, depth, output)
+                    if len(gone):
+                        asked[task] = asked[task].copy()
+                        asked[task][gone] = False
+                wanted = self._wanted(asked)
+                raw, mixed = self._demand(wanted)
         return outputs
 
     def losses(
@@ -393,14 +585,8 @@ class HierarchicalModel(PreTrainedModel):
         decoded: dict[str, list[Any]] = {}
         for task, output in outputs.items():
             head = self.head(task)
-            if output.groups is not None and head.unit != "document":
-                if task in batch.group_gold:
-                    places = placed(output.groups, batch.layout.device)
-                    values = batch.group_gold[task].index_select(0, places)
-                    name = "numbers" if head.layer == "number" else "labels"
-                    losses[task] = head.loss(output, {name: values})
-                continue
-            if task in batch.items and task in batch.annotated:
+            of_groups = output.groups is not None and head.unit != "document"
+            if not of_groups and task in batch.items and task in batch.annotated:
                 if head.unit == "word":
                     output = output.narrow(_among(output.sentences, batch.annotated[task]))
                 known = None if task in predicted else batch
@@ -409,11 +595,10 @@ class HierarchicalModel(PreTrainedModel):
                 if head.unit == "document":
                     told = batch.itemised[task][output.sentences]
                     gold["annotated"] = placed(told, batch.layout.device)
-            elif task in batch.gold:
-                chosen = batch.layout.select(output.sentences)
-                gold = {n: chosen.take_words(values) for n, values in batch.gold[task].items()}
             else:
-                continue
+                gold = _gold_of(task, head, output, batch)
+                if gold is None:
+                    continue
             losses[task] = head.loss(output, gold)
         return losses
 
@@ -513,25 +698,44 @@ class HierarchicalModel(PreTrainedModel):
             found[task] = self.head(task).decode(output)
         return found
 
-    def _wanted(
+    def _asked(
         self, batch: Batch, tasks: Iterable[str] | Mapping[str, np.ndarray] | None
     ) -> dict[str, np.ndarray]:
-        """Task to the sentences it must run on, with tasks others depend on, lowest first."""
-        sentences = batch.layout.sentences
-        masks: dict[str, np.ndarray] = {}
+        """Task to the sentences it is asked of, (sentences,) bool."""
         if tasks is None:
             known = [task for task in self.hierarchy.names if task in batch.annotated]
-            asked = {task: batch.annotated[task] for task in known}
-        elif isinstance(tasks, Mapping):
-            asked = {task: tasks[task] for task in self.hierarchy.select(tasks)}
-        else:
-            asked = dict.fromkeys(self.hierarchy.select(tasks), np.ones(sentences, dtype=bool))
+            return {task: batch.annotated[task] for task in known}
+        if isinstance(tasks, Mapping):
+            return {task: tasks[task] for task in self.hierarchy.select(tasks)}
+        every = np.ones(batch.layout.sentences, dtype=bool)
+        return dict.fromkeys(self.hierarchy.select(tasks), every)
+
+    def _wanted(self, asked: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Task to the sentences it must run on, with tasks others depend on, lowest first."""
+        masks: dict[str, np.ndarray] = {}
         for task, mask in asked.items():
             for needed in self.routes[task].tasks:
                 masks[needed] = masks[needed] | mask if needed in masks else mask
         names = sorted(self.hierarchy.names, key=lambda task: len(self.routes[task].tasks))
         chosen = {task: np.flatnonzero(masks[task]) for task in names if task in masks}
         return {task: who for task, who in chosen.items() if len(who)}
+
+    def _exits_by_depth(
+        self, asked: Iterable[str], *, every: bool
+    ) -> dict[int, dict[str, tuple[int, str]]]:
+        """Depth to the tasks that can be left there, each with the state its exit head reads.
+
+        Unless they are `every` one's, without tasks that others which are asked depend on.
+        """
+        lower = {name for task in asked for name in self.routes[task].tasks - {task}}
+        needed = set() if every else lower
+        found: dict[int, dict[str, tuple[int, str]]] = {}
+        for task in asked:
+            if task in self.exits and task not in needed:
+                states = self.exit_states(task)
+                for depth in map(int, self.config.exits[task]["thresholds"]):
+                    found.setdefault(depth, {})[task] = states[depth]
+        return found
 
     def _demand(
         self, wanted: Mapping[str, np.ndarray]
@@ -575,7 +779,37 @@ class HierarchicalModel(PreTrainedModel):
                 own = self.taps[task](own)
             values.append(chosen.take_words(own))
         assert layout is not None, f"the scheme reads nothing for task {task!r}"
-        head, read = self.head(task), self.sharing.read(task, values)
+        read = self.sharing.read(task, values)
+        return self._scored(task, self.head(task), read, layout, batch, sentences, outputs)
+
+    def _read_exit(
+        self,
+        task: str,
+        state: tuple[int, str],
+        stream: Stream,
+        words: dict[tuple[int, str], Tensor],
+        sentences: np.ndarray,
+    ) -> tuple[Tensor, Layout]:
+        """(words, width) of these sentences, as an exit head of the task reads them, and layout."""
+        chosen = stream.layout.select(np.searchsorted(stream.sentences, sentences))
+        if state not in words:
+            words[state] = stream.layout.gather(stream.values, self.config.pooling)
+        own = words[state]
+        if task in self.taps:
+            own = self.taps[task](own)
+        return chosen.take_words(own), chosen.layout
+
+    def _scored(
+        self,
+        task: str,
+        head: Head,
+        read: Tensor,
+        layout: Layout,
+        batch: Batch,
+        sentences: np.ndarray,
+        outputs: Mapping[str, HeadOutput],
+    ) -> HeadOutput:
+        """What a head of the task, its own or an exit's, says of words it reads."""
         if head.unit == "word":
             return HeadOutput(head(Tap(read, layout)), layout, sentences)
         places = batch.groups.inside(sentences, head.unit)
@@ -622,6 +856,20 @@ class HierarchicalModel(PreTrainedModel):
                 parts.append(placed(items, output.layout.device))
             read[name] = torch.cat(parts)
         return replace(output, read=read)
+
+
+def _gold_of(task: str, head: Head, output: HeadOutput, batch: Batch) -> dict[str, Tensor] | None:
+    """A task's gold of the words, or of the groups, of an output, if the batch has any."""
+    if output.groups is not None and head.unit != "document":
+        if task not in batch.group_gold:
+            return None
+        places = placed(output.groups, batch.layout.device)
+        name = "numbers" if head.layer == "number" else "labels"
+        return {name: batch.group_gold[task].index_select(0, places)}
+    if task not in batch.gold:
+        return None
+    chosen = batch.layout.select(output.sentences)
+    return {n: chosen.take_words(values) for n, values in batch.gold[task].items()}
 
 
 def _among(sentences: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -400,10 +400,28 @@ class HeadOutput:
     given: Tensor | None = None
 
     def narrow(self, sentences: np.ndarray) -> "HeadOutput":
-        """Of a head that judges words: the same for fewer sentences of the batch (ascending)."""
+        """The same for fewer sentences of the batch (ascending), and the groups that lie in them.
+
+        Not of a head that judges documents.
+        """
         if len(sentences) == len(self.sentences):
             return self
-        chosen = self.layout.select(self.positions(sentences))
+        at = self.positions(sentences)
+        chosen = self.layout.select(at)
+        if self.groups is not None and self.members is not None:
+            units = self.members.units
+            places = (
+                self.members.inside(at, units[0]) if len(units) else np.zeros(0, dtype=np.int64)
+            )
+            rows = placed(places, self.layout.device)
+            return replace(
+                self,
+                scores={n: values.index_select(0, rows) for n, values in self.scores.items()},
+                layout=chosen.layout,
+                sentences=sentences,
+                groups=self.groups[places],
+                members=self.members.at(places).within(at),
+            )
         scores = {
             name: values if name.startswith("root_") else chosen.take_words(values)
             for name, values in self.scores.items()

@@ -1,11 +1,11 @@
 """What a user holds: texts in, documents out."""
 
 import copy
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, TypeAlias, cast
+from typing import Literal, Self, TypeAlias, cast
 
 import torch
 
@@ -45,6 +45,8 @@ class Annotator:
     """A model with its tokenizer.
 
     Called with a text or a list of words it returns a `Document`; `pipe` takes a stream of them.
+    `exits` says whether sentences may leave early; `left` then counts, for each task that has
+    exits, how many sentences (texts, pairs) were read at which depth so far.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Annotator:
         tokens_per_batch: int = TOKENS_PER_BATCH,
         flat: bool = True,
         card: str | None = None,
+        exits: bool = False,
     ) -> None:
         """Takes a model and the tokenizer it was trained with.
 
@@ -67,11 +70,15 @@ class Annotator:
             tokens_per_batch: Pieces in a batch, what it is rounded up by not counted.
             flat: Whether rows lie end to end instead of being padded: faster, the same labels.
             card: The model's README, kept by `save_pretrained`.
+            exits: Whether a sentence may leave for a task below its depth, where an exit of the
+                model is sure: faster, and not the whole model's answers; see docs/exits.md.
+                Default: off, every sentence is read at the task's depth.
 
         Raises:
-            ModelError: `precision` is neither of the two.
+            ModelError: `precision` is neither of the two, or the model has no exits to use.
         """
         self.model, self.tokenizer, self._card = model, tokenizer, card
+        self._set_exits(exits)
         self.tokens_per_batch, self.flat = tokens_per_batch, flat
         self._computing = model
         if model.dtype == torch.float64 and precision is None:
@@ -82,6 +89,30 @@ class Annotator:
         if model.dtype != (torch.bfloat16 if half else torch.float32):
             own = copy.deepcopy(model)
             self._computing = own.bfloat16() if half else own.float()
+
+    def _set_exits(self, exits: bool) -> None:
+        if exits and not self.model.config.exits:
+            raise ModelError(
+                "exits is True, but the model has none; add some with `hiermtl exits MODEL -o "
+                "FOLDER` and load that folder, or leave exits out"
+            )
+        self.exits = exits
+        self.left: dict[str, Counter[int]] = {}
+
+    def with_exits(self, exits: bool = True) -> Self:
+        """The same annotator whose sentences may leave early, or may not; nothing is copied.
+
+        Raises:
+            ModelError: The model has no exits to use.
+        """
+        other = copy.copy(self)
+        other._set_exits(exits)
+        return other
+
+    @property
+    def computing(self) -> HierarchicalModel:
+        """What computes: the model, or its copy in another number type."""
+        return self._computing
 
     @property
     def hierarchy(self) -> Hierarchy:
@@ -183,20 +214,29 @@ class Annotator:
         split, ahead = self._splitter(tokens_per_batch=size, window=window)
         words = entries_of(texts, waiting, split, units=units, ahead=ahead)
         if workers:
-            found = predict_in_workers(
-                self,
-                words,
-                tasks=names,
-                workers=workers,
-                with_scores=with_scores,
-                tokens_per_batch=size,
-                window=window,
+            found = self._counted(
+                predict_in_workers(
+                    self,
+                    words,
+                    tasks=names,
+                    workers=workers,
+                    with_scores=with_scores,
+                    tokens_per_batch=size,
+                    window=window,
+                )
             )
         else:
             found = self.predictions(
                 words, names, with_scores=with_scores, tokens_per_batch=size, window=window
             )
         return self._documents(found, waiting, names, with_scores=with_scores)
+
+    def _counted(self, found: Iterator[Prediction]) -> Iterator[Prediction]:
+        """Keeps count of the depths at which tasks with exits were read."""
+        for prediction in found:
+            for task, depth in prediction.depths.items():
+                self.left.setdefault(task, Counter())[depth] += 1
+            yield prediction
 
     def _splitter(self, **sizes: int) -> tuple[Splitter, int]:
         """What makes sentences of texts, and how many it is to be given at once."""
@@ -327,7 +367,7 @@ class Annotator:
 
         By default all tasks but `segment`, whose sentences are stretches of text.
         """
-        return predict_scored(
+        found = predict_scored(
             self._computing,
             self.tokenizer,
             sentences,
@@ -338,7 +378,9 @@ class Annotator:
             flat=self.flat,
             window=window,
             with_scores=with_scores,
+            exits=self.exits,
         )
+        return self._counted(found) if self.exits else found
 
     def annotate_texts(
         self, texts: Iterable[str], tasks: Iterable[str] | None = None
@@ -420,6 +462,7 @@ def load(
     device: str = "cpu",
     precision: str | None = None,
     revision: str | None = None,
+    exits: bool = False,
 ) -> Annotator:
     """The annotator of a model folder, a shipped model or a model of the hub.
 
@@ -431,17 +474,18 @@ def load(
         device: Where to compute, such as `cpu` or `cuda`.
         precision: See `Annotator`.
         revision: Of a hub model: a branch, tag or commit.
+        exits: See `Annotator`. Default: off.
 
     Raises:
         ModelError: There is no such model, it asks for code, its folder is damaged, or it has no
-            such task.
+            such task or no exits.
     """
     folder = find_model(name, revision=revision)
     model, tokenizer = load_model(folder, tasks=tasks, depth=depth, device=device)
     card = read_card(folder)
     if tasks is not None or depth is not None:
         card = part_of_card(card, model)
-    return Annotator(model, tokenizer, precision=precision, card=card)
+    return Annotator(model, tokenizer, precision=precision, card=card, exits=exits)
 
 
 def choose_precision(model: HierarchicalModel, precision: str | None) -> Precision:

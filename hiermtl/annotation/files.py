@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hiermtl.annotation.annotator import Annotator
@@ -36,7 +36,8 @@ class AnnotateReport:
 
     `seconds` run from the first line read to the last file in place. `left_out` are tasks of the
     model without a place in the output's format; `skipped` files of a folder that were not read;
-    `there` how many of a cluster's parts were done before. `files` are those written.
+    `there` how many of a cluster's parts were done before. `files` are those written. `left` has
+    for each task with exits, where they are used, how many sentences were read at which depth.
     """
 
     sentences: int
@@ -48,6 +49,7 @@ class AnnotateReport:
     left_out: tuple[str, ...] = ()
     skipped: tuple[Path, ...] = ()
     there: int = 0
+    left: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
     @property
     def words_per_second(self) -> float:
@@ -106,6 +108,7 @@ def annotate_jobs(
     started = time.perf_counter()
     sentences = words = documents = 0
     line: deque[tuple[int, Record]] = deque()
+    nlp = nlp.with_exits(nlp.exits)  # counted anew
     levels = {name: LEVELS.get(nlp.model.head(name).layer, "tags") for name in names}
     with ExitStack() as stack:
         at, writer = -1, None
@@ -124,7 +127,8 @@ def annotate_jobs(
         if writer is not None:
             writer.finish()
     seconds = time.perf_counter() - started
-    return AnnotateReport(sentences, words, seconds, documents, len(jobs), names)
+    left = {task: dict(sorted(depths.items())) for task, depths in nlp.left.items()}
+    return AnnotateReport(sentences, words, seconds, documents, len(jobs), names, left=left)
 
 
 def _texts(jobs: Sequence[Job], line: deque[tuple[int, Record]], whole: bool) -> Iterator[Given]:

@@ -18,7 +18,8 @@ from hiermtl.annotation.streams import streamed
 from hiermtl.corpus.items import from_items, to_items
 from hiermtl.corpus.names import PLACES
 from hiermtl.errors import ModelError
-from hiermtl.model import HierarchicalModel
+from hiermtl.heads import Head
+from hiermtl.model import HierarchicalModel, Left
 from hiermtl.records import MISSING, Example, Group, HeadOutput, Unit
 from hiermtl.text.edits import apply_edits
 from hiermtl.text.sentence import Layer, Structure, Tree
@@ -38,13 +39,17 @@ class Prediction:
     label of the text or pair whose first sentence this is; it is empty unless asked for, and lacks
     tasks whose head has no probabilities. `labels` are what is said of that text or pair: a label
     or a number. `informed` are layers of tasks that were told, of a `Known` sentence, what they
-    otherwise read of others or find themselves.
+    otherwise read of others or find themselves. Where sentences may leave early, `depths` are those
+    at which tasks with exits were read, and `sure` says for tasks that were left early how sure the
+    exit was, 0 to 1; of a text or pair its first sentence says it.
     """
 
     layers: Mapping[str, Layer]
     scores: Mapping[str, tuple[float, ...]]
     labels: Mapping[str, str | float] = field(default_factory=dict)
     informed: Mapping[str, Layer] = field(default_factory=dict)
+    depths: Mapping[str, int] = field(default_factory=dict)
+    sure: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +130,21 @@ def predict_scored(
     device: torch.device | str | None = None,
     window: int = WINDOW,
     with_scores: bool = True,
+    exits: bool = False,
 ) -> Iterator[Prediction]:
     """Like `predict`, with the probabilities of what was chosen, one prediction per sentence.
 
-    Sentences may come together with others they are judged with.
+    Sentences may come together with others they are judged with. With `exits` they may leave below
+    a task's depth (`HierarchicalModel.leave`), so that answers are not those of the whole model.
     """
     names = model.hierarchy.select(tasks)
     check_sizes(tokens_per_batch=tokens_per_batch, window=window)
     place = model.device if device is None else torch.device(device)
     collator = Collator(tokenizer, model.routes.depths(), flat=flat, device=place)
     labels = {task: np.array(model.head(task).labels, dtype=object) for task in names}
-    predictor = _Predictor(model, collator, names, labels, tokens_per_batch, with_scores)
+    predictor = _Predictor(
+        model, collator, names, labels, tokens_per_batch, with_scores=with_scores, exits=exits
+    )
     return (
         prediction
         for given in windows_of(sentences, window)
@@ -151,6 +160,18 @@ def check_sizes(**sizes: int) -> None:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class _Said:
+    """What a head, a task's own or an exit's, says of some sentences of a batch; `decoded` too."""
+
+    task: str
+    head: Head
+    output: HeadOutput
+    decoded: Sequence[Any]
+    depth: int
+    sure: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class _Predictor:
     """Predicts one window at a time."""
 
@@ -160,6 +181,7 @@ class _Predictor:
     labels: Mapping[str, np.ndarray]
     budget: int
     with_scores: bool
+    exits: bool
 
     def predict(self, entries: Sequence[Entry]) -> list[Prediction]:
         """One prediction per sentence."""
@@ -167,7 +189,7 @@ class _Predictor:
         parts: list[list[int]] = []
         begins = []
         for entry in entries:
-            own = _sentences_of(entry)
+            own = sentences_of(entry)
             begins.append(len(sentences))
             parts.append([len(sentences) + place for place, words in enumerate(own) if len(words)])
             sentences += own
@@ -284,8 +306,10 @@ class _Predictor:
         places = [place for own in parts for place in own]
         places = [places[i] for i in batch.order.tolist()]
         asked = self._asked(entries, parts, places)
-        outputs = self.model(batch, asked)
-        decoded = self.model.decode(outputs, asked)
+        outputs, left = (
+            self.model.leave(batch, asked) if self.exits else (self.model(batch, asked), {})
+        )
+        decoded = self.model.decode(outputs, [task for task in asked if task in outputs])
         told = [task for task in asked if batch.items and self.model.head(task).informed]
         informed = self.model.decode_informed(batch, outputs, told)
         grouped = [own for e, own in zip(entries, parts, strict=True) if isinstance(e, Together)]
@@ -294,21 +318,23 @@ class _Predictor:
         scores: dict[int, dict[str, tuple[float, ...]]] = {place: {} for place in places}
         labels: dict[int, dict[str, str | float]] = {place: {} for place in first}
         known: dict[int, dict[str, Layer]] = {place: {} for place in places}
-        for task in asked:
-            output = outputs[task]
-            values = self._scores(task, output, decoded[task]) if self.with_scores else None
+        depths: dict[int, dict[str, int]] = {place: {} for place in places}
+        sure: dict[int, dict[str, float]] = {place: {} for place in places}
+        for said in self._said(asked, outputs, decoded, left):
+            task, head, output = said.task, said.head, said.output
+            values = self._scores(head, output, said.decoded) if self.with_scores else None
             if output.groups is None:
                 where: list[int] = [places[i] for i in output.sentences.tolist()]
                 words = [sentences[place] for place in where]
-                made = self._layers(task, decoded[task], words)
+                made = self._layers(task, said.decoded, words)
                 for place, layer in zip(where, made, strict=True):
                     layers[place][task] = layer
                 if task in informed:
                     made = self._layers(task, informed[task], words)
                     for place, layer in zip(where, made, strict=True):
                         known[place][task] = layer
-            elif self.model.head(task).unit == "document":
-                for i, items in zip(output.groups.tolist(), decoded[task], strict=True):
+            elif head.unit == "document":
+                for i, items in zip(output.groups.tolist(), said.decoded, strict=True):
                     cuts = np.searchsorted(items[:, 0], np.arange(1, len(grouped[i])))
                     own = np.split(items[:, 1:], cuts)
                     words = [sentences[int(place)] for place in grouped[i]]
@@ -318,16 +344,48 @@ class _Predictor:
                 continue
             else:
                 where = [first[i] for i in output.groups.tolist()]
-                head = self.model.head(task)
-                for place, found in zip(where, decoded[task], strict=True):
+                for place, found in zip(where, said.decoded, strict=True):
                     labels[place][task] = head.labels[found] if head.layer == "label" else found
             if values is not None:
                 for place, value in zip(where, values, strict=True):
                     scores[place][task] = value
+            if self.exits and task in self.model.exits:
+                for place in where:
+                    depths[place][task] = said.depth
+            if said.sure is not None:
+                for place, value in zip(where, said.sure.tolist(), strict=True):
+                    sure[place][task] = value
         return {
-            place: Prediction(found, scores[place], labels.get(place, {}), known[place])
+            place: Prediction(
+                found,
+                scores[place],
+                labels.get(place, {}),
+                known[place],
+                depths[place],
+                sure[place],
+            )
             for place, found in layers.items()
         }
+
+    def _said(
+        self,
+        asked: Iterable[str],
+        outputs: Mapping[str, HeadOutput],
+        decoded: Mapping[str, Sequence[Any]],
+        left: Mapping[str, Sequence[Left]],
+    ) -> Iterator[_Said]:
+        """Task by task what its own head says, and what exits said of sentences that left."""
+        for task in asked:
+            if task in outputs:
+                depth = self.model.hierarchy[task].depth
+                yield _Said(task, self.model.head(task), outputs[task], decoded[task], depth)
+            for part in left.get(task, ()):
+                head, output, sure = self.model.exit_head(task, part.depth), part.output, part.sure
+                if output.members is not None:
+                    # Each sentence of a group is as sure as the group.
+                    starts = np.cumsum(output.members.sizes) - output.members.sizes
+                    sure = sure[output.members.members[starts]]
+                yield _Said(task, head, output, head.decode(output), part.depth, sure)
 
     def _asked(
         self, entries: Sequence[Entry], parts: Sequence[Sequence[int]], places: Sequence[int]
@@ -380,10 +438,11 @@ class _Predictor:
             ]
         return list(found)
 
+    @staticmethod
     def _scores(
-        self, task: str, output: HeadOutput, decoded: Sequence[Any]
+        head: Head, output: HeadOutput, decoded: Sequence[Any]
     ) -> list[tuple[float, ...]] | None:
-        values = self.model.head(task).confidence(output, decoded)
+        values = head.confidence(output, decoded)
         if values is None:
             return None
         flat = values.tolist()
@@ -410,7 +469,8 @@ def _known_of(entry: Entry) -> Sequence[Mapping[str, Structure]]:
             return ()
 
 
-def _sentences_of(entry: Entry) -> Sequence[Sequence[str]]:
+def sentences_of(entry: Entry) -> Sequence[Sequence[str]]:
+    """The sentences of an entry, each its words."""
     match entry:
         case Together():
             return entry.sentences
@@ -434,7 +494,7 @@ def windows_of(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
     words = 0
     for entry in entries:
         window.append(entry)
-        words += sum(map(len, _sentences_of(entry)))
+        words += sum(map(len, sentences_of(entry)))
         if len(window) >= size or words >= _WORDS_PER_WINDOW:
             yield window
             window, words = [], 0

@@ -94,6 +94,7 @@ def _predictions(
                         Path(folder) / "model",
                         nlp.precision,
                         nlp.flat,
+                        nlp.exits,
                         window,
                         tasks,
                         with_scores,
@@ -129,23 +130,24 @@ def _end_with_parent() -> None:
 
 
 @lru_cache(maxsize=1)
-def _annotator(folder: Path, precision: str, flat: bool) -> "Annotator":
+def _annotator(folder: Path, precision: str, flat: bool, exits: bool) -> "Annotator":
     from hiermtl.annotation.annotator import Annotator
     from hiermtl.pretrained import load_model
 
-    return Annotator(*load_model(folder), precision=precision, flat=flat)
+    return Annotator(*load_model(folder), precision=precision, flat=flat, exits=exits)
 
 
 def _predict(
     folder: Path,
     precision: str,
     flat: bool,
+    exits: bool,
     window: list[Entry],
     tasks: tuple[str, ...],
     with_scores: bool,
     tokens_per_batch: int,
 ) -> list[Prediction]:
-    found = _annotator(folder, precision, flat).predictions(
+    found = _annotator(folder, precision, flat, exits).predictions(
         window, tasks, with_scores=with_scores, tokens_per_batch=tokens_per_batch
     )
     return list(found)

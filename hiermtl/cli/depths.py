@@ -1,4 +1,4 @@
-"""`hiermtl probe` and `hiermtl demo`: what a model knows at each depth."""
+"""`hiermtl probe`, `hiermtl exits` and `hiermtl demo`: what a model knows at each depth."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,6 +24,7 @@ from hiermtl.cli.output import say
 def add_to(app: typer.Typer) -> None:
     """Adds the commands of this file."""
     app.command(epilog="Example: hiermtl probe runs/ewt -o probes --tasks upos,ner")(probe)
+    app.command(epilog="Example: hiermtl exits runs/ewt --loss 0.5 -o runs/ewt-exits")(exits)
     app.command(epilog="Example: hiermtl demo runs/ewt --port 8080")(demo)
 
 
@@ -100,6 +101,58 @@ def probe(
     if output is not None:
         found.save(output)
         say(f"The proposed recipe is {output}/recipe.yaml.", quiet=quiet)
+
+
+def exits(
+    model: ModelName,
+    *,
+    loss: Annotated[
+        float,
+        typer.Option(
+            "--loss", metavar="POINTS", help="How many points of its metric a task may lose on dev."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FOLDER", help="A new folder, for the new model."),
+    ],
+    tasks: Tasks = None,
+    device: Device = None,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Also write what was found as JSON."),
+    ] = None,
+    format: Annotated[
+        Literal["text", "markdown", "json"],
+        typer.Option("--format", help="How tables are printed."),
+    ] = "text",
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Let sentences leave for a task below its depth, calibrated on dev to a stated loss."""
+    wanted = read_names(tasks)
+    from hiermtl import commands
+
+    with written_whole(json) if json is not None else nullcontext() as file:
+        found = commands.exits(
+            model,
+            output=output,
+            loss=loss,
+            tasks=wanted,
+            device=device,
+            data_dir=data_dir,
+            told=lambda line: say(line, quiet=quiet),
+        )
+        match format:
+            case "text":
+                typer.echo(found.to_text())
+            case "markdown":
+                typer.echo(found.to_markdown())
+            case "json":
+                typer.echo(found.to_json())
+        if file is not None:
+            file.write(f"{found.to_json()}\n".encode())
+    say(f"The model with exits is {output}; load it with exits=True.", quiet=quiet)
 
 
 def demo(

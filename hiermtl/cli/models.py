@@ -17,6 +17,7 @@ from hiermtl.cli.arguments import (
     read_names,
 )
 from hiermtl.cli.output import say
+from hiermtl.errors import listing
 
 SECONDS = 10.0
 """Between lines about a long job."""
@@ -134,9 +135,17 @@ def evaluate(
     details: Annotated[
         Path | None,
         typer.Option(
-            "--details", metavar="FILE", help="Also write calibration, confusion, cost as JSON."
+            "--details",
+            metavar="FILE",
+            help="Also write calibration, confusion, cost, exits as JSON.",
         ),
     ] = None,
+    exits: Annotated[
+        bool,
+        typer.Option(
+            "--exits", help="Let sentences leave early; scores and cost with and without."
+        ),
+    ] = False,
     precision: Precision = None,
     device: Device = None,
     format: Annotated[
@@ -148,9 +157,9 @@ def evaluate(
 ) -> None:
     """Score a model per level and task. With --json, --quiet prints no table."""
     wanted = read_names(tasks)
-    if details is not None and not (calibration or confusion or cost):
+    if details is not None and not (calibration or confusion or cost or exits):
         raise typer.BadParameter(
-            "there is nothing to write; add --calibration, --confusion or --cost",
+            "there is nothing to write; add --calibration, --confusion, --cost or --exits",
             param_hint="--details",
         )
     from hiermtl import commands
@@ -166,6 +175,7 @@ def evaluate(
         calibration=calibration,
         confusion=confusion,
         cost=cost,
+        exits=exits,
         precision=precision,
         device=device,
         data_dir=data_dir,
@@ -219,6 +229,12 @@ def annotate(
         Literal["local", "ray"],
         typer.Option("--engine", help="This machine, or a cluster; OUTPUT is then a folder."),
     ] = "local",
+    exits: Annotated[
+        bool,
+        typer.Option(
+            "--exits", help="Let sentences leave where the model is sure: faster, not exact."
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Annotate text. Blocks above the deepest task asked for are not run."""
@@ -236,6 +252,7 @@ def annotate(
         device=device,
         workers=workers,
         engine=engine,
+        exits=exits,
         told=_Parts(quiet=quiet),
     )
     for task in report.left_out:
@@ -244,6 +261,9 @@ def annotate(
         say(f"skipped: {path}, which is of no format that is read", quiet=quiet)
     if report.there:
         say(f"{report.there:,} parts were there already", quiet=quiet)
+    for task, depths in report.left.items():
+        read = listing(f"{count:,} at depth {depth}" for depth, count in depths.items())
+        say(f"{task}: {read}", quiet=quiet)
     rate = f", {report.words / report.seconds:,.0f} words/s" if report.seconds > 0 else ""
     say(
         f"{report.sentences:,} sentences, {report.words:,} words in {report.seconds:.1f} s{rate}",

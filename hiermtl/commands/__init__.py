@@ -10,6 +10,7 @@ from hiermtl.commands.check import check
 from hiermtl.commands.compare import compare
 from hiermtl.commands.demo import demo
 from hiermtl.commands.evaluate import evaluate
+from hiermtl.commands.exits import Exits, exits
 from hiermtl.commands.export import export
 from hiermtl.commands.extend import extend
 from hiermtl.commands.grid import grid
@@ -21,6 +22,7 @@ from hiermtl.recipe import copy_recipe, recipe_names, schema, show_recipe
 
 __all__ = [
     "Annotator",
+    "Exits",
     "Probed",
     "Report",
     "Run",
@@ -31,6 +33,7 @@ __all__ = [
     "copy_recipe",
     "demo",
     "evaluate",
+    "exits",
     "export",
     "extend",
     "grid",

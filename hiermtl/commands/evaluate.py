@@ -22,10 +22,11 @@ from hiermtl.commands.corpora import (
 )
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.plain import TextCorpus, sentences_in
+from hiermtl.early_exit import block_rows
 from hiermtl.errors import DataError, ModelError, RecipeError, listing
 from hiermtl.evaluation import ScoreRow, Scores, evaluate_passages, evaluate_raw
 from hiermtl.evaluation import evaluate as score
-from hiermtl.evaluation.details import Details, LevelCost, read_kinds
+from hiermtl.evaluation.details import BlockRows, Details, ExitUse, LevelCost, read_kinds
 from hiermtl.evaluation.measures import gold_layer
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import resolve_device
@@ -52,6 +53,7 @@ def evaluate(
     calibration: bool = False,
     confusion: bool = False,
     cost: bool = False,
+    exits: bool = False,
     precision: str | None = None,
     device: str | None = None,
     data_dir: str | Path | None = None,
@@ -74,13 +76,17 @@ def evaluate(
         calibration: Whether it is told how sure the model is and how often right; not with `raw`.
         confusion: Whether it is told what labels were taken for; not with `raw`.
         cost: Whether each level is timed on its own: blocks that run, words per second.
+        exits: Whether sentences may leave early, where the model has exits: rows are of what is
+            said then, and beside them stand the whole model's scores, where sentences were read and
+            what blocks are spared; not with `raw`. Default: as the model that is given, else off.
         precision: `fp32` or `bf16`. Default: the model's.
         device: Where a model that is loaded here computes, such as `cpu` or `cuda`. Default:
             `cuda` where there is one.
         data_dir: Where corpora lie, instead of HIERMTL_DATA.
 
     Raises:
-        ModelError: The model is not there, or does not say what it was trained on.
+        ModelError: The model is not there, has no exits to use, or does not say what it was trained
+            on.
         DataError: The data is missing, malformed or without gold.
         RecipeError: There is no such split, both a file and a split are given, or details are
             asked for that there are not.
@@ -91,6 +97,12 @@ def evaluate(
     nlp = model
     if not isinstance(nlp, Annotator):
         nlp = load(nlp, device=resolve_device(device), precision=precision)
+    nlp = nlp.with_exits(exits or nlp.exits)
+    if raw and nlp.exits:
+        raise RecipeError(
+            "exits cannot be told with raw, where the model cuts words itself; leave raw out, or "
+            "load the model without exits"
+        )
     seed = nlp.model.config.recipe.get("training", {}).get("seed")
     asked = None if tasks is None else nlp.model.hierarchy.select(tasks)
     if data is not None:
@@ -105,10 +117,16 @@ def evaluate(
             recipe = trained_on(nlp.model)
             corpora = open_corpora(recipe, data_dir=data_dir, splits=("train",))
             details = _with_known(details, recipe, corpora)
-        judge = evaluate_raw if raw else _score_file
-        scores = judge(
-            nlp, sentences, tasks=asked, data=path.name, split="-", seed=seed, details=details
+        judge = partial(
+            evaluate_raw if raw else _score_file,
+            sentences=sentences,
+            tasks=asked,
+            data=path.name,
+            split="-",
+            seed=seed,
+            details=details,
         )
+        scores = _with_and_without_exits(nlp, judge)
         if cost:
             scores = replace(scores, cost=cost_of_levels(nlp, scores.tasks, sentences))
         if not nlp.model.config.recipe:
@@ -129,13 +147,53 @@ def evaluate(
             for name, corpus in corpora.items()
             if not isinstance(corpus, TextCorpus)
         }
-    scores = score_corpora(
-        nlp, recipe, corpora, split=split, tasks=asked, verbatim=verbatim, details=details
+    judge = partial(
+        score_corpora,
+        recipe=recipe,
+        corpora=corpora,
+        split=split,
+        tasks=asked,
+        verbatim=verbatim,
+        details=details,
     )
+    scores = _with_and_without_exits(nlp, judge)
     if cost:
         words = [s for name in corpora.values() if split in name.splits for s in _some(name, split)]
         scores = replace(scores, cost=cost_of_levels(nlp, scores.tasks, words))
     return scores
+
+
+def _with_and_without_exits(nlp: Annotator, judge: Callable[[Annotator], Scores]) -> Scores:
+    """Scores of a model; where its sentences may leave early with the whole model's beside them."""
+    if not nlp.exits:
+        return judge(nlp)
+    with block_rows(nlp.computing) as before:
+        whole = judge(nlp.with_exits(False))
+    with block_rows(nlp.computing) as after:
+        scores = judge(nlp)
+    uses = [
+        ExitUse(
+            row.level,
+            task,
+            row.metric,
+            row.data,
+            row.split,
+            row.score,
+            other.score,
+            dict(sorted(nlp.left[task].items())),
+        )
+        for task in scores.tasks
+        if task in nlp.left
+        for row, other in zip(whole.mains(task), scores.mains(task), strict=True)
+    ]
+    note = "sentences left early, so that this is not what the whole model says"
+    early = dict.fromkeys(use.task for use in uses)
+    return replace(
+        scores,
+        notes=(*scores.notes, f"{', '.join(early)}: {note}") if early else scores.notes,
+        exits=tuple(uses),
+        block_rows=tuple(BlockRows(at, before[at], after[at]) for at in sorted(before)),
+    )
 
 
 def _details(
@@ -197,20 +255,23 @@ def cost_of_levels(
             break
         given.append(sentence.words)
         count += len(sentence.words)
-    seconds: dict[int, list[float]] = {level: [] for level in levels}
+    ways = (False, True) if nlp.exits else (False,)
+    timed = {exits: nlp.with_exits(exits) for exits in ways}
+    seconds: dict[tuple[int, bool], list[float]] = {(n, way): [] for n in levels for way in ways}
     # Rounds are interleaved, so that a busy machine slows all levels alike; the first only warms.
     for number in range(TIMED_ROUNDS + 1):
         for level, own in levels.items():
-            began = time.perf_counter()
-            deque(nlp.predict_layers(given, own), maxlen=0)
-            if number:
-                seconds[level].append(time.perf_counter() - began)
+            for way in ways:
+                began = time.perf_counter()
+                deque(timed[way].predict_layers(given, own), maxlen=0)
+                if number:
+                    seconds[level, way].append(time.perf_counter() - began)
     return tuple(
         LevelCost(
             level,
             tuple(own),
             max(nlp.model.routes[task].depth for task in own),
-            count / statistics.median(seconds[level]),
+            *(count / statistics.median(seconds[level, way]) for way in ways),
         )
         for level, own in sorted(levels.items())
     )

@@ -234,6 +234,8 @@ def _extended(
     model = _with_weights(
         base, config, {**frozen, **tasks}, new=set(tasks), seed=training.seed, encoder=encoder
     )
+    if base.config.exits:
+        lines.append("exits are left out; `hiermtl exits` makes new ones")
     for task in _moving(model, recipe, kept):
         lines.append(f"{task}: blocks below it are trained, so what it says may change")
     for task, read in _reading(model, kept, tasks).items():

@@ -92,12 +92,42 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class LevelCost:
-    """What it takes to annotate the tasks of a level alone: blocks that run, and speed."""
+    """What it takes to annotate the tasks of a level alone: blocks that run, and speed.
+
+    `with_exits` is the speed where sentences may leave early, if that was asked for.
+    """
 
     level: int
     tasks: tuple[str, ...]
     blocks: int
     words_per_second: float
+    with_exits: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExitUse:
+    """A task's main score without exits and with them, and how many sentences were read where.
+
+    `read` maps depths to sentences (texts, pairs); the deepest is the task's own.
+    """
+
+    level: int
+    task: str
+    metric: str
+    data: str
+    split: str
+    whole: float
+    score: float
+    read: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRows:
+    """How many pieces a block read, special ones included, without exits and with them."""
+
+    depth: int
+    whole: int
+    left: int
 
 
 def read_kinds(by: str | Iterable[str]) -> tuple[str, ...]:

@@ -6,13 +6,22 @@ from typing import TYPE_CHECKING
 from hiermtl.evaluation.table import in_markdown, interval, laid_out, shown_score
 
 if TYPE_CHECKING:
-    from hiermtl.evaluation.details import Calibration, Confusion, LevelCost
+    from hiermtl.evaluation.details import BlockRows, Calibration, Confusion, ExitUse, LevelCost
     from hiermtl.evaluation.scores import DetailedRow, Scores
 
 SHOWN = 20
 """Labels, or confusions, of a task that a table shows; the JSON has all."""
 
-_LEFT = {"task", "metric", "slice", "tasks", "gold", "predicted", "confidence between"}
+_LEFT = {
+    "task",
+    "metric",
+    "slice",
+    "tasks",
+    "gold",
+    "predicted",
+    "confidence between",
+    "read at depth",
+}
 
 Table = list[list[str]]
 """A header, and rows."""
@@ -40,6 +49,9 @@ def _tables(scores: "Scores") -> Iterator[tuple[str, Table]]:
         yield f"{item.task} of {item.data}: what was taken for what", _confusion(item)
     if scores.cost:
         yield "cost of reaching each level", _cost(scores.cost)
+    if scores.exits:
+        yield "exits, which are not what the whole model says", _exits(scores.exits)
+        yield "pieces that each block read", _block_rows(scores.block_rows)
 
 
 def _kind(row: "DetailedRow") -> str:
@@ -103,10 +115,34 @@ def _named(label: str | None) -> str:
 
 
 def _cost(levels: Iterable["LevelCost"]) -> Table:
-    table = [["level", "tasks", "blocks", "words/s"]]
+    levels = list(levels)
+    both = any(one.with_exits is not None for one in levels)
+    table = [["level", "tasks", "blocks", "words/s", *(["with exits"] if both else [])]]
     for one in levels:
-        speed = f"{one.words_per_second:,.0f}"
-        table.append([str(one.level), " ".join(one.tasks), str(one.blocks), speed])
+        speeds = [one.words_per_second] + ([one.with_exits or 0.0] if both else [])
+        cells = [str(one.level), " ".join(one.tasks), str(one.blocks)]
+        table.append([*cells, *(f"{speed:,.0f}" for speed in speeds)])
+    return table
+
+
+def _exits(items: Iterable["ExitUse"]) -> Table:
+    table = [["level", "task", "metric", "whole", "with exits", "read at depth"]]
+    for one in items:
+        every = sum(one.read.values())
+        read = ", ".join(f"{at}: {100 * n / every:.1f} %" for at, n in sorted(one.read.items()))
+        figures = [f"{x:.2f}" for x in (one.whole, one.score)]
+        table.append([str(one.level), one.task, one.metric, *figures, read])
+    return table
+
+
+def _block_rows(blocks: Iterable["BlockRows"]) -> Table:
+    blocks = list(blocks)
+    table = [["block", "whole", "with exits", "saved"]]
+    whole, left = sum(one.whole for one in blocks), sum(one.left for one in blocks)
+    rows = [(str(one.depth), one.whole, one.left) for one in blocks]
+    for name, before, after in [*rows, ("all", whole, left)]:
+        saved = f"{100 * (1 - after / before):.1f} %"
+        table.append([name, f"{before:,}", f"{after:,}", saved])
     return table
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hiermtl.atomic import write_whole
 from hiermtl.errors import RecipeError, listing, nearest
 from hiermtl.evaluation.counts import Counts, save_counts
-from hiermtl.evaluation.details import Calibration, Confusion, LevelCost
+from hiermtl.evaluation.details import BlockRows, Calibration, Confusion, ExitUse, LevelCost
 from hiermtl.evaluation.details_table import detail_blocks
 from hiermtl.evaluation.table import markdown_table, shown_score, text_table
 from hiermtl.metrics.base import METRIC_NAMES
@@ -103,6 +103,9 @@ class Scores:
         calibration: How sure each task's head is and how often right, where that was asked for.
         confusion: What each label was taken for, where that was asked for.
         cost: What it takes to reach each level, where that was asked for.
+        exits: What exits do to each task that has some, where they are used; the rows are those
+            with exits.
+        block_rows: What exits spare each block, where they are used.
     """
 
     rows: tuple[ScoreRow, ...]
@@ -114,6 +117,8 @@ class Scores:
     calibration: tuple[Calibration, ...] = ()
     confusion: tuple[Confusion, ...] = ()
     cost: tuple[LevelCost, ...] = field(default=(), compare=False)
+    exits: tuple[ExitUse, ...] = ()
+    block_rows: tuple[BlockRows, ...] = ()
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -211,11 +216,13 @@ class Scores:
         return pd.DataFrame(rows, columns=[*KEYS, *further])
 
     def details(self) -> dict[str, list[dict[str, Any]]]:
-        """Calibration, confusions and cost as plain data, each where it was asked for."""
+        """Calibration, confusions, cost and exits as plain data, each where it was asked for."""
         every = {
             "calibration": self.calibration,
             "confusion": self.confusion,
             "cost": self.cost,
+            "exits": self.exits,
+            "block_rows": self.block_rows,
         }
         return {name: [asdict(one) for one in found] for name, found in every.items() if found}
 

@@ -51,7 +51,13 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
         "train": SimpleNamespace(folder="runs/quickstart", scores=scores, example=None),
         "evaluate": scores,
         "annotate": SimpleNamespace(
-            sentences=1200, words=24000, seconds=2.0, left_out=("topic",), skipped=(), there=0
+            sentences=1200,
+            words=24000,
+            seconds=2.0,
+            left_out=("topic",),
+            skipped=(),
+            there=0,
+            left={},
         ),
         "check": ["5 tasks", "1 corpus"],
         "report": SimpleNamespace(
@@ -59,6 +65,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
         ),
         "make_folder": None,
         "probe": SimpleNamespace(**vars(scores), save=program.function("save", None)),
+        "exits": scores,
         "export": SimpleNamespace(scores={}, to_text=lambda: "TEXT"),
         "sample": None,
         "demo": None,

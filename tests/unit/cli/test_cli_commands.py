@@ -128,6 +128,7 @@ def test_evaluate_writes_rows_and_nothing_around_them(program: Any, tmp_path: Pa
             "calibration": False,
             "confusion": False,
             "cost": False,
+            "exits": False,
             "precision": "bf16",
             "device": None,
             "data_dir": None,
@@ -150,12 +151,12 @@ def test_details_are_asked_for_by_name_and_written_beside_the_rows(
     path = tmp_path / "details.json"
     found = program(
         *("evaluate", "m", "--by", "length,genre", "--by", "label", "--intervals"),
-        *("--calibration", "--confusion", "--cost", "--details", str(path)),
+        *("--calibration", "--confusion", "--cost", "--exits", "--details", str(path)),
     )
     assert found.exit_code == 0, found.output
     asked = program.calls[0][2]
     assert asked["by"] == ["length,genre", "label"]
-    assert all(asked[name] for name in ("intervals", "calibration", "confusion", "cost"))
+    assert all(asked[name] for name in ("intervals", "calibration", "confusion", "cost", "exits"))
     assert json.loads(path.read_text()) == {"confusion": []}
 
 
@@ -185,11 +186,53 @@ def test_annotate_passes_everything_on_and_reports_on_standard_error(program: An
                 "device": "cpu",
                 "workers": 3,
                 "engine": "local",
+                "exits": False,
                 "told": ANY,
             },
         )
     ]
     assert program("annotate", "runs/a", "in", "-o", "out", "-q").output == ""
+
+
+def test_annotate_says_where_sentences_were_read(program: Any) -> None:
+    report = sys.modules["hiermtl.commands"].annotate()
+    report.left = {"dep": {3: 700, 6: 500}, "ner": {5: 1200}}
+    found = program("annotate", "runs/a", "in", "-o", "out", "--exits")
+    assert program.calls[-1][2]["exits"] is True
+    assert found.stderr.splitlines()[1:3] == [
+        "dep: 700 at depth 3 and 500 at depth 6",
+        "ner: 1,200 at depth 5",
+    ]
+
+
+def test_exits_pass_everything_on(program: Any, tmp_path: Path) -> None:
+    found = program(
+        *("exits", "runs/ewt", "--loss", "0.5", "-o", "out", "--tasks", "upos,dep"),
+        *("--device", "cpu", "--format", "markdown", "--json", str(tmp_path / "exits.json")),
+        *("--data-dir", str(tmp_path)),
+    )
+    assert (found.exit_code, found.stdout) == (0, "| MARK |\n")
+    assert found.stderr == "The model with exits is out; load it with exits=True.\n"
+    assert json.loads((tmp_path / "exits.json").read_text()) == ROWS
+    ((name, given, options),) = program.calls
+    assert (name, given) == ("exits", ("runs/ewt",))
+    options.pop("told")("upos: done")
+    assert options == {
+        "output": Path("out"),
+        "loss": 0.5,
+        "tasks": ["upos", "dep"],
+        "device": "cpu",
+        "data_dir": tmp_path,
+    }
+    assert program("exits", "m", "--loss", "1", "-o", "out", "-q").output == "TEXT\n"
+
+
+@pytest.mark.parametrize("missing", ["--loss", "--output"])
+def test_exits_need_a_loss_and_a_place(program: Any, missing: str) -> None:
+    given = {"--loss": "0.5", "--output": "out"}
+    del given[missing]
+    found = program("exits", "runs/ewt", *(part for pair in given.items() for part in pair))
+    assert (found.exit_code, missing in found.stderr) == (2, True)
 
 
 def test_annotate_needs_an_output(program: Any) -> None:

@@ -18,6 +18,7 @@ COMMANDS = [
     ["extend"],
     ["evaluate"],
     ["annotate"],
+    ["exits"],
     ["benchmark"],
     ["report"],
     ["sample"],
