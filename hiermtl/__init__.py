@@ -22,10 +22,11 @@ if TYPE_CHECKING:
         report,
         train,
     )
+    from hiermtl.config import HierarchicalConfig
     from hiermtl.document import Document
     from hiermtl.errors import DataError, HiermtlError, ModelError, RecipeError, RunError
     from hiermtl.hierarchy import Hierarchy, Task
-    from hiermtl.model import HierarchicalConfig, HierarchicalModel
+    from hiermtl.model import HierarchicalModel
     from hiermtl.recipe import load_recipe
 
 # For each shape of a product oneDNN keeps the code it wrote, and torch what it prepared: 1,024 of
@@ -50,7 +51,8 @@ _HOMES = {
     "hiermtl.document": ("Document",),
     "hiermtl.errors": ("DataError", "HiermtlError", "ModelError", "RecipeError", "RunError"),
     "hiermtl.hierarchy": ("Hierarchy", "Task"),
-    "hiermtl.model": ("HierarchicalConfig", "HierarchicalModel"),
+    "hiermtl.config": ("HierarchicalConfig",),
+    "hiermtl.model": ("HierarchicalModel",),
     "hiermtl.recipe": ("load_recipe",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

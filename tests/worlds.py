@@ -17,11 +17,12 @@ from tokenizers import models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 from transformers import BertConfig, ModernBertConfig, PreTrainedTokenizerFast
 
+from hiermtl.config import HierarchicalConfig
 from hiermtl.corpus.names import PLACES
 from hiermtl.encoders import BertEncoder, BiLstmEncoder, Encoder, ModernBertEncoder
 from hiermtl.errors import RecipeError
 from hiermtl.heads import HEADS
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.records import MISSING, Batch, Example, HeadOutput
 from hiermtl.sharing import SHARING
 from hiermtl.tokens import Collator, PieceTokenizer, Tokenizer, WordTokenizer

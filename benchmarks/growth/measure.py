@@ -16,8 +16,9 @@ import torch
 from benchmarks.speed.subjects import Epoch, exhaust
 from benchmarks.timing import Variant, interleave
 from hiermtl import Annotator
+from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders.bert import BertEncoder
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained.encoders import MINILM, find_encoder
 from hiermtl.pretrained.loading import load_tokenizer
 from hiermtl.records import Example

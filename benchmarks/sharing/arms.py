@@ -10,8 +10,9 @@ from accelerate import Accelerator
 
 from hiermtl.commands.build import build, make_encoder, make_settings
 from hiermtl.commands.corpora import open_corpora
+from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders import Encoder
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.recipe import load_recipe
 from hiermtl.sharing import Sharing
 from hiermtl.tokens import Collator, Tokenizer

@@ -13,8 +13,9 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders import Encoder
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.precision import resolve_precision
 from hiermtl.pretrained.encoders import encoder_source, find_encoder
 from hiermtl.pretrained.loading import load_model, load_tokenizer

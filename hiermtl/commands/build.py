@@ -17,6 +17,7 @@ from hiermtl.commands.corpora import (
     main_tasks,
     used_examples,
 )
+from hiermtl.config import HierarchicalConfig
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.examples import (
     DocumentExamples,
@@ -32,7 +33,7 @@ from hiermtl.encoders import Encoder
 from hiermtl.encoders.bilstm import BiLstmEncoder
 from hiermtl.errors import DataError, RecipeError
 from hiermtl.heads import HEADS
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained import encoder_source
 from hiermtl.recipe import Recipe, frozen_problems, resolve_depths
 from hiermtl.recipe.base import Options

@@ -36,12 +36,13 @@ from hiermtl.commands.train import (
     shown,
     train_built,
 )
+from hiermtl.config import HierarchicalConfig
 from hiermtl.corpus.build import Corpus
 from hiermtl.encoders import PRETRAINED
 from hiermtl.errors import ModelError, RecipeError, listing, nearest
 from hiermtl.evaluation import Scores
 from hiermtl.folders import CONFIG, EXTENDS
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained import load_model, save_model
 from hiermtl.recipe import Recipe, corpora_of, default_output, load_recipe, resolve_depths
 from hiermtl.tokens import Tokenizer

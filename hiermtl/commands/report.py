@@ -17,13 +17,14 @@ from hiermtl.commands.benchmark import benchmark
 from hiermtl.commands.compare import compare
 from hiermtl.commands.corpora import layers_of, open_corpora, scorable
 from hiermtl.commands.evaluate import trained_on
+from hiermtl.config import HierarchicalConfig
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.plain import TextCorpus
 from hiermtl.environment import environment
 from hiermtl.errors import HiermtlError, ModelError, RecipeError
 from hiermtl.evaluation.measures import gold_layer
 from hiermtl.folders import CHECKPOINTS, CONFIG, LOG, RECIPE
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.pictures import draw, svg
 from hiermtl.precision import resolve_device
 from hiermtl.pretrained import find_model

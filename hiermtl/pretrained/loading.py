@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+from hiermtl.config import FORMAT_VERSION, HierarchicalConfig
 from hiermtl.encoders import encoder_from_config
 from hiermtl.errors import ModelError
 from hiermtl.folders import CONFIG
-from hiermtl.model import FORMAT_VERSION, HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained.finding import find_model
 from hiermtl.pretrained.hub import refuse_code
 from hiermtl.pretrained.parts import Part, part_of

@@ -8,8 +8,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from hiermtl.config import HierarchicalConfig
 from hiermtl.errors import ModelError
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.text.segment import SEGMENT
 
 _SCHEME = "sharing."

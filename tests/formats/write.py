@@ -15,9 +15,10 @@ import torch
 from transformers import BertConfig, BertTokenizerFast
 
 from hiermtl.annotation import Annotator, Pair
+from hiermtl.config import FORMAT_VERSION, HierarchicalConfig
 from hiermtl.encoders.bert import BertEncoder
 from hiermtl.encoders.bilstm import BiLstmEncoder
-from hiermtl.model import FORMAT_VERSION, HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained import save_model
 from hiermtl.tokens import PieceTokenizer, Tokenizer, WordTokenizer
 from hiermtl.tokens.words import word_code

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders.base import Block
 from hiermtl.errors import ModelError
 from hiermtl.heads import HEADS
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.records import Example, Group
 from hiermtl.sharing import SHARING
 from hiermtl.tokens import Collator

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from hiermtl.config import HierarchicalConfig
 from hiermtl.heads import HEADS
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.records import MISSING, Batch, Example, Group
 from hiermtl.tokens import Collator
 from hiermtl.training import MemoryExamples, Sampling, Settings, TaskPlan

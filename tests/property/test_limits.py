@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.config import HierarchicalConfig
+from hiermtl.model import HierarchicalModel
 from hiermtl.sharing import SHARING
 from tests.worlds import (
     ALL,

@@ -19,9 +19,10 @@ from spacy.tokens import Doc, DocBin
 from hiermtl.annotation import Annotator
 from hiermtl.annotation.segmenting import segment_texts
 from hiermtl.component import HierarchicalPipe
+from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders.bilstm import BiLstmEncoder
 from hiermtl.errors import ModelError
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.text.docbin import read_docbin
 from hiermtl.text.plain import from_words
 from hiermtl.tokens import WordTokenizer

@@ -20,10 +20,11 @@ import torch
 
 from hiermtl.annotation import Annotator, Pair
 from hiermtl.commands import demo
+from hiermtl.config import HierarchicalConfig
 from hiermtl.demo import DemoServer, Levels
 from hiermtl.encoders.bert import BertEncoder
 from hiermtl.errors import RecipeError, RunError
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from tests.unit.annotation.conftest import TASKS, make_bert, pieces, spread
 from tests.worlds import bert_config
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
+from hiermtl.config import FORMAT_VERSION, HierarchicalConfig
 from hiermtl.errors import ModelError, RecipeError
 from hiermtl.hierarchy import Task
-from hiermtl.model import FORMAT_VERSION, HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.sharing import SHARING
 from tests.worlds import (
     ALL,

@@ -7,9 +7,10 @@ import torch
 from transformers import BertConfig, BertTokenizerFast
 
 from hiermtl.annotation import Annotator
+from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders.bert import BertEncoder
 from hiermtl.encoders.bilstm import BiLstmEncoder
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.tokens import PieceTokenizer, Tokenizer, WordTokenizer
 from hiermtl.tokens.words import word_code
 

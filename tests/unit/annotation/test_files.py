@@ -14,9 +14,10 @@ from spacy.tokens import DocBin
 from hiermtl.annotation import Annotator, annotate_files, reading
 from hiermtl.annotation.reading import Record, read_records
 from hiermtl.annotation.writing import DocBinWriter
+from hiermtl.config import HierarchicalConfig
 from hiermtl.document import Document
 from hiermtl.errors import DataError, RecipeError, RunError
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.text.conllu import read_conllu
 from hiermtl.text.plain import from_words
 from hiermtl.text.sentence import Frame, Frames, Relation, Relations, Span

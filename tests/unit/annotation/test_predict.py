@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from hiermtl.annotation.predict import Together, predict, predict_scored
+from hiermtl.config import HierarchicalConfig
 from hiermtl.errors import ModelError
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.text.sentence import Tree
 from hiermtl.tokens import Tokenizer
 

@@ -12,9 +12,10 @@ from hiermtl.annotation import Annotator, annotate_files
 from hiermtl.annotation.given import Pair
 from hiermtl.annotation.predict import Prediction
 from hiermtl.annotation.segmenting import segment_texts
+from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders.bilstm import BiLstmEncoder
 from hiermtl.errors import DataError, ModelError
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.text.atoms import find_atoms
 from hiermtl.text.conllu import read_conllu
 from hiermtl.text.segment import STRETCH, segmented

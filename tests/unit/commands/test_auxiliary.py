@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands import check, compare, evaluate, extend, train
+from hiermtl.config import HierarchicalConfig
 from hiermtl.errors import ModelError, RecipeError
 from hiermtl.evaluation import ScoreRow, Scores
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.training import loop
 from hiermtl.training.checkpoint import load_checkpoint
 from tests.unit.commands.runs import DEV, TASKS, TRAIN, conllu, of_files, recipe

@@ -7,10 +7,11 @@ from huggingface_hub import ModelCard
 
 from hiermtl.annotation import Annotator
 from hiermtl.commands.card import model_card
+from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders.bilstm import BiLstmEncoder
 from hiermtl.evaluation import Scores
 from hiermtl.evaluation.scores import ScoreRow
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained.cards import LICENCES, licence_name, part_of_card
 from hiermtl.recipe import load_recipe
 from hiermtl.tokens import WordTokenizer

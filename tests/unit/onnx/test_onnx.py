@@ -15,12 +15,13 @@ from transformers import BertConfig, BertTokenizerFast
 import hiermtl
 from hiermtl.annotation import Annotator, Pair
 from hiermtl.commands.export import Export, GraphAnnotator
+from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders.bert import BertEncoder
 from hiermtl.errors import ModelError
 from hiermtl.evaluation import Scores
 from hiermtl.evaluation.scores import ScoreRow
 from hiermtl.heads import BiaffineHead
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.onnx import Running, Written, exportable
 from hiermtl.records import Example
 from hiermtl.tokens import Collator, PieceTokenizer

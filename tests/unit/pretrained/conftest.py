@@ -6,9 +6,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertTokenizerFast
 
+from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders.bert import BertEncoder
 from hiermtl.encoders.bilstm import BiLstmEncoder
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.tokens import PieceTokenizer, Tokenizer, WordTokenizer
 from hiermtl.tokens.words import word_code
 

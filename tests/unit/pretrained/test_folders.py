@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 from transformers.utils import logging
 
+from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders.bilstm import BiLstmEncoder
 from hiermtl.errors import ModelError, RunError
-from hiermtl.model import HierarchicalConfig, HierarchicalModel
+from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained import find_model, load_model, read_card, save_model
 from hiermtl.pretrained import saving as saving_module
 from hiermtl.pretrained.weights import check_weights

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import hiermtl
-from hiermtl.model import FORMAT_VERSION
+from hiermtl.config import FORMAT_VERSION
 from tests.formats.write import FORMATS, SAID, said
 
 FOLDERS = sorted(path.parent for path in FORMATS.glob("v*/*/config.json"))
