@@ -86,7 +86,7 @@ class Source:
     def model(
         self, labels: Mapping[str, Sequence[str]], depths: Mapping[str, int]
     ) -> HierarchicalModel:
-        """A model with the four tasks at these depths, its heads untrained.
+        """A model with the tasks at these depths, its heads untrained.
 
         In an encoder of another size than six blocks the depths are taken in proportion.
         """
@@ -98,6 +98,7 @@ class Source:
                 "labels": list(labels[task]),
             }
             for task, head in HEADS.items()
+            if task in depths
         }
         return HierarchicalModel(HierarchicalConfig(self.encoder.config(), tasks), self.encoder)
 
