@@ -119,10 +119,10 @@ class SpaCy:
         """Seconds from words to docs."""
         nlp, clock = self.nlp, Stopwatch()
         others = [COMPONENTS[task] for task in COMPONENTS if task not in tasks]
-        with nlp.select_pipes(disable=[name for name in others if name in nlp.pipe_names]):
-            with clock.running():
-                docs = [Doc(nlp.vocab, words=words) for words in self.words]
-                docs = list(nlp.pipe(docs, batch_size=PIPED))
+        disabled = [name for name in others if name in nlp.pipe_names]
+        with nlp.select_pipes(disable=disabled), clock.running():
+            docs = [Doc(nlp.vocab, words=words) for words in self.words]
+            docs = list(nlp.pipe(docs, batch_size=PIPED))
         answer = {"seconds": clock.seconds}
         if predictions:
             read = {"upos": upos, "xpos": xpos, "ner": ner, "dep": dep}
