@@ -18,6 +18,7 @@ from benchmarks.gpu import report as gpu
 from benchmarks.graphs import report as graphs
 from benchmarks.grids import Experiment, Trials
 from benchmarks.mechanisms import report as mechanisms
+from benchmarks.peers import report as peers
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
 from benchmarks.scale import report as scale
@@ -33,6 +34,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "gpu": gpu.markdown,
     "graphs": graphs.markdown,
     "mechanisms": mechanisms.markdown,
+    "peers": peers.markdown,
     "pipelines": pipelines.markdown,
     "processes": processes.markdown,
     "scale": scale.markdown,

@@ -41,8 +41,8 @@ def plain(sentence: Sentence) -> dict[str, Any]:
     assert isinstance(tree, Tree)
     return {
         "words": list(sentence.words),
-        **{task: list(layers[task]) for task in ("upos", "xpos", "ner")},
-        "dep": [list(tree.heads), list(tree.relations)],
+        **{task: layers[task] for task in ("upos", "xpos", "ner")},
+        "dep": (tree.heads, tree.relations),
     }
 
 

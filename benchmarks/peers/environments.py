@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
@@ -46,11 +45,6 @@ def environment(name: str, folder: Path, requirements: Path) -> Path:
         raise SubjectError(f"cannot be installed: {_last(log) or error}") from error
     made.write_text(wanted, encoding="utf-8")
     return python
-
-
-def version() -> str:
-    """Of Python, which all environments have."""
-    return ".".join(map(str, sys.version_info[:3]))
 
 
 def _last(log: Path) -> str:

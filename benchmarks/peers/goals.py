@@ -93,7 +93,7 @@ def _over_bare(work: str, rows: Sequence[Row], goal: float) -> Goal:
         "epoch": "time of four tasks over forward, backward and update of the bare encoder",
     }[work]
     bare = next((row for row in rows if row["kind"] == BARE), None)
-    own = bare and own_row(rows, bare["tasks"])
+    own = None if bare is None else own_row(rows, bare["tasks"])
     if bare is None or own is None or bare["failed"]:
         return _unknown(work, what, goal, "one of the two was not measured", at_most=True)
     found = [mine / other for mine, other in zip(own["seconds"], bare["seconds"], strict=True)]
@@ -103,7 +103,7 @@ def _over_bare(work: str, rows: Sequence[Row], goal: float) -> Goal:
 def _over_loop(rows: Sequence[Row], order: str, goal: float) -> Goal:
     what = f"times faster than one model per task, {order}"
     row = next((r for r in rows if r["kind"] == LOOP and order in r["subject"]), None)
-    found = row and speedups(rows, row)
+    found = None if row is None else speedups(rows, row)
     if row is None or not found:
         return _unknown("annotate", what, goal, "the loop was not measured")
     return _goal("annotate", what, goal, found, row["subject"])

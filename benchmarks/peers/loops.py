@@ -7,6 +7,7 @@ Manning 2017), as scripts have it: the best head of each word, and no tree is se
 import random
 import time
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ class Loop(Subject):
                 decoder="argmax, best head of each word",
             )
         )
+        self.versions = {"transformers": version("transformers")}
         self.ordered, self.precision, self.encoder = ordered, precision, str(encoder)
         self.gold, self.words = train, [sentence["words"] for sentence in dev]
         self.tokenizer: Any = None

@@ -214,8 +214,9 @@ class Run:
         words = _words(self.corpus.dev)
         self.say(f"{own.about.name}: a model to annotate with")
         own.briefly(TASKS, brief)
-        bare = bare_annotation(own, TASKS)
-        turns.enter(self._bare(words), lambda _: bare(), prepare=lambda _: bare())
+        bare, operations = bare_annotation(own, TASKS)
+        row = self._bare(words) | {"operations": operations}
+        turns.enter(row, lambda _: bare(), prepare=lambda _: bare())
         for tasks in self._task_sets(TASKS):
             turns.enter(self._row(own, tasks, words), self._annotate, prepare=self._score)
 
@@ -233,8 +234,8 @@ class Run:
         """One epoch from the pretrained encoder; scores are of the last round's model."""
         turns, count, wanted = Turns(self.say), self._epoch_count, self.options.epoch_tasks
         words = _words(self.corpus.train[:count])
-        bare = bare_training(self.own, TASKS, count)
-        turns.enter(self._bare(words), lambda _: bare())
+        bare, operations = bare_training(self.own, TASKS, count)
+        turns.enter(self._bare(words) | {"operations": operations}, lambda _: bare())
         for tasks in dict.fromkeys([*self._task_sets(wanted), TASKS]):
             turns.enter(self._row(self.own, tasks, words), self._train)
         for subject in self.everyone[1:]:

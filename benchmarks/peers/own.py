@@ -7,9 +7,9 @@ import torch
 
 from benchmarks.peers.corpus import TASKS, Layers
 from benchmarks.peers.subjects import OWN, About, Subject
-from benchmarks.speed.bare import Blocks, Rows, Training, flat_rows, infer
+from benchmarks.speed.bare import Blocks, Rows, Training, flat_rows, infer, operations
 from benchmarks.speed.subjects import DEPTHS, Corpus, Epoch, Source, batches_of, examples
-from hiermtl import Annotator
+from hiermtl import Annotator, __version__
 from hiermtl.document import Document
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import resolve_precision
@@ -19,6 +19,8 @@ from hiermtl.training import MemoryExamples, Settings
 
 CPU = torch.device("cpu")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+WARMUP = 0.1
+"""Share of the steps. Everything else is as the package has it."""
 
 
 def about(precision: str) -> About:
@@ -42,6 +44,7 @@ class Hiermtl(Subject):
         """Takes the name of the encoder and the sentences."""
         self.precision = resolve_precision("auto", CPU)
         super().__init__(about(self.precision))
+        self.versions = {"hiermtl": __version__}
         self.encoder, self.corpus = encoder, corpus
         self.words = [sentence.words for sentence in corpus.dev]
         self.source: Source | None = None
@@ -56,22 +59,33 @@ class Hiermtl(Subject):
 
     def train(self, tasks: Sequence[str], *, count: int, epochs: int, seed: int) -> float:
         """Words to pieces, plan, steps and the last weights written; no evaluation."""
-        sentences = self.corpus.train[:count]
-        labels = Corpus(sentences, ()).inventory()
-        labels = {task: labels[task] for task in tasks}
-        torch.manual_seed(seed)
-        self.source = Source.of(self.encoder)
-        tokenizer = self.source.tokenizer()
-        model = self.source.model(labels, {task: DEPTHS[task] for task in tasks})
-        settings = Settings(epochs=epochs, seed=seed, precision=self.precision, warmup=0.1)
-        epoch = Epoch(model, tokenizer, MemoryExamples(()), settings, device=CPU)
-        epoch.prepare()
+        epoch = self.new_epoch(tasks, count=count, epochs=epochs, seed=seed)
         began = time.perf_counter()
-        epoch.data = examples(tokenizer, sentences, labels)
+        epoch.data = self.read(epoch, count)
         epoch.run()
         seconds = time.perf_counter() - began
-        self.model = model.eval().to(DTYPES[self.precision])
+        self.model = epoch.model.eval()
+        self.model.to(dtype=DTYPES[self.precision])
         return seconds
+
+    def new_epoch(self, tasks: Sequence[str], *, count: int, epochs: int, seed: int) -> Epoch:
+        """A new model, ready to be trained, which has read no sentence."""
+        torch.manual_seed(seed)
+        self.source = Source.of(self.encoder)
+        labels = Corpus(self.corpus.train[:count], ()).inventory()
+        model = self.source.model(
+            {task: labels[task] for task in tasks}, {task: DEPTHS[task] for task in tasks}
+        )
+        settings = Settings(epochs=epochs, seed=seed, precision=self.precision, warmup=WARMUP)
+        epoch = Epoch(model, self.source.tokenizer(), MemoryExamples(()), settings, device=CPU)
+        epoch.prepare()
+        return epoch
+
+    def read(self, epoch: Epoch, count: int) -> MemoryExamples:
+        """Words to pieces, labels to numbers."""
+        tasks = epoch.model.config.tasks
+        labels = {task: options["labels"] for task, options in tasks.items()}
+        return examples(epoch.tokenizer, self.corpus.train[:count], labels)
 
     def annotate(self, tasks: Sequence[str], *, predictions: bool) -> tuple[float, Layers | None]:
         """Lists of words to documents, by a tokenizer that has seen no word."""
@@ -106,46 +120,39 @@ def layers_of(documents: Sequence[Document], tasks: Sequence[str]) -> Layers:
     for document in documents:
         for task in tasks:
             layer = document.sentences[0].layers[task]
-            heads_or_tags = (
-                [list(layer.heads), list(layer.relations)]
-                if isinstance(layer, Tree)
-                else list(layer)
-            )
-            found[task].append(heads_or_tags)
+            tree = isinstance(layer, Tree)
+            found[task].append((layer.heads, layer.relations) if tree else layer)
     return found
 
 
-def bare_annotation(own: Hiermtl, tasks: Sequence[str]) -> Callable[[], float]:
-    """Seconds of the blocks alone, over the batches of annotating, ready on the device."""
+def bare_annotation(own: Hiermtl, tasks: Sequence[str]) -> tuple[Callable[[], float], float]:
+    """The blocks alone, over the batches of annotating: what gives seconds, and its operations."""
     assert own.model is not None
-    run = infer(Blocks(own.model, own.model.stack.depth), own.rows(tasks))
-    return lambda: _seconds(run)
+    depth = own.model.stack.depth
+    rows = own.rows(tasks)
+    run = infer(Blocks(own.model, depth), rows)
+    return lambda: _seconds(run), operations(own.model, rows, depth)
 
 
-def bare_training(own: Hiermtl, tasks: Sequence[str], count: int) -> Callable[[], float]:
-    """Seconds of forward, backward and update of the blocks with one linear layer.
+def bare_training(
+    own: Hiermtl, tasks: Sequence[str], count: int
+) -> tuple[Callable[[], float], float]:
+    """Forward, backward and update of the blocks with one linear layer, as `bare_annotation`.
 
     Over the batches of an epoch of hiermtl, which is trained here for them.
     """
-    sentences = own.corpus.train[:count]
-    labels = {task: own.corpus.inventory()[task] for task in tasks}
-    source = Source.of(own.encoder)
-    tokenizer = source.tokenizer()
-    model = source.model(labels, {task: DEPTHS[task] for task in tasks})
-    settings = Settings(epochs=1, precision=own.precision, warmup=0.1)
-    epoch = Epoch(model, tokenizer, examples(tokenizer, sentences, labels), settings, device=CPU)
-    epoch.prepare()
-    rows = [flat_rows(batch) for batch in batches_of(model, epoch.run)]
-    width = model.config.encoder["hidden_size"]
-    training = Training(
-        Blocks(model, model.stack.depth), width, lr=settings.lr, dtype=own.precision, device=CPU
-    )
+    epoch = own.new_epoch(tasks, count=count, epochs=1, seed=0)
+    epoch.data = own.read(epoch, count)
+    rows = [flat_rows(batch) for batch in batches_of(epoch.model, epoch.run)]
+    model, lr = epoch.model, epoch.settings.lr
+    depth, width = model.stack.depth, model.config.encoder["hidden_size"]
+    training = Training(Blocks(model, depth), width, lr=lr, dtype=own.precision, device=CPU)
 
     def run() -> float:
         training.prepare()
         return _seconds(lambda: training.run(rows))
 
-    return run
+    return run, 3 * operations(model, rows, depth)
 
 
 def _seconds(run: Callable[[], object]) -> float:

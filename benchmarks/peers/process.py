@@ -42,6 +42,7 @@ class Process:
             SubjectError: It cannot be started.
         """
         self._log, self._rest = log, b""
+        self._over: str | None = None
         log.parent.mkdir(parents=True, exist_ok=True)
 
         def confine() -> None:
@@ -73,21 +74,22 @@ class Process:
             SubjectError: It ended, took too long, told of an error, or said something else than one
                 JSON object.
         """
+        if self._over is not None:
+            raise SubjectError(self._over)
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"do": do, **given}).encode() + b"\n")
             self._process.stdin.flush()
         except OSError:
-            raise SubjectError(self._ended(do)) from None
+            raise self._end(self._last_words(do)) from None
         line = self._line(do, time.monotonic() + seconds)
         try:
             answer = json.loads(line)
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            self.close()
             shown = line.decode(errors="replace").strip()[:SHOWN]
-            raise SubjectError(f"answered {do!r} with no JSON object: {shown!r}")
+            raise self._end(f"answered {do!r} with no JSON object: {shown!r}")
         if "error" in answer:
             raise SubjectError(f"{do}: {str(answer['error'])[:SHOWN]}")
         return answer
@@ -107,18 +109,22 @@ class Process:
         while b"\n" not in self._rest:
             left = until - time.monotonic()
             if left <= 0 or not select.select([pipe], [], [], left)[0]:
-                self.close()
-                raise SubjectError(f"did not answer {do!r} in time")
+                raise self._end(f"did not answer {do!r} in time")
             read = os.read(pipe, 1 << 20)
             if not read:
-                raise SubjectError(self._ended(do))
+                raise self._end(self._last_words(do))
             self._rest += read
         line, self._rest = self._rest.split(b"\n", 1)
         return line
 
-    def _ended(self, do: str) -> str:
-        code = self._process.wait()
+    def _end(self, why: str) -> SubjectError:
+        """Ends it, for a reason that is told from then on."""
         self.close()
+        self._over = why
+        return SubjectError(why)
+
+    def _last_words(self, do: str) -> str:
+        code = self._process.wait()
         said = [line.strip() for line in self._log.read_text(errors="replace").splitlines()]
         last = next((line for line in reversed(said) if line), "it said nothing")
         return f"ended with code {code} at {do!r}: {last[:SHOWN]}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.facts import circumstances
 from benchmarks.peers.goals import speedups
+from benchmarks.peers.subjects import BARE, OWN
 from benchmarks.tables import aligned, piped
 
 TITLES = {
@@ -17,7 +18,10 @@ TEXTS = {"subject", "tasks", "scores", "work", "goal", "against", "met", "it", "
 TEXTS |= {"batching", "encoder", "decoder", "versions"}
 """Columns that are no numbers."""
 
-_TIMES = ("subject", "tasks", "seconds", "words/s", "hiermtl is faster", "least", "greatest")
+_TIMES = (
+    *("subject", "tasks", "seconds", "words/s", "of peak"),
+    *("hiermtl is faster", "least", "greatest", "scores"),
+)
 _RUNS = ("subject", "tasks", "epochs", "seconds", "allowed", "scores")
 _GOALS = ("work", "it", "reached", "least", "greatest", "goal", "met", "against")
 _SUBJECTS = ("subject", "precision", "batching", "encoder", "decoder", "GB", "versions")
@@ -43,10 +47,10 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def tables(result: Mapping[str, Any]) -> list[tuple[str, Table]]:
     """Title, head and rows of each: goals, the works, and what differs between subjects."""
-    works = result["works"]
+    works, peak = result["works"], max(map(max, filter(None, result["peaks"].values())), default=0)
     found: list[tuple[str, Table]] = [("Goals", (_GOALS, list(goal_rows(result))))]
     found += [
-        (TITLES[work], ((*_TIMES, "scores"), list(time_rows(works[work]))))
+        (TITLES[work], (_TIMES, list(time_rows(works[work], peak))))
         for work in ("annotate", "epoch")
         if work in works
     ]
@@ -100,12 +104,17 @@ def goal_rows(result: Mapping[str, Any]) -> Iterable[Sequence[str]]:
         )
 
 
-def time_rows(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[str]]:
-    """Seconds are the median over rounds, ratios are of one round each."""
+def time_rows(rows: Sequence[Mapping[str, Any]], peak: float) -> Iterable[Sequence[str]]:
+    """Seconds are the median over rounds, ratios are of one round each.
+
+    The share of `peak`, GFLOP/s of a matrix product, is of what the four tasks' pass through the
+    encoder needs, in the format of the peak: of the bare encoder, and of hiermtl with all four.
+    """
+    bare = next((row for row in rows if row["kind"] == BARE), None)
     for row in rows:
         name, tasks = row["subject"], _tasks(row)
         if row["failed"] or not row["seconds"]:
-            yield (name, tasks, *[""] * 5, f"not measured: {row['failed']}")
+            yield (name, tasks, *[""] * 6, f"not measured: {row['failed']}")
             continue
         seconds = median(row["seconds"])
         ratios = speedups(rows, row) or []
@@ -115,6 +124,7 @@ def time_rows(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[str]]:
             tasks,
             f"{seconds:.2f}",
             f"{row['words'] / seconds:,.0f}",
+            _share(row, bare, seconds, peak),
             *(f"{ratio:.2f}" for ratio in shown),
             *([""] * (3 - len(shown))),
             _scores(row["scores"]),
@@ -152,6 +162,16 @@ def subject_rows(result: Mapping[str, Any]) -> Iterable[Sequence[str]]:
             "" if memory is None else f"{memory / 1e9:.1f}",
             f"not started: {subject['failed']}" if subject["failed"] else versions,
         )
+
+
+def _share(
+    row: Mapping[str, Any], bare: Mapping[str, Any] | None, seconds: float, peak: float
+) -> str:
+    if bare is None or not peak or row["kind"] not in (BARE, OWN):
+        return ""
+    if set(row["tasks"]) != set(bare["tasks"]):
+        return ""
+    return f"{bare['operations'] / seconds / 1e9 / peak:.0%}"
 
 
 def _tasks(row: Mapping[str, Any]) -> str:

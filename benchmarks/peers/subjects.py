@@ -143,8 +143,9 @@ class Peer(Subject):
         """Seconds by the clock inside the driver."""
         answer = self._ask("annotate", tasks=list(tasks), predictions=predictions)
         found = answer.get("predictions") if predictions else None
-        if predictions and (not isinstance(found, Mapping) or set(found) != set(tasks)):
-            raise SubjectError(f"predicts {found!r:.60} where {', '.join(tasks)} were asked for")
+        if predictions and (not isinstance(found, dict) or set(found) != set(tasks)):
+            told = ", ".join(found) if isinstance(found, dict) else repr(found)
+            raise SubjectError(f"predicts {told[:60]} where {', '.join(tasks)} were asked for")
         return seconds_in(answer), found
 
     def close(self) -> None:

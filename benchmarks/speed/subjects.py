@@ -45,7 +45,7 @@ class Corpus:
     dev: tuple[Sentence, ...]
 
     @classmethod
-    def read(cls, folder: Path, *, train: int, dev: int | None) -> "Corpus":
+    def read(cls, folder: Path, *, train: int | None, dev: int | None) -> "Corpus":
         """The first sentences of both splits; `None` takes all."""
         return cls(_split(folder, "train", train), _split(folder, "dev", dev))
 

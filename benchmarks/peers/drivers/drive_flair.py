@@ -1,9 +1,10 @@
 """flair: a linear layer per task on one encoder, in its multitask model.
 
-Sentences have the labels of all tasks, and the model is told to use all of them, so that a sentence
-passes the encoder once for them together; `make_multitask_model_and_corpus` would draw each sentence
-once per task instead. Fine-tuning is with its automatic mixed precision, batches of 32 and rates
-that suit a small encoder; prediction sorts by length, and keeps states from task to task.
+Sentences have the labels of all tasks, and the model is told to use all of them, so that a
+sentence passes the encoder once for them together; `make_multitask_model_and_corpus` would draw
+each sentence once per task instead. Fine-tuning is with its automatic mixed precision, batches of
+32 and rates that suit a small encoder; prediction sorts by length, and keeps states from task to
+task.
 """
 
 import random

@@ -1,9 +1,9 @@
 """Stanza: a tagger (UPOS and XPOS together) and a parser, each with an encoder of its own.
 
-Both are trained by its own programs, with the last layer of the encoder, fine-tuned from the first
-step, and without word vectors and characters. Annotating is its pipeline on given words, with lemmas
-copied from words, since the parser asks for some. Entities would be a third encoder, trained from
-files of another kind: they are left out.
+Both are trained by its own programs, with the last layer of the encoder, fine-tuned from the
+first step, and without word vectors and characters. Annotating is its pipeline on given words, with
+lemmas copied from words, since the parser asks for some. Entities would be a third encoder, trained
+from files of another kind: they are left out.
 """
 
 import json
