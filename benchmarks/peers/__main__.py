@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ ENVIRONMENTS = "benchmarks/peers/environments"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures, prints the tables and, if asked for, writes the JSON."""
+    """Measures, prints the tables and, if asked for, writes the JSON after each work."""
     given = _parser().parse_args(arguments)
     if not given.data:
         raise SystemExit("name the folder of the corpora: --data DIR, or HIERMTL_DATA")
@@ -41,14 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         limit=given.limit,
         memory=int(given.memory * 1e9),
     )
+
+    def keep(result: dict[str, Any]) -> None:
+        if given.json:
+            given.json.parent.mkdir(parents=True, exist_ok=True)
+            given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
     try:
-        result = measure(options, _note)
+        result = measure(options, _note, keep)
     except HiermtlError as error:
         raise SystemExit(str(error)) from None
     sys.stdout.write(text(result))
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def _note(line: str) -> None:

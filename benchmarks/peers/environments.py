@@ -29,9 +29,10 @@ def environment(name: str, folder: Path, requirements: Path) -> Path:
     if made.exists() and made.read_text(encoding="utf-8") == wanted:
         return python
     shutil.rmtree(place, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{name}-install.log"
+    log.unlink(missing_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         venv.create(place, with_pip=True)
         with log.open("w", encoding="utf-8") as said:
             subprocess.run(

@@ -63,8 +63,13 @@ class Options:
     memory: int
 
 
-def measure(options: Options, say: Say) -> dict[str, Any]:
-    """Starts everyone, does the works, and gives the result as plain data for JSON."""
+def measure(
+    options: Options, say: Say, keep: Callable[[dict[str, Any]], object] = lambda _: None
+) -> dict[str, Any]:
+    """Starts everyone, does the works, and gives the result as plain data for JSON.
+
+    `keep` is given what is known after each work.
+    """
     torch.set_num_threads(options.threads)
     needed = [options.brief]
     if "accuracy" in options.works:
@@ -74,28 +79,15 @@ def measure(options: Options, say: Say) -> dict[str, Any]:
         most = max([options.train_sentences or 0, *needed])
     corpus = read(Path(options.data), train=most, dev=options.sentences)
     loads = [facts.load()]
+    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder, Run(options, corpus, Path(folder), say) as run:
         works: dict[str, list[Row]] = {}
         for work in options.works:
             say(work)
             works[work] = list(getattr(run, work)())
-        loads.append(facts.load())
-        precision = run.own.precision
-        return {
-            "benchmark": "peers",
-            "machine": facts.machine(CPU),
-            "commit": facts.commit(),
-            "load": loads,
-            "parameters": {
-                k: v for k, v in asdict(options).items() if k not in ("data", "environments")
-            },
-            "precision": precision,
-            "corpus": run.sizes(),
-            "subjects": [run.described(subject) for subject in run.everyone],
-            "peaks": {precision: run.peaks},
-            "works": works,
-            "goals": [goal.plain() for goal in goals(works, precision=precision)],
-        }
+            result = run.result(works, [*loads, facts.load()])
+            keep(result)
+    return result
 
 
 class Turns:
@@ -186,6 +178,23 @@ class Run:
         for subject in self.everyone:
             subject.close()
 
+    def result(self, works: dict[str, list[Row]], loads: list[float | None]) -> dict[str, Any]:
+        """What the works so far gave, and what it depends on."""
+        options, precision = asdict(self.options), self.own.precision
+        return {
+            "benchmark": "peers",
+            "machine": facts.machine(CPU),
+            "commit": facts.commit(),
+            "load": loads,
+            "parameters": {k: v for k, v in options.items() if k not in ("data", "environments")},
+            "precision": precision,
+            "corpus": self.sizes(),
+            "subjects": [self.described(subject) for subject in self.everyone],
+            "peaks": {precision: self.peaks},
+            "works": works,
+            "goals": [goal.plain() for goal in goals(works, precision=precision)],
+        }
+
     def sizes(self) -> dict[str, int]:
         """How much there is."""
         train = self.corpus.train
@@ -225,8 +234,7 @@ class Run:
             self._named(row["subject"]).briefly(row["tasks"], brief)
             self._score(row)
 
-        for subject in self.everyone[1:]:
-            tasks = _common(TASKS, subject)
+        for subject, tasks in self._others(TASKS):
             turns.enter(self._row(subject, tasks, words), self._annotate, prepare=prepare)
         return turns.take(self.options.rounds, between=self._peak)
 
@@ -238,8 +246,8 @@ class Run:
         turns.enter(self._bare(words) | {"operations": operations}, lambda _: bare())
         for tasks in dict.fromkeys([*self._task_sets(wanted), TASKS]):
             turns.enter(self._row(self.own, tasks, words), self._train)
-        for subject in self.everyone[1:]:
-            turns.enter(self._row(subject, _common(wanted, subject), words), self._train)
+        for subject, tasks in self._others(wanted):
+            turns.enter(self._row(subject, tasks, words), self._train)
         return turns.take(self.options.rounds, between=self._peak)
 
     def accuracy(self) -> list[Row]:
@@ -315,7 +323,12 @@ class Run:
 
     def _task_sets(self, wanted: Sequence[str]) -> list[tuple[str, ...]]:
         """What others do of these tasks, each set once: hiermtl does the same."""
-        return list(dict.fromkeys(_common(wanted, subject) for subject in self.everyone))
+        return list(dict.fromkeys(tasks for _, tasks in self._others(wanted)))
+
+    def _others(self, wanted: Sequence[str]) -> list[tuple[Subject, tuple[str, ...]]]:
+        """All but hiermtl that can do some of these tasks, and which."""
+        able = ((subject, _common(wanted, subject)) for subject in self.everyone[1:])
+        return [(subject, tasks) for subject, tasks in able if tasks]
 
     def _annotate(self, row: Row) -> float:
         return self._named(row["subject"]).annotate(row["tasks"], predictions=False)[0]

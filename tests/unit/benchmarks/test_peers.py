@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 import pytest
@@ -16,10 +18,19 @@ from benchmarks.peers.catalogue import PEERS
 from benchmarks.peers.corpus import TASKS, score
 from benchmarks.peers.environments import REQUIREMENTS, environment
 from benchmarks.peers.goals import Goal, goals, speedups
-from benchmarks.peers.measure import Turns, fitting, new_row
+from benchmarks.peers.measure import Run, Turns, fitting, new_row
 from benchmarks.peers.picture import bars, picture
 from benchmarks.peers.process import Process, SubjectError
-from benchmarks.peers.subjects import BARE, DRIVERS, LOOP, OWN, PEER, seconds_in
+from benchmarks.peers.subjects import (
+    BARE,
+    DRIVERS,
+    LOOP,
+    OWN,
+    PEER,
+    About,
+    Subject,
+    seconds_in,
+)
 from hiermtl.pictures import can_draw, svg
 
 SERVE = """
@@ -303,6 +314,77 @@ def test_epochs_fit_into_the_time_and_one_is_always_run() -> None:
     assert fitting(10.0, 88.0) == 8
     assert fitting(11.0, 88.0) == 7, "8 would fill all of it"
     assert fitting(500.0, 88.0) == 1
+
+
+class Steady(Subject):
+    """A subject of which an epoch always takes as long, and which predicts what is right."""
+
+    def __init__(self, about: About, epoch: float) -> None:
+        super().__init__(about)
+        self.epoch, self.trained = epoch, []
+
+    def start(self) -> None:
+        if self.epoch < 0:
+            raise SubjectError("no wheel")
+
+    def briefly(self, tasks: Any, count: int) -> None:
+        del tasks, count
+
+    def train(self, tasks: Any, *, count: int, epochs: int, seed: int) -> float:
+        del tasks, count
+        self.trained.append((seed, epochs))
+        return self.epoch * epochs
+
+    def annotate(self, tasks: Any, *, predictions: bool) -> Any:
+        return self.epoch, {task: [GOLD[0][task]] for task in tasks} if predictions else None
+
+    def close(self) -> None:
+        pass
+
+
+def run_of(epochs: dict[str, float], **options: Any) -> tuple[Run, dict[str, Steady]]:
+    """A run of hiermtl and of peers whose epochs take so many seconds; a negative one is broken."""
+    own = About(
+        **{**asdict(PEERS["hanlp"]), "name": "hiermtl", "kind": OWN},
+    )
+    everyone = {name: Steady(PEERS.get(name, own), seconds) for name, seconds in epochs.items()}
+    run = object.__new__(Run)
+    run.options = SimpleNamespace(
+        **{"accuracy_sentences": 5, "seeds": 2, "budget": None, "rounds": 1, **options}
+    )
+    run.corpus = SimpleNamespace(train=[], dev=[])
+    run.say, run.gold, run.failed = (lambda _: None), GOLD, {}
+    run.everyone = list(everyone.values())
+    run.peers = {name: one for name, one in everyone.items() if name in PEERS}
+    return run.__enter__(), everyone
+
+
+def test_everyone_gets_the_time_of_the_references_epoch() -> None:
+    run, everyone = run_of({"hiermtl": 10.0, "hanlp": 70.0, "stanza": 90.0})
+    rows = {row["subject"]: row for row in run.accuracy()}
+    assert everyone["hiermtl"].trained == [(0, 1), (0, 6), (1, 6)], "the first says how many fit"
+    assert everyone["hanlp"].trained == everyone["stanza"].trained == [(0, 1), (1, 1)]
+    own = rows["hiermtl"]
+    assert (own["epochs"], own["reference"], len(own["runs"])) == (6, "HanLP", 2)
+    assert own["runs"][0] | {"scores": {}} == {
+        "seed": 0,
+        "seconds": 60.0,
+        "budget": 70.0,
+        "scores": {},
+    }
+    assert own["runs"][0]["scores"]["dep"] == {"las": 100.0, "uas": 100.0}
+    assert rows["Stanza"]["runs"][0]["seconds"] == 90.0, "over the time, as the table shows"
+
+
+def test_without_the_reference_the_time_must_be_given() -> None:
+    run, everyone = run_of({"hiermtl": 10.0, "hanlp": -1.0})
+    rows = {row["subject"]: row for row in run.accuracy()}
+    assert rows["HanLP"]["failed"] == "no wheel"
+    assert rows["hiermtl"]["failed"] == "HanLP gave no time; give --budget"
+    assert everyone["hiermtl"].trained == []
+    run, everyone = run_of({"hiermtl": 10.0, "hanlp": -1.0}, budget=25.0)
+    rows = {row["subject"]: row for row in run.accuracy()}
+    assert (rows["hiermtl"]["epochs"], rows["hiermtl"]["reference"]) == (2, "given")
 
 
 def result() -> dict[str, Any]:
