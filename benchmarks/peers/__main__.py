@@ -16,7 +16,7 @@ from benchmarks.peers.measure import EPOCH_TASKS, WORKS, Options, measure
 from benchmarks.peers.report import text
 from hiermtl.errors import HiermtlError
 
-ENVIRONMENTS = "benchmarks/peers/environments"
+ENVIRONMENTS = "runs/peers"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
