@@ -19,6 +19,7 @@ from benchmarks.graphs import report as graphs
 from benchmarks.grids import Experiment, Trials
 from benchmarks.growth import report as growth
 from benchmarks.mechanisms import report as mechanisms
+from benchmarks.peers import report as peers
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
 from benchmarks.scale import report as scale
@@ -35,6 +36,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "graphs": graphs.markdown,
     "growth": growth.markdown,
     "mechanisms": mechanisms.markdown,
+    "peers": peers.markdown,
     "pipelines": pipelines.markdown,
     "processes": processes.markdown,
     "scale": scale.markdown,

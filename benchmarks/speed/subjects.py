@@ -46,7 +46,7 @@ class Corpus:
     dev: tuple[Sentence, ...]
 
     @classmethod
-    def read(cls, folder: Path, *, train: int, dev: int | None) -> "Corpus":
+    def read(cls, folder: Path, *, train: int | None, dev: int | None) -> "Corpus":
         """The first sentences of both splits; `None` takes all."""
         return cls(_split(folder, "train", train), _split(folder, "dev", dev))
 
@@ -87,7 +87,7 @@ class Source:
     def model(
         self, labels: Mapping[str, Sequence[str]], depths: Mapping[str, int]
     ) -> HierarchicalModel:
-        """A model with the four tasks at these depths, its heads untrained.
+        """A model with the tasks at these depths, its heads untrained.
 
         In an encoder of another size than six blocks the depths are taken in proportion.
         """
@@ -99,6 +99,7 @@ class Source:
                 "labels": list(labels[task]),
             }
             for task, head in HEADS.items()
+            if task in depths
         }
         return HierarchicalModel(HierarchicalConfig(self.encoder.config(), tasks), self.encoder)
 

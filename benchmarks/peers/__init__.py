@@ -1,0 +1,1 @@
+"""hiermtl beside what a user would pick instead, in turn, in one run."""
