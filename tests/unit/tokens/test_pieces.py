@@ -70,6 +70,13 @@ def test_sentences_without_words_have_no_pieces() -> None:
     assert tokenizer().encode([[]])["pieces"][0].size == 0
 
 
+def test_no_sentences_have_no_arrays() -> None:
+    for casing in (False, True):
+        found = PieceTokenizer(piece_backend(), 64, casing=casing).encode([])
+        assert set(found) == {"pieces", "piece_counts", *(["casing"] if casing else [])}
+        assert not any(found.values())
+
+
 def test_a_cache_that_overflows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     sentences = [["abc", "de"], ["f", "abc", "gh"], ["de", "de", "ij"]]
     expected = tokenizer().encode(sentences)["pieces"]
