@@ -71,9 +71,9 @@ def test_sentences_without_words_have_no_pieces() -> None:
 
 
 def test_no_sentences_have_no_arrays() -> None:
-    for casing in (False, True):
-        found = PieceTokenizer(piece_backend(), 64, casing=casing).encode([])
-        assert set(found) == {"pieces", "piece_counts", *(["casing"] if casing else [])}
+    for cased in (False, True):
+        found = PieceTokenizer(piece_backend(), 64, casing=cased).encode([])
+        assert set(found) == {"pieces", "piece_counts", *(["casing"] if cased else [])}
         assert not any(found.values())
 
 
