@@ -4,10 +4,10 @@ Names are imported when they are first used, so that `import hiermtl` needs neit
 """
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
 
 from hiermtl._version import __version__
+from hiermtl.shapes import ANNOTATING, keep_shapes
 
 if TYPE_CHECKING:
     from hiermtl.annotation import Annotator, Pair, load
@@ -29,11 +29,7 @@ if TYPE_CHECKING:
     from hiermtl.model import HierarchicalModel
     from hiermtl.recipe import load_recipe
 
-# For each shape of a product oneDNN keeps the code it wrote, and torch what it prepared: 1,024 of
-# each, unless they are told otherwise before the first. Text brings ever new shapes; those that
-# recur fit into 64.
-for _cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-    os.environ.setdefault(_cache, "64")
+keep_shapes(ANNOTATING)
 
 _HOMES = {
     "hiermtl.annotation": ("Annotator", "Pair", "load"),

@@ -27,6 +27,7 @@ from hiermtl.folders import RECIPE
 from hiermtl.recipe import Recipe
 from hiermtl.recipe.grid import Grid, load_grid
 from hiermtl.recipe.resolved import RESUMABLE, chosen
+from hiermtl.shapes import TRAINING, keep_shapes
 
 RUNS, TUNING = "runs", "tuning"
 
@@ -79,6 +80,7 @@ def grid(
     Raises:
         HiermtlError: Its message gives the value, what is allowed and the next step.
     """
+    keep_shapes(TRAINING)  # processes of jobs begin with it
     if jobs < 1:
         raise RecipeError(f"jobs is {jobs}; allowed is 1 or more")
     plan = load_grid(file)

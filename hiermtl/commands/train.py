@@ -60,6 +60,7 @@ from hiermtl.recipe import (
     with_depths,
 )
 from hiermtl.recipe.encoder import BilstmEncoder
+from hiermtl.shapes import TRAINING, keep_shapes
 from hiermtl.training import (
     Evaluation,
     make_accelerator,
@@ -141,6 +142,7 @@ def train(
     Raises:
         HiermtlError: Its message gives the value, what is allowed and the next step.
     """
+    keep_shapes(TRAINING)
     changes = {**(overrides or {}), **settings}
     if processes is not None:
         changes["training.processes"] = processes

@@ -6,15 +6,19 @@ import sys
 from tests.end_to_end.program import environment
 
 HEAVY = ("spacy", "datasets", "pydantic", "peft", "torchjd")
+SHAPES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+"""What says for how many shapes products are kept ready."""
+
 LIGHT = ("hiermtl.model", "hiermtl.training", "hiermtl.annotation.predict")
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
+    """Runs code in an environment that says nothing of shapes, as users' do."""
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env=environment(),
+        env={name: value for name, value in environment().items() if name not in SHAPES},
         timeout=120,
         check=False,
     )
@@ -45,12 +49,22 @@ def test_a_blocked_package_would_be_noticed() -> None:
 
 
 def test_few_shapes_are_remembered_unless_the_user_says_how_many() -> None:
-    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
-    code = f"import os, hiermtl\nprint([os.environ[name] for name in {names}])"
-    assert python(code).stdout == "['64', '64']\n"
-    for name in names:
-        found = python(f"import os\nos.environ[{name!r}] = '7'\n" + code).stdout
-        assert found == f"{[('7' if other == name else '64') for other in names]}\n"
+    code = f"import os, hiermtl\nprint([os.environ[name] for name in {SHAPES}])"
+    training = "from hiermtl.shapes import TRAINING, keep_shapes\nkeep_shapes(TRAINING)\n"
+    for count, begun in (("16", code), ("64", training + code)):
+        assert python(begun).stdout == f"{[count, count]}\n"
+        for name in SHAPES:
+            found = python(f"import os\nos.environ[{name!r}] = '7'\n" + begun).stdout
+            assert found == f"{[('7' if other == name else count) for other in SHAPES]}\n"
+
+
+def test_training_remembers_more_shapes() -> None:
+    found = python(
+        "import os, hiermtl\n"
+        "try:\n    hiermtl.train('nothing')\nexcept hiermtl.RecipeError:\n"
+        "    print(os.environ['LRU_CACHE_CAPACITY'])"
+    )
+    assert found.stdout == "64\n"
 
 
 def test_the_package_itself_imports_no_torch() -> None:

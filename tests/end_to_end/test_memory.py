@@ -5,12 +5,14 @@ import subprocess
 import sys
 from itertools import count
 from pathlib import Path
+from string import ascii_lowercase
 
 import pytest
 
 PROGRAM = """
 import sys
 from pathlib import Path
+from string import ascii_lowercase
 import hiermtl
 from hiermtl.annotation import annotate_files
 
@@ -59,9 +61,18 @@ def write(path: Path, data_folder: Path, words: int) -> None:
     with path.open("w", encoding="utf-8") as file:
         for round in count():
             for text in texts:
-                # Words of a further round are new words, as further text would have.
-                own = text if not round else " ".join(f"{word}{round}" for word in text.split())
+                # Words of a further round are new words, as further text would have, no longer and
+                # of no other characters than those of the first.
+                own = text if not round else " ".join(other(word, round) for word in text.split())
                 file.write(f"{own}\n")
                 left -= len(text.split())
                 if left <= 0:
                     return
+
+
+def other(word: str, by: int) -> str:
+    """The word with another letter at its end."""
+    last = word[-1].lower()
+    if last not in ascii_lowercase:
+        return word
+    return word[:-1] + ascii_lowercase[(ascii_lowercase.index(last) + by) % 26]
