@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 from torch._functorch import config
+from torch._inductor import config as code
 
 from hiermtl.encoders.base import Block
 from hiermtl.errors import RunError
@@ -42,11 +43,25 @@ def compiled(
 
     renew()
     try:
-        with config.patch(donated_buffer=False) if wanted and again else nullcontext():
+        with _kept() if wanted and again else nullcontext():
             yield renew
     finally:
         for block, name in _dense(model):
             vars(block).pop(name, None)
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Inside, compiled passes leave what they keep as it is, to be taken backwards once more.
+
+    Stored code is passed over: torch finds it by what is computed, whether or not that may be
+    overwritten, and so would take what was written for passes that are taken backwards once.
+    """
+    with (
+        config.patch(donated_buffer=False, enable_autograd_cache=False),
+        code.patch(fx_graph_cache=False),
+    ):
+        yield
 
 
 def _dense(model: nn.Module) -> Iterator[tuple[Block, str]]:
