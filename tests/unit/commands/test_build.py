@@ -17,6 +17,7 @@ from hiermtl.encoders.bilstm import DEFAULTS
 from hiermtl.errors import DataError, ModelError, RecipeError
 from hiermtl.recipe import load_recipe, tables
 from hiermtl.recipe.encoder import BilstmEncoder
+from hiermtl.recipe.heads import HEADS as OPTIONS
 from hiermtl.recipe.training import TrainingOptions
 from hiermtl.text.edits import edit_script, inserted
 from hiermtl.tokens import PieceTokenizer, WordTokenizer
@@ -258,8 +259,8 @@ def test_recipes_and_what_they_build_have_the_same_defaults() -> None:
     assert {"lr", "lr_heads", "epochs", "tokens_per_batch"} <= compared
     for kind, head in heads.HEADS.items():
         arguments = inspect.signature(head).parameters
-        for name, value in tables.HEADS[kind].model_construct().model_dump().items():
-            if name not in {"name", "reads", *tables.HEADS[kind].of_labels}:
+        for name, value in OPTIONS[kind].model_construct().model_dump().items():
+            if name not in {"name", "reads", *OPTIONS[kind].of_labels}:
                 assert arguments[name].default == value, (kind, name)
     encoder = BilstmEncoder().model_dump()
     shared = DEFAULTS.keys() & encoder.keys()
