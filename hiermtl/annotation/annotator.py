@@ -93,8 +93,8 @@ class Annotator:
     def _set_exits(self, exits: bool) -> None:
         if exits and not self.model.config.exits:
             raise ModelError(
-                "exits is True, but the model has none; add some with `hiermtl exits MODEL -o "
-                "FOLDER` and load that folder, or leave exits out"
+                "exits is True, but the model has none; add some with `hiermtl exits MODEL "
+                "--loss 0.5 -o FOLDER` and load that folder, or leave exits out"
             )
         self.exits = exits
         self.left: dict[str, Counter[int]] = {}

@@ -49,7 +49,7 @@ def test_en_small_annotates_at_every_level() -> None:
 
 def test_en_small_scores_what_its_page_says(data_folder: Path) -> None:
     scores = hiermtl.evaluate("en_small", split="dev", data_dir=data_folder, precision="fp32")
-    least = {"upos": 94, "xpos": 93.5, "feats": 94.5, "lemma": 96, "dep": 81.5, "ner": 55}
+    least = {"upos": 94.1, "xpos": 93.6, "feats": 94.9, "lemma": 96.3, "dep": 81.9, "ner": 55}
     for task, bound in least.items():
         assert scores.main(task).score >= bound, task
 
@@ -63,6 +63,6 @@ def test_en_small_finds_words_as_its_page_says(data_folder: Path) -> None:
     raw = hiermtl.evaluate(
         "en_small", split="dev", raw=True, data_dir=data_folder, precision="fp32"
     )
-    least = {"segment": 98, "upos": 92, "dep": 78}
+    least = {"segment": 98.5, "upos": 92, "dep": 78}
     for task, bound in least.items():
         assert raw.main(task).score >= bound, task

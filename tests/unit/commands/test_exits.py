@@ -163,7 +163,7 @@ def test_a_model_that_loses_a_task_keeps_the_exits_of_others(made: Exits, tmp_pa
 
 
 def test_a_model_without_exits_says_how_to_get_some(base: Run) -> None:
-    wanted = r"exits is True, but the model has none; add some with `hiermtl exits MODEL -o FOLDER`"
+    wanted = r"exits is True, but the model has none; add some with `hiermtl exits MODEL --loss"
     with pytest.raises(ModelError, match=wanted):
         load(base.folder, exits=True)
     with pytest.raises(ModelError, match=wanted):
