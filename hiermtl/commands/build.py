@@ -36,14 +36,14 @@ from hiermtl.heads import HEADS
 from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained import encoder_source
 from hiermtl.recipe import Recipe, frozen_problems, resolve_depths
+from hiermtl.recipe.adapters import LoraAdapter
 from hiermtl.recipe.base import Options
 from hiermtl.recipe.encoder import BilstmEncoder, PretrainedEncoder
 from hiermtl.recipe.heads import EditsHead, RolesHead
-from hiermtl.recipe.tables import (
+from hiermtl.recipe.sampling import (
     AnnealedSampling,
     BottomUpSampling,
     CooldownSampling,
-    LoraAdapter,
     RoundRobinSampling,
     TemperatureSampling,
 )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from hiermtl.errors import listing, nearest
+from hiermtl.recipe.adapters import NoAdapter
 from hiermtl.recipe.aggregators import AggregatedBalancing, PCDBalancing
 from hiermtl.recipe.base import shown
 from hiermtl.recipe.corpora import (
@@ -32,8 +33,8 @@ from hiermtl.recipe.heads import (
 )
 from hiermtl.recipe.messages import Problem
 from hiermtl.recipe.models import Recipe
+from hiermtl.recipe.sampling import BottomUpSampling
 from hiermtl.recipe.schemes import SHARING, AdaptiveSharing
-from hiermtl.recipe.tables import BottomUpSampling, NoAdapter
 from hiermtl.recipe.tasks import TaskOptions
 
 

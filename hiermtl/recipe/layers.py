@@ -9,13 +9,15 @@ import os
 from collections.abc import Mapping, Sequence
 
 from hiermtl.errors import RecipeError
+from hiermtl.recipe.adapters import ADAPTERS
+from hiermtl.recipe.balancing import BALANCING
 from hiermtl.recipe.base import OneOf
 from hiermtl.recipe.corpora import CORPORA
 from hiermtl.recipe.encoder import ENCODERS, PretrainedEncoder
 from hiermtl.recipe.heads import HEADS
 from hiermtl.recipe.loader import KeyPath
+from hiermtl.recipe.sampling import SAMPLING
 from hiermtl.recipe.schemes import SHARING
-from hiermtl.recipe.tables import ADAPTERS, BALANCING, SAMPLING
 
 _NAMED: dict[KeyPath, OneOf] = {
     ("encoder",): OneOf(ENCODERS, other=PretrainedEncoder),

@@ -12,19 +12,14 @@ from pydantic import (
     ValidationError,
 )
 
+from hiermtl.recipe.adapters import ADAPTERS, NoAdapter
 from hiermtl.recipe.aggregators import PCDBalancing
+from hiermtl.recipe.balancing import BALANCING, StaticBalancing
 from hiermtl.recipe.base import PROBLEM, OneOf, Options, Section, detail
 from hiermtl.recipe.corpora import CORPORA, CorpusOptions
 from hiermtl.recipe.encoder import ENCODERS, BilstmEncoder, EncoderOptions, PretrainedEncoder
+from hiermtl.recipe.sampling import SAMPLING, ProportionalSampling
 from hiermtl.recipe.schemes import SHARING, LowSupervisionSharing, SharingOptions
-from hiermtl.recipe.tables import (
-    ADAPTERS,
-    BALANCING,
-    SAMPLING,
-    NoAdapter,
-    ProportionalSampling,
-    StaticBalancing,
-)
 from hiermtl.recipe.tasks import TaskOptions, with_defaults
 from hiermtl.recipe.training import CheckOptions, EvaluationOptions, TrainingOptions
 

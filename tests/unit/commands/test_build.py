@@ -15,9 +15,11 @@ from hiermtl.commands.build import make_settings
 from hiermtl.encoders import BertEncoder, BiLstmEncoder, encoder_from_config
 from hiermtl.encoders.bilstm import DEFAULTS
 from hiermtl.errors import DataError, ModelError, RecipeError
-from hiermtl.recipe import load_recipe, tables
+from hiermtl.recipe import load_recipe
+from hiermtl.recipe.balancing import BALANCING
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.recipe.heads import HEADS as OPTIONS
+from hiermtl.recipe.sampling import SAMPLING
 from hiermtl.recipe.training import TrainingOptions
 from hiermtl.text.edits import edit_script, inserted
 from hiermtl.tokens import PieceTokenizer, WordTokenizer
@@ -270,7 +272,7 @@ def test_recipes_and_what_they_build_have_the_same_defaults() -> None:
 
 
 def test_every_balancing_of_the_recipe_is_there_to_train_with() -> None:
-    assert set(tables.BALANCING) == set(BALANCERS)
+    assert set(BALANCING) == set(BALANCERS)
     given = recipe(balancing="uncertainty")
     assert make_settings(load_recipe(given), "fp32").balancing == "uncertainty"
     given = recipe(balancing={"name": "torchjd.mgda", "max_iters": 7})
@@ -296,7 +298,7 @@ SAMPLINGS: dict[str, tuple[dict[str, Any], Sampling]] = {
 
 
 def test_every_sampling_of_the_recipe_is_the_loops() -> None:
-    assert set(SAMPLINGS) == set(tables.SAMPLING)
+    assert set(SAMPLINGS) == set(SAMPLING)
     for name, (options, expected) in SAMPLINGS.items():
         given = load_recipe(recipe(sampling={"name": name, **options}))
         assert make_settings(given, "fp32").sampling == expected

@@ -202,7 +202,7 @@ def test_an_adapter_is_in_the_config_of_its_encoder() -> None:
 
 
 def test_defaults_are_those_of_the_recipe() -> None:
-    from hiermtl.recipe.tables import LoraAdapter
+    from hiermtl.recipe.adapters import LoraAdapter
 
     assert LoraAdapter().model_dump() == {**Lora().config(), "targets": ()}
 

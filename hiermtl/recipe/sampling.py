@@ -1,36 +1,10 @@
-"""The adapters and the ways of balancing and sampling a recipe may choose from, and their options.
-
-A row says only what a recipe may write; the code behind it lies in the room of the same name.
-"""
+"""The ways of sampling tasks that a recipe may choose from, and their options."""
 
 from types import MappingProxyType
 
 from pydantic import Field
 
-from hiermtl.recipe.aggregators import AGGREGATORS
 from hiermtl.recipe.base import Options, Table, row
-from hiermtl.recipe.files import NamesOrNone
-
-
-class StaticBalancing(Options):
-    """Losses are added with the weights the recipe gives (`tasks.<name>.weight`)."""
-
-    name: str = row("static")
-    """Fixed weights."""
-
-
-class UncertaintyBalancing(Options):
-    """Weights that are learnt, each task's falling with its loss (Kendall et al., 2018)."""
-
-    name: str = row("uncertainty")
-    """Learnt weights."""
-
-
-class RandomBalancing(Options):
-    """Weights drawn anew at each step (Lin et al., 2022): what a method must beat."""
-
-    name: str = row("random")
-    """Random weights, 1 on average."""
 
 
 class ProportionalSampling(Options):
@@ -105,49 +79,6 @@ class BottomUpSampling(Options):
     `training.clip`; the paper has it so."""
 
 
-class NoAdapter(Options):
-    """The encoder's own weights are trained."""
-
-    name: str = row("none")
-    """No adapter."""
-
-
-class LoraAdapter(Options):
-    """A low-rank delta beside each linear layer of blocks whose weights stay (Hu et al., 2022).
-
-    Each copy of a block has its own, over one set of weights.
-    """
-
-    name: str = row("lora")
-    """Low-rank adaptation, by the package peft (extra `lora`)."""
-
-    rank: int = Field(default=8, ge=1)
-    """Rank of each delta. Default: the paper, for RoBERTa."""
-
-    alpha: float = Field(default=8.0, gt=0)
-    """Deltas are multiplied by alpha / rank. Default: the paper, for RoBERTa base."""
-
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Rate at which what a delta reads is dropped. Default: peft's."""
-
-    targets: NamesOrNone = ()
-    """The linear layers that get one: of `query`, `key`, `value`, `out` (attention), `inner` and
-    `outer` (feed-forward), by their names in the family's blocks; one name or a list. Default: all
-    of them; the paper adapts queries and values."""
-
-    embeddings: bool = False
-    """Whether the embeddings are trained too, whole. Default: the paper."""
-
-
-ADAPTERS: Table = MappingProxyType({"none": NoAdapter, "lora": LoraAdapter})
-BALANCING: Table = MappingProxyType(
-    {
-        "static": StaticBalancing,
-        "uncertainty": UncertaintyBalancing,
-        "random": RandomBalancing,
-        **AGGREGATORS,
-    }
-)
 SAMPLING: Table = MappingProxyType(
     {
         "proportional": ProportionalSampling,
