@@ -39,7 +39,7 @@ class Experiment:
 
     def markdown(self) -> str:
         """Tables of each size; nothing where there is no result."""
-        results = _kept(self.folder)
+        results = kept_results(self.folder)
         if not results:
             return ""
         there = {result.arm for result in results}
@@ -86,7 +86,7 @@ class Trials:
     def markdown(self) -> str:
         """For each trial means, what it took from each arm, and differences to the control."""
         results, without = (
-            _kept(folder) for folder in (self.grid.with_suffix(""), self.beside.folder)
+            kept_results(folder) for folder in (self.grid.with_suffix(""), self.beside.folder)
         )
         parts = []
         for trial, said in self.trials.items():
@@ -132,7 +132,7 @@ class Trials:
         return compare_results([*pair[0], *pair[1]], controls=[without]).differences
 
 
-def _kept(folder: Path) -> list[RunResult]:
+def kept_results(folder: Path) -> list[RunResult]:
     """The results that a grid has left."""
     return [read_result(file) for file in sorted((folder / RESULTS).glob("*.json"))]
 

@@ -18,6 +18,7 @@ from benchmarks.gpu import report as gpu
 from benchmarks.graphs import report as graphs
 from benchmarks.grids import Experiment, Trials
 from benchmarks.growth import report as growth
+from benchmarks.learnt import Sharings
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.peers import report as peers
 from benchmarks.pipelines import report as pipelines
@@ -59,8 +60,9 @@ FLAT = ("single", "hard")
 PAIRS = "sentences and as many pairs"
 
 SCHEMES = Experiment(HERE / "schemes" / "bilstm.yaml", FLAT)
+SCHEMES_MINILM = Experiment(HERE / "schemes" / "minilm.yaml", FLAT)
 
-GRIDS: dict[str, Experiment | Trials] = {
+GRIDS: dict[str, Experiment | Trials | Sharings] = {
     "joint_many_bilstm": Experiment(HERE / "joint_many" / "bilstm.yaml", JOINT_MANY, PAIRS),
     "joint_many_minilm": Experiment(HERE / "joint_many" / "minilm.yaml", JOINT_MANY, PAIRS),
     "schemes_bilstm": SCHEMES,
@@ -75,7 +77,9 @@ GRIDS: dict[str, Experiment | Trials] = {
         },
         elsewhere=("mail",),
     ),
-    "schemes_minilm": Experiment(HERE / "schemes" / "minilm.yaml", FLAT),
+    "schemes_minilm": SCHEMES_MINILM,
+    "learnt_bilstm": Sharings(SCHEMES),
+    "learnt_minilm": Sharings(SCHEMES_MINILM),
 }
 """Experiments of many runs, whose results are compared, by the names that pages say."""
 

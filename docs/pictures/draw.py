@@ -1,17 +1,20 @@
 """The pictures of the sharing schemes on their pages: `python -m docs.pictures.draw`.
 
-Each is drawn from the structure of a real scheme on three tasks.
+Each scheme is drawn from its structure on three tasks, and what schemes have learnt from the kept
+results of the experiment that compares them.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hiermtl.evaluation.results import read_result
 from hiermtl.hierarchy import Hierarchy, Task
-from hiermtl.pictures import hierarchy, svg
+from hiermtl.pictures import DRAWINGS, draw, hierarchy, svg
 from hiermtl.sharing import SHARING, describe
 
 FOLDER = Path(__file__).parent
+RESULTS = FOLDER.parents[1] / "benchmarks" / "schemes"
 
 OWN, TOP = {"upos": 1, "ner": 2, "dep": 3}, {"upos": 3, "ner": 3, "dep": 3}
 """Where tasks are read: at depths of their own, or all at the top."""
@@ -33,10 +36,27 @@ def picture(scheme: str) -> str:
     return svg(hierarchy(scheme, structure=describe(sharing)["structure"]))
 
 
+def first_runs() -> dict[str, Path]:
+    """Names of pictures of what was learnt, to the results of first seeds that they show."""
+    return {
+        f"learnt_{grid.stem}_{scheme}": file
+        for grid in sorted(RESULTS.glob("*.yaml"))
+        for scheme in DRAWINGS
+        for file in sorted((grid.with_suffix("") / "results").glob(f"{scheme}-1000-*-0.json"))
+    }
+
+
+def learnt(result: Path) -> str:
+    """SVG of what a run has learnt of sharing."""
+    return svg(draw(**read_result(result).learnt))
+
+
 def main() -> None:
-    """Writes the picture of every scheme."""
-    for scheme in SHARING:
-        (FOLDER / f"{scheme}.svg").write_text(picture(scheme), encoding="utf-8")
+    """Writes the picture of every scheme, and of what was learnt."""
+    drawn = {scheme: picture(scheme) for scheme in SHARING}
+    drawn |= {name: learnt(file) for name, file in first_runs().items()}
+    for name, text in drawn.items():
+        (FOLDER / f"{name}.svg").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from docs.pictures.draw import FOLDER, picture
+from docs.pictures.draw import FOLDER, first_runs, learnt, picture
 from hiermtl.recipe.loader import read_value
 from hiermtl.recipe.schemes import SHARING as OPTIONS
 from hiermtl.sharing import SHARING
@@ -128,7 +128,16 @@ def test_pictures_on_pages_are_those_of_the_schemes(scheme: str) -> None:
 
 
 def test_there_are_no_further_pictures() -> None:
-    assert {file.stem for file in FOLDER.glob("*.svg")} == set(SHARING)
+    assert {file.stem for file in FOLDER.glob("*.svg")} == {*SHARING, *first_runs()}
+
+
+@drawn
+@pytest.mark.parametrize("name", first_runs())
+def test_pictures_of_what_was_learnt_are_those_of_the_kept_results(name: str) -> None:
+    kept = (FOLDER / f"{name}.svg").read_text(encoding="utf-8")
+    assert kept == learnt(first_runs()[name]), "run `python -m docs.pictures.draw`"
+    others = [file for other, file in first_runs().items() if other != name]
+    assert all(kept != learnt(file) for file in others)
 
 
 @drawn

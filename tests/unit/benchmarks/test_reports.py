@@ -1,5 +1,6 @@
 """What benchmarks say of what they measured, by results made by hand."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks.gpu.measure import _optimizer_as_it_comes
 from benchmarks.graphs import report as graphs
 from benchmarks.grids import Experiment, Trials, cell
 from benchmarks.growth import report as growth
+from benchmarks.learnt import Sharings
 from benchmarks.mechanisms import report as mechanisms
 from benchmarks.pipelines import report as pipelines
 from benchmarks.processes import report as processes
@@ -264,18 +266,30 @@ def test_differences_that_are_sure_are_bold(metric: str, p: float | None, shown:
 
 
 def kept_result(
-    folder: Path, arm: str, seed: int, *, size: int | None, train: bool, score: float = 80.0
+    folder: Path,
+    arm: str,
+    seed: int,
+    *,
+    size: int | None,
+    train: bool = False,
+    score: float = 80.0,
+    tasks: Sequence[str] = ("upos",),
+    learnt: Mapping[str, Any] | None = None,
 ) -> None:
-    def row(split: str, score: float) -> ScoreRow:
-        return ScoreRow(1, 1, "upos", "accuracy", score, 50, "d", split, "accuracy", "fp32", seed)
+    def row(split: str, score: float, task: str = "upos") -> ScoreRow:
+        return ScoreRow(1, 1, task, "accuracy", score, 50, "d", split, "accuracy", "fp32", seed)
 
     hits = np.tile([[40.0, 50.0]], (3, 1))
     cost = {"steps": 10, "words": 1000, "seconds": 90.0, "parameters": 5000}
     units = {"upos": Units("accuracy", ("hits", "items"), hits)}
-    rows, dev = (row("test", score + seed),), (row("dev", 81.0),)
+    rows = tuple(row("test", score + seed, task) for task in tasks)
+    dev = (row("dev", 81.0),)
     changes = {"training.precision": "fp32", "training.lr": 0.004}
     known = (row("train", 93.5),) if train else ()
-    found = RunResult(arm, size, seed, changes, cost, rows, units, dev=dev, train=known)
+    told = {} if learnt is None else {"scheme": arm, "structure": {}, "learnt": learnt}
+    found = RunResult(
+        arm, size, seed, changes, cost, rows, units, dev=dev, train=known, learnt=told
+    )
     found.write(folder / f"{arm}-{size}-{seed}.json")
 
 
@@ -382,3 +396,56 @@ def test_graphs_are_told_by_their_best_round() -> None:
     assert "ONNX Runtime 6.4; model m; speed: 2 sentences of dev.conllu" in graphs.text(result)
     assert "best of 2 rounds; scores: 1 sentences were longer" in graphs.facts(result)
     assert "| dep, las on dev |  | 88.81 | 88.28 |" in graphs.markdown(result)
+
+
+def test_what_was_learnt_is_told_of_tasks_and_of_pairs(tmp_path: Path) -> None:
+    """By hand: dep takes 0.6 of itself and -0.2 of upos, upos 0.9 and 0.1 of dep."""
+    grid, results = tmp_path / "levels.yaml", tmp_path / "levels" / "results"
+    results.mkdir(parents=True)
+    sharings = Sharings(Experiment(grid, ()))
+    assert not sharings.markdown(), "there is no result yet"
+    alpha = {"2": {"streams": ["upos", "dep"], "values": [[0.9, 0.1], [-0.2, 0.6]]}}
+    trees = [[["upos"], ["dep"]], [["upos", "dep"]]]
+    for seed, groups in enumerate(trees):
+        tree = {"0": [["upos", "dep"]], "10": groups}
+        given = {
+            "cross_stitch": {"alpha": alpha},
+            "learned": {
+                "centres": {"upos": 1.0 + seed, "dep": 2.5},
+                "depths": {"upos": 1, "dep": 3},
+            },
+            "adaptive": {
+                "tasks": ["dep", "upos"],
+                "affinities": [[1, 0.5], [0.5, 1]],
+                "tree": tree,
+            },
+        }
+        for arm, learnt in given.items():
+            kept_result(results, arm, seed, size=9, tasks=("upos", "dep"), learnt=learnt)
+    kept_result(results, "learned", 0, size=18, tasks=("upos", "dep"), learnt={"centres": {}})
+    lines = sharings.markdown().splitlines()
+    assert lines[0] == "| learnt | upos | dep |"
+    assert "| `learned`: centre of gravity, blocks | 1.50 ± 0.71 | 2.50 ± 0.00 |" in lines
+    assert "| `cross_stitch`: part of its own stream | 0.90 ± 0.00 | 0.75 ± 0.00 |" in lines
+    pairs = lines[lines.index("| learnt | upos, dep |") :]
+    assert "| `adaptive`: affinity | 0.50 ± 0.00 |" in pairs
+    assert "| `adaptive`: share of runs with both on one copy at the top | 0.50 ± 0.71 |" in pairs
+    # (0.1 / 1.0 + 0.2 / 0.8) / 2
+    assert "| `cross_stitch`: part of each other | 0.17 ± 0.00 |" in pairs
+
+
+def test_parts_of_streams_are_added_up_by_task(tmp_path: Path) -> None:
+    """Two parts each: of all that upos takes dep has (0.1 + 0.3 + 0.2 + 0.0) / 2.6."""
+    results = tmp_path / "levels" / "results"
+    results.mkdir(parents=True)
+    values = [[1, 0, 0.1, 0.3], [0, 1, 0.2, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    learnt = {
+        "subspaces": 2,
+        "alpha": {"1": {"streams": ["upos", "dep"], "values": values}},
+        "beta": {"upos": [0.5, 0.5], "dep": [0.0, -2.0]},
+    }
+    kept_result(results, "sluice", 0, size=9, tasks=("upos", "dep"), learnt=learnt)
+    lines = Sharings(Experiment(tmp_path / "levels.yaml", ())).markdown().splitlines()
+    assert "| `sluice`: part of its own stream | 0.77 | 1.00 |" in lines
+    assert "| `sluice`: centre of what its head reads | 1.50 | 2.00 |" in lines
+    assert "| `sluice`: part of each other | 0.12 |" in lines
