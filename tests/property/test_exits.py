@@ -287,7 +287,7 @@ def test_texts_and_pairs_leave_as_one() -> None:
     assert part.output.members is not None
     chosen = batch.groups.at(part.output.groups)
     assert sorted(part.output.sentences) == sorted(chosen.members)
-    assert len(model.exit_head("entails", 1).decode(part.output)) == 1
+    assert len(model.exits.head("entails", 1).decode(part.output)) == 1
 
 
 @pytest.mark.parametrize(
