@@ -21,6 +21,7 @@ from hiermtl.heads.base import gold_of
 from hiermtl.hierarchy import Task
 from hiermtl.precision import full_precision
 from hiermtl.records import Batch, HeadOutput
+from hiermtl.seeding import seeded
 from hiermtl.sharing import Route
 from hiermtl.text.segment import SEGMENT
 
@@ -64,15 +65,16 @@ class ExitHeads(nn.ModuleDict):
                 )
             able, given = states(task), tasks[task]
             heads = nn.ModuleDict()
-            for depth in own["thresholds"]:
-                if int(depth) not in able:
+            for depth in thresholds_of(task, own):
+                if depth not in able:
                     raise ModelError(
                         f"exits.{task} names depth {depth}; sentences can leave for a task at "
                         f"depths from 1 that are below its own, here {listing(able)}"
                     )
-                heads[depth] = row_of(HEADS, given["head"], "head")(
-                    widths[int(depth)], given["labels"], **given.get("options", {})
-                )
+                with seeded(0, "exits", task, depth):
+                    heads[str(depth)] = row_of(HEADS, given["head"], "head")(
+                        widths[depth], given["labels"], **given.get("options", {})
+                    )
             self[task] = heads
 
     def head(self, task: str, depth: int) -> Head:
@@ -93,6 +95,22 @@ class ExitHeads(nn.ModuleDict):
                 start |= {n.removeprefix(place): v for n, v in old.items() if n.startswith(place)}
                 if all(start[name].shape == own.shape for name, own in head.state_dict().items()):
                     head.load_state_dict(start)
+
+
+def thresholds_of(task: str, exits: Mapping[str, Any]) -> dict[int, float]:
+    """Depth to how sure a sentence must be that leaves there, of a task's entry in `config.exits`.
+
+    Raises:
+        ModelError: The entry does not say so.
+    """
+    given: Any = exits.get("thresholds")
+    try:
+        return {int(depth): float(sure) for depth, sure in dict(given).items()}
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"exits.{task}.thresholds is {given!r}; it maps depths to numbers, such as "
+            "{'1': 0.9}: mend it, or copy the model's folder again"
+        ) from error
 
 
 def exit_states(
@@ -164,7 +182,7 @@ class Leaving(AtExit):
         sure = full_precision(self.heads.head(task, depth).surest(told))
         sentences, means = output.means(sure, self.batch.groups)
         values = means.cpu().numpy()
-        gone = values >= float(self.exits[task]["thresholds"][str(depth)])
+        gone = values >= thresholds_of(task, self.exits[task])[depth]
         if gone.any():
             own = output.narrow(sentences[gone])
             self.left.setdefault(task, []).append(Left(depth, own, values[gone]))

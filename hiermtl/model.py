@@ -21,7 +21,7 @@ from hiermtl.encoders import Encoder, encoder_from_config
 from hiermtl.encoders.base import Part
 from hiermtl.encoders.lora import merge
 from hiermtl.errors import ModelError, listing, nearest
-from hiermtl.exits import AtExit, ExitHeads, Learning, Leaving, Left, exit_states
+from hiermtl.exits import AtExit, ExitHeads, Learning, Leaving, Left, exit_states, thresholds_of
 from hiermtl.heads import HEADS, Head
 from hiermtl.heads.base import gold_of, split_by_sentence
 from hiermtl.hierarchy import Hierarchy, Task
@@ -168,13 +168,13 @@ class HierarchicalModel(PreTrainedModel):
         Heads that are there stay; new ones start as the task's own, where states are as wide.
 
         Raises:
-            ModelError: Sentences cannot leave there.
+            ModelError: Sentences cannot leave there; nothing has changed then.
         """
-        old = self.exits.state_dict()
+        new = self._exit_heads(exits)
+        new.to(self.device, self.dtype).train(self.training)
+        new.start(self.exits.state_dict(), self.head)
+        self.exits = new
         self.config.exits = {task: dict(given) for task, given in exits.items()}
-        self.exits = self._exit_heads(exits)
-        self.exits.to(self.device, self.dtype).train(self.training)
-        self.exits.start(old, self.head)
 
     def depends_on(self, task: str) -> frozenset[str]:
         """The names of the parameters that a task depends on, by structure.
@@ -577,7 +577,7 @@ class HierarchicalModel(PreTrainedModel):
         for task in asked:
             if task in self.exits and task not in needed:
                 states = self.exit_states(task)
-                for depth in map(int, self.config.exits[task]["thresholds"]):
+                for depth in thresholds_of(task, self.config.exits[task]):
                     found.setdefault(depth, {})[task] = states[depth]
         return found
 
