@@ -26,6 +26,17 @@ from hiermtl.sharing import Route
 from hiermtl.text.segment import SEGMENT
 
 
+class NoExitsError(ModelError):
+    """No sentence can leave for a task below its depth; `why`, said of the task."""
+
+    def __init__(self, task: str, why: str) -> None:
+        super().__init__(
+            f"task {task!r} {why}, so that no sentence can leave for it below its depth; name "
+            "other tasks"
+        )
+        self.why = why
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Left:
     """Sentences that left for a task below its depth.
@@ -121,7 +132,7 @@ def exit_states(
     `head` is the task's own, `reads` the tasks whose predictions it reads, `sharing` the scheme.
 
     Raises:
-        ModelError: They could at none, for a reason that is told.
+        NoExitsError: They could at none.
     """
     why = ""
     if task.name == SEGMENT:
@@ -142,10 +153,7 @@ def exit_states(
     if not why and not found:
         why = f"has several states at each depth under sharing {sharing!r}"
     if why:
-        raise ModelError(
-            f"task {task.name!r} {why}, so that no sentence can leave for it below its depth; name "
-            "other tasks"
-        )
+        raise NoExitsError(task.name, why)
     return found
 
 

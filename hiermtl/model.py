@@ -148,7 +148,7 @@ class HierarchicalModel(PreTrainedModel):
         """The depths at which sentences could leave for a task, each with the state read there.
 
         Raises:
-            ModelError: They could at none, for a reason that is told.
+            NoExitsError: They could at none, for a reason that is told.
         """
         return exit_states(
             self.hierarchy[task],
