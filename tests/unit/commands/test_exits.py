@@ -16,7 +16,7 @@ from hiermtl.errors import ModelError, RecipeError, RunError
 from hiermtl.evaluation import ScoreRow
 from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained import load_model
-from tests.unit.commands.runs import BILSTM, of_files, recipe
+from tests.unit.commands.runs import BILSTM, DEV, conllu, of_files, recipe
 from tests.unit.commands.test_extend import CHUNKS
 from tests.worlds import make_encoder
 
@@ -108,6 +108,19 @@ def test_evaluation_tells_cost_with_and_without(made: Exits) -> None:
         json.loads(scores.to_json())[0].keys()
         == json.loads(evaluate(made.folder).to_json())[0].keys()
     )
+
+
+def test_sentences_are_counted_in_the_data_they_are_of(tmp_path: Path) -> None:
+    tasks = {"upos": {"depth": 2, "corpus": ["one", "two"]}}
+    corpora = {"one": {**SAMPLE, "dev": 30}, "two": {**SAMPLE, "dev": 20}}
+    run = train(recipe(tasks=tasks, corpora=corpora), output=tmp_path / "run", quiet=True)
+    model, tokenizer = load_model(run.folder)
+    model.set_exits({"upos": {"loss": 1.0, "thresholds": {"1": 0.0}}})
+    found = evaluate(Annotator(model, tokenizer, exits=True))
+    assert {use.data: use.read for use in found.exits} == {"one": {1: 30}, "two": {1: 20}}
+    file = conllu(tmp_path / "gold.conllu", DEV)
+    found = evaluate(Annotator(model, tokenizer, exits=True), file)
+    assert {use.data: use.read for use in found.exits} == {"gold.conllu": {1: len(DEV)}}
 
 
 def test_annotation_uses_exits_only_when_asked(made: Exits, tmp_path: Path) -> None:
