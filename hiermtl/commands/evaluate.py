@@ -193,7 +193,8 @@ def _with_and_without_exits(nlp: Annotator, judge: Callable[..., Scores]) -> Sco
         for row, other in zip(whole.mains(task), scores.mains(task), strict=True)
     ]
     note = "sentences left early, so that this is not what the whole model says"
-    named = dict.fromkeys(use.task for use in uses)
+    own = {task.name: task.depth for task in nlp.hierarchy}
+    named = dict.fromkeys(use.task for use in uses if min(use.read) < own[use.task])
     return replace(
         scores,
         notes=(*scores.notes, f"{', '.join(named)}: {note}") if named else scores.notes,

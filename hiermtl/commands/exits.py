@@ -19,7 +19,7 @@ from hiermtl.early_exit import (
     choose_thresholds,
     train_exits,
 )
-from hiermtl.early_exit.calibration import CERTAINTY, FEWEST, read_at, rows_at
+from hiermtl.early_exit.calibration import CERTAINTY, FEWEST, main_of, read_at, rows_at
 from hiermtl.errors import DataError, ModelError, RecipeError, RunError, listing
 from hiermtl.evaluation.counts import Counts
 from hiermtl.evaluation.measures import counted_by
@@ -189,10 +189,10 @@ def exits(
         given = _measured(base, tokenizer, part, corpora, task=task)
         found.append(_chosen(given, loss))
         documents = len(unit_starts(given.documents))
-        if documents < 2 * FEWEST:
+        if documents < FEWEST:
             notes.append(
                 f"{task}: dev has {documents} documents, too few to test anything; there must be "
-                f"{2 * FEWEST}"
+                f"{FEWEST}"
             )
         say(f"{task}: {found[-1].saved:.1f} % of its blocks saved, {_shares(found[-1])}")
     _set_thresholds(
@@ -281,7 +281,7 @@ class _Measured:
 
     def main(self, rows: np.ndarray) -> float:
         """The main score of some sentences."""
-        return float(np.nan_to_num(next(iter(self.metric.score(rows.sum(0)).values()))))
+        return float(main_of(self.metric, rows.sum(0)))
 
 
 def _measured(

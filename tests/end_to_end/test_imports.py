@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.end_to_end.program import environment
 
 HEAVY = ("spacy", "datasets", "pydantic", "peft", "torchjd")
@@ -58,10 +60,11 @@ def test_few_shapes_are_remembered_unless_the_user_says_how_many() -> None:
             assert found == f"{[('7' if other == name else count) for other in SHAPES]}\n"
 
 
-def test_training_remembers_more_shapes() -> None:
+@pytest.mark.parametrize("call", ["train('nothing')", "extend('nothing', 'nothing')"])
+def test_training_remembers_more_shapes(call: str) -> None:
     found = python(
         "import os, hiermtl\n"
-        "try:\n    hiermtl.train('nothing')\nexcept hiermtl.RecipeError:\n"
+        f"try:\n    hiermtl.{call}\nexcept hiermtl.HiermtlError:\n"
         "    print(os.environ['LRU_CACHE_CAPACITY'])"
     )
     assert found.stdout == "64\n"

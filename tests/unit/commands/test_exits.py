@@ -118,6 +118,12 @@ def test_sentences_are_counted_in_the_data_they_are_of(tmp_path: Path) -> None:
     model.set_exits({"upos": {"loss": 1.0, "thresholds": {"1": 0.0}}})
     found = evaluate(Annotator(model, tokenizer, exits=True))
     assert {use.data: use.read for use in found.exits} == {"one": {1: 30}, "two": {1: 20}}
+    assert [note for note in found.notes if note.startswith("upos: sentences left early")]
+    model.set_exits({"upos": {"loss": 1.0, "thresholds": {"1": 2.0}}})
+    stayed = evaluate(Annotator(model, tokenizer, exits=True))
+    assert {use.data: use.read for use in stayed.exits} == {"one": {2: 30}, "two": {2: 20}}
+    assert not [note for note in stayed.notes if "left early" in note]
+    model.set_exits({"upos": {"loss": 1.0, "thresholds": {"1": 0.0}}})
     file = conllu(tmp_path / "gold.conllu", DEV)
     found = evaluate(Annotator(model, tokenizer, exits=True), file)
     assert {use.data: use.read for use in found.exits} == {"gold.conllu": {1: len(DEV)}}
