@@ -2,7 +2,7 @@
 
 A forward pass asks some tasks of some sentences. From the scheme's routes it is known, before any
 computation, which block copies which sentences need; nothing else runs. A sentence leaves at the
-deepest block one of its tasks depends on.
+deepest block one of its tasks depends on, or before, where exits are used (`hiermtl.exit_heads`).
 """
 
 import copy
@@ -21,7 +21,15 @@ from hiermtl.encoders import Encoder, encoder_from_config
 from hiermtl.encoders.base import Part
 from hiermtl.encoders.lora import merge
 from hiermtl.errors import ModelError, listing, nearest
-from hiermtl.exits import AtExit, ExitHeads, Learning, Leaving, Left, exit_states, thresholds_of
+from hiermtl.exit_heads import (
+    AtExit,
+    ExitHeads,
+    Learning,
+    Leaving,
+    Left,
+    exit_states,
+    thresholds_of,
+)
 from hiermtl.heads import HEADS, Head
 from hiermtl.heads.base import gold_of, split_by_sentence
 from hiermtl.hierarchy import Hierarchy, Task
@@ -569,7 +577,7 @@ class HierarchicalModel(PreTrainedModel):
     ) -> dict[int, dict[str, tuple[int, str]]]:
         """Depth to the tasks that can be left there, each with the state its exit head reads.
 
-        Unless they are `every` one's, without tasks that others which are asked depend on.
+        Tasks that others which are asked depend on are among them with `every` alone.
         """
         lower = {name for task in asked for name in self.routes[task].tasks - {task}}
         needed = set() if every else lower

@@ -18,7 +18,7 @@ from hiermtl.annotation.streams import streamed
 from hiermtl.corpus.items import from_items, to_items
 from hiermtl.corpus.names import PLACES
 from hiermtl.errors import ModelError
-from hiermtl.exits import Left
+from hiermtl.exit_heads import Left
 from hiermtl.heads import Head
 from hiermtl.model import HierarchicalModel
 from hiermtl.records import MISSING, Example, Group, HeadOutput, Unit

@@ -25,7 +25,7 @@ from hiermtl.evaluation.counts import Counts
 from hiermtl.evaluation.measures import counted_by
 from hiermtl.evaluation.results import unit_starts
 from hiermtl.evaluation.table import in_markdown, laid_out
-from hiermtl.exits import NoExitsError
+from hiermtl.exit_heads import NoExitsError
 from hiermtl.metrics.base import Metric
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import resolve_device

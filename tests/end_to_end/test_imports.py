@@ -1,10 +1,12 @@
 """What the model, the loop and prediction need of other packages."""
 
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
+import hiermtl
 from tests.end_to_end.program import environment
 
 HEAVY = ("spacy", "datasets", "pydantic", "peft", "torchjd")
@@ -76,3 +78,10 @@ def test_the_package_itself_imports_no_torch() -> None:
         f"print(sorted({{'torch', 'transformers', *{HEAVY!r}}} & set(sys.modules)))"
     )
     assert (found.stdout.strip(), found.stderr) == ("[]", "")
+
+
+def test_no_module_hides_a_public_name() -> None:
+    """A module that is imported takes the place of what the package offers under its name."""
+    modules = {module.name for module in pkgutil.iter_modules(hiermtl.__path__)}
+    assert {"model", "commands"} <= modules
+    assert not modules & set(hiermtl.__all__)
