@@ -2,13 +2,13 @@
 
 A forward pass asks some tasks of some sentences. From the scheme's routes it is known, before any
 computation, which block copies which sentences need; nothing else runs. A sentence leaves at the
-deepest block one of its tasks depends on.
+deepest block one of its tasks depends on, or before, where exits are used (`hiermtl.exit_heads`).
 """
 
 import copy
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,30 +21,23 @@ from hiermtl.encoders import Encoder, encoder_from_config
 from hiermtl.encoders.base import Part
 from hiermtl.encoders.lora import merge
 from hiermtl.errors import ModelError, listing, nearest
+from hiermtl.exit_heads import (
+    AtExit,
+    ExitHeads,
+    Learning,
+    Leaving,
+    Left,
+    exit_states,
+    thresholds_of,
+)
 from hiermtl.heads import HEADS, Head
-from hiermtl.heads.base import split_by_sentence
+from hiermtl.heads.base import gold_of, split_by_sentence
 from hiermtl.hierarchy import Hierarchy, Task
 from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, Batch, HeadOutput, Layout, Stream, Tap, placed
 from hiermtl.seeding import seeded
 from hiermtl.sharing import SHARING, Routes, Sharing, Stack, describe
 from hiermtl.text.segment import SEGMENT
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Left:
-    """Sentences that left for a task below its depth.
-
-    `output` is the exit head's; `sure` (sentences,) how sure it was of each of them, 0 to 1.
-    """
-
-    depth: int
-    output: HeadOutput
-    sure: np.ndarray
-
-
-_Leaving: TypeAlias = Callable[[str, int, HeadOutput], np.ndarray]
-"""Told a task, a depth and what the exit head says there: which sentences leave, ascending."""
 
 
 class HierarchicalModel(PreTrainedModel):
@@ -105,8 +98,7 @@ class HierarchicalModel(PreTrainedModel):
             if self.sharing.even_start:
                 head.start_even()
             self.heads[task.name] = head
-        self.exits = torch.nn.ModuleDict()
-        self._make_exits()
+        self.exits = self._exit_heads(config.exits)
         self.post_init()
 
     def _share(self, encoder: Encoder, seed: int) -> None:
@@ -160,93 +152,37 @@ class HierarchicalModel(PreTrainedModel):
         assert isinstance(found, Head)
         return found
 
-    def exit_head(self, task: str, depth: int) -> Head:
-        """The head that is asked whether a sentence may leave for a task at a depth."""
-        of_task = self.exits[task]
-        assert isinstance(of_task, torch.nn.ModuleDict)
-        found = of_task[str(depth)]
-        assert isinstance(found, Head)
-        return found
-
     def exit_states(self, task: str) -> dict[int, tuple[int, str]]:
         """The depths at which sentences could leave for a task, each with the state read there.
 
         Raises:
-            ModelError: They could at none, for a reason that is told.
+            NoExitsError: They could at none, for a reason that is told.
         """
-        head, depth = self.head(task), self.hierarchy[task].depth
-        why = ""
-        if task == SEGMENT:
-            why = "finds the words that all others judge"
-        elif not head.probable:
-            why = f"has a head ({head.kind}) that does not say how probable its answers are"
-        elif head.unit == "document" or head.informed:
-            why = f"has a head ({head.kind}) that judges documents, or what others find"
-        elif self.lower[task]:
-            why = f"reads what {listing(self.lower[task])} predict"
-        elif depth < 2:
-            why = f"is read at depth {depth}, below which there is the embedding alone"
-        found: dict[int, tuple[int, str]] = {}
-        for at in range(1, depth):
-            states = [state for state in self.routes[task].mixed if state[0] == at]
-            if len(states) == 1:
-                found[at] = states[0]
-        if not why and not found:
-            why = f"has several states at each depth under sharing {self.sharing.name!r}"
-        if why:
-            raise ModelError(
-                f"task {task!r} {why}, so that no sentence can leave for it below its depth; name "
-                "other tasks"
-            )
-        return found
+        return exit_states(
+            self.hierarchy[task],
+            self.head(task),
+            self.routes[task],
+            reads=self.lower[task],
+            sharing=self.sharing.name,
+        )
+
+    def _exit_heads(self, exits: Mapping[str, Mapping[str, Any]]) -> ExitHeads:
+        """The heads that these ask, as `config.exits` has them."""
+        return ExitHeads(exits, self.config.tasks, self.sharing.widths, self.exit_states)
 
     def set_exits(self, exits: Mapping[str, Mapping[str, Any]]) -> None:
-        """Takes on other exits, as `config.exits` has them; heads that are new start as the task's.
+        """Takes on other exits, as `config.exits` has them.
 
-        That is, as the head at the task's own depth, where states are as wide there.
+        Heads that are there stay; new ones start as the task's own, where states are as wide.
 
         Raises:
-            ModelError: Sentences cannot leave there.
+            ModelError: Sentences cannot leave there; nothing has changed then.
         """
-        old = {n: v for n, v in self.state_dict().items() if n.startswith("exits.")}
+        new = self._exit_heads(exits)
+        new.to(self.device, self.dtype).train(self.training)
+        new.start(self.exits.state_dict(), self.head)
+        self.exits = new
         self.config.exits = {task: dict(given) for task, given in exits.items()}
-        self.exits = torch.nn.ModuleDict()
-        self._make_exits()
-        self.exits.to(self.device, self.dtype).train(self.training)
-        for task, given in exits.items():
-            for depth in given["thresholds"]:
-                head, place = self.exit_head(task, int(depth)), f"exits.{task}.{depth}."
-                start = self.head(task).state_dict()
-                start |= {n.removeprefix(place): v for n, v in old.items() if n.startswith(place)}
-                if all(start[name].shape == own.shape for name, own in head.state_dict().items()):
-                    head.load_state_dict(start)
-
-    def _make_exits(self) -> None:
-        """The exit heads of the config: of the task's kind, of the width of states at their depth.
-
-        Raises:
-            ModelError: Sentences cannot leave there.
-        """
-        for task, exits in self.config.exits.items():
-            if task not in self.hierarchy:
-                raise ModelError(
-                    f"exits.{task} is of no task of the model; it has "
-                    f"{listing(self.hierarchy.names)}{nearest(task, self.hierarchy.names)}"
-                )
-            states = self.exit_states(task)
-            given = self.config.tasks[task]
-            heads = torch.nn.ModuleDict()
-            for depth in exits["thresholds"]:
-                if int(depth) not in states:
-                    raise ModelError(
-                        f"exits.{task} names depth {depth}; sentences can leave for a task at "
-                        f"depths from 1 that are below its own, here {listing(states)}"
-                    )
-                width = self.sharing.widths[int(depth)]
-                heads[depth] = row_of(HEADS, given["head"], "head")(
-                    width, given["labels"], **given.get("options", {})
-                )
-            self.exits[task] = heads
 
     def depends_on(self, task: str) -> frozenset[str]:
         """The names of the parameters that a task depends on, by structure.
@@ -391,58 +327,29 @@ class HierarchicalModel(PreTrainedModel):
             What the tasks' own heads say of the sentences that stayed, and the others, exit by
             exit.
         """
-        left: dict[str, list[Left]] = {}
-
-        def leaving(task: str, depth: int, output: HeadOutput) -> np.ndarray:
-            # Scores of labels are the last a head computes; others meet its weights, of their type.
-            wide = {n: full_precision(v) for n, v in output.scores.items() if n == "labels"}
-            told = replace(output, scores={**output.scores, **wide})
-            sure = self.exit_head(task, depth).surest(told)
-            sentences, means = _of_sentences(
-                batch, output, full_precision(sure), np.ones(len(sure), dtype=bool)
-            )
-            values = means.cpu().numpy()
-            gone = values >= float(self.config.exits[task]["thresholds"][str(depth)])
-            if gone.any():
-                own = output.narrow(sentences[gone])
-                left.setdefault(task, []).append(Left(depth, own, values[gone]))
-            return sentences[gone]
-
-        return self._step(batch, self._asked(batch, tasks), leaving=leaving), left
+        leaving = Leaving(self.exits, self.config.exits, batch)
+        return self._step(batch, self._asked(batch, tasks), at_exit=leaving), leaving.left
 
     def exit_losses(self, batch: Batch) -> dict[tuple[str, int], Tensor]:
         """The loss of each exit head, by task and depth, as `losses`; nothing else gets a gradient.
 
         Blocks above the deepest exit are not run.
         """
-        losses: dict[tuple[str, int], Tensor] = {}
-
-        def learning(task: str, depth: int, output: HeadOutput) -> np.ndarray:
-            head = self.exit_head(task, depth)
-            gold = _gold_of(task, head, output, batch)
-            if gold is not None:
-                losses[task, depth] = head.loss(output, gold)
-            return output.sentences[:0]
-
+        learning = Learning(self.exits, batch)
         asked = {t: batch.annotated[t] for t in self.exits if t in batch.annotated}
         with torch.no_grad():
-            self._step(batch, asked, leaving=learning, learning=True)
-        return losses
+            self._step(batch, asked, at_exit=learning)
+        return learning.losses
 
     def _step(
-        self,
-        batch: Batch,
-        asked: dict[str, np.ndarray],
-        *,
-        leaving: _Leaving | None = None,
-        learning: bool = False,
+        self, batch: Batch, asked: dict[str, np.ndarray], *, at_exit: AtExit | None = None
     ) -> dict[str, HeadOutput]:
         """Blocks upwards, and heads on the way, of sentences that are asked and have not left."""
         wanted = self._wanted(asked)
         raw, mixed = self._demand(wanted)
-        exits = {} if leaving is None else self._exits_by_depth(asked, every=learning)
+        exits = {} if at_exit is None else self._exits_by_depth(asked, every=at_exit.learning)
         top = max((depth for depth, _ in raw), default=-1)
-        if learning:
+        if at_exit is not None and at_exit.learning:
             top = max(exits, default=-1)
         last = {task: max(depth for depth, _ in self.sharing.reads(task)) for task in wanted}
         kept: dict[tuple[int, str], Stream] = {}
@@ -459,28 +366,10 @@ class HierarchicalModel(PreTrainedModel):
                 if sentences is None:
                     continue
                 if parent is None:
-                    values = self.stack.embedding(branch)(batch.inputs, batch.layout)
-                    everyone = np.arange(batch.layout.sentences)
-                    streams[branch] = Stream(values, batch.layout, everyone).narrow(sentences)
+                    streams[branch] = self._embedded(branch, batch).narrow(sentences)
                 else:
                     stream = below[parent].narrow(sentences)
-                    fed = {
-                        task: self._feed(outputs[task], task, stream=stream)
-                        for task in self.sharing.feeds(depth)
-                    }
-                    seen = [
-                        kept[state].narrow(stream.sentences).values
-                        for state in self.sharing.sees(depth)
-                    ]
-                    extra = self.sharing.extra(depth, stream, fed=fed, seen=seen)
-                    block = self.stack.block(depth, branch)
-                    given = (stream.values, stream.layout, extra)
-                    if self.recompute_blocks and self.training and torch.is_grad_enabled():
-                        values = checkpoint(block, *given, use_reentrant=False)
-                        assert isinstance(values, Tensor)
-                    else:
-                        values = block(*given)
-                    streams[branch] = stream.replace(values)
+                    streams[branch] = self._after_block(depth, branch, stream, kept, outputs)
             receivers = {branch: who for (at, branch), who in mixed.items() if at == depth}
             below = self.sharing.mix(depth, streams, receivers=receivers)
             kept.update(
@@ -495,22 +384,51 @@ class HierarchicalModel(PreTrainedModel):
                     outputs[task] = self._read(
                         task, kept, words, batch, sentences=sentences, outputs=outputs
                     )
-            if leaving is not None and depth in exits:
+            if at_exit is not None and depth in exits:
                 for task, state in exits[depth].items():
-                    if not asked[task].any():
-                        continue
                     who = np.flatnonzero(asked[task])
-                    read, layout = self._read_exit(task, state, below[state[1]], words, who)
-                    with torch.set_grad_enabled(learning):
-                        head = self.exit_head(task, depth)
+                    if not len(who):
+                        continue
+                    read, layout = self._words(task, state, below[state[1]], words, who)
+                    with torch.set_grad_enabled(at_exit.learning):
+                        head = self.exits.head(task, depth)
                         output = self._scored(task, head, read, layout, batch, who, outputs)
-                        gone = leaving(task, depth, output)
+                        gone = at_exit(task, depth, output)
                     if len(gone):
                         asked[task] = asked[task].copy()
                         asked[task][gone] = False
                 wanted = self._wanted(asked)
                 raw, mixed = self._demand(wanted)
         return outputs
+
+    def _embedded(self, branch: str, batch: Batch) -> Stream:
+        """All sentences of a batch at depth 0."""
+        values = self.stack.embedding(branch)(batch.inputs, batch.layout)
+        return Stream(values, batch.layout, np.arange(batch.layout.sentences))
+
+    def _after_block(
+        self,
+        depth: int,
+        branch: str,
+        stream: Stream,
+        kept: Mapping[tuple[int, str], Stream],
+        outputs: Mapping[str, HeadOutput],
+    ) -> Stream:
+        """A branch's states at a depth from those below, and what the scheme feeds its block."""
+        fed = {
+            task: self._feed(outputs[task], task, stream=stream)
+            for task in self.sharing.feeds(depth)
+        }
+        seen = [kept[state].narrow(stream.sentences).values for state in self.sharing.sees(depth)]
+        extra = self.sharing.extra(depth, stream, fed=fed, seen=seen)
+        block = self.stack.block(depth, branch)
+        given = (stream.values, stream.layout, extra)
+        if self.recompute_blocks and self.training and torch.is_grad_enabled():
+            values = checkpoint(block, *given, use_reentrant=False)
+            assert isinstance(values, Tensor)
+        else:
+            values = block(*given)
+        return stream.replace(values)
 
     def losses(
         self, batch: Batch, outputs: Mapping[str, HeadOutput], *, predicted: Collection[str] = ()
@@ -535,7 +453,7 @@ class HierarchicalModel(PreTrainedModel):
                     told = batch.itemised[task][output.sentences]
                     gold["annotated"] = placed(told, batch.layout.device)
             else:
-                gold = _gold_of(task, head, output, batch)
+                gold = gold_of(task, head, output, batch)
                 if gold is None:
                     continue
             losses[task] = head.loss(output, gold)
@@ -557,18 +475,13 @@ class HierarchicalModel(PreTrainedModel):
             if not head.probable:
                 continue
             output = _widened(given)
+            gold = gold_of(task, head, output, batch)
+            if gold is None:
+                continue
             if output.groups is not None:
-                if task not in batch.group_gold:
-                    continue
-                labels = batch.group_gold[task].index_select(
-                    0, placed(output.groups, batch.layout.device)
-                )
+                labels = gold["labels"]
                 told: list[Any] = labels.clamp(min=0).tolist()
             else:
-                if task not in batch.gold:
-                    continue
-                chosen = batch.layout.select(output.sentences)
-                gold = {n: chosen.take_words(values) for n, values in batch.gold[task].items()}
                 names = ("heads", "relations") if head.layer == "tree" else ("labels",)
                 counts = output.layout.word_counts
                 split = [
@@ -581,7 +494,7 @@ class HierarchicalModel(PreTrainedModel):
                 sure = head.confidence(output, told)
             if sure is not None:
                 there = (labels != MISSING).cpu().numpy()
-                found[task] = _of_sentences(batch, output, 1 - sure, there)
+                found[task] = output.means(1 - sure, batch.groups, there=there)
         return found
 
     @torch.no_grad()
@@ -608,7 +521,7 @@ class HierarchicalModel(PreTrainedModel):
             output = _widened(outputs[task])
             with torch.autocast(batch.layout.device.type, enabled=False):
                 doubt = 1 - self.head(task).surest(output)
-            found[task] = _of_sentences(batch, output, doubt, np.ones(len(doubt), dtype=bool))
+            found[task] = output.means(doubt, batch.groups)
         return found
 
     def decode(
@@ -664,7 +577,7 @@ class HierarchicalModel(PreTrainedModel):
     ) -> dict[int, dict[str, tuple[int, str]]]:
         """Depth to the tasks that can be left there, each with the state its exit head reads.
 
-        Unless they are `every` one's, without tasks that others which are asked depend on.
+        Tasks that others which are asked depend on are among them with `every` alone.
         """
         lower = {name for task in asked for name in self.routes[task].tasks - {task}}
         needed = set() if every else lower
@@ -672,7 +585,7 @@ class HierarchicalModel(PreTrainedModel):
         for task in asked:
             if task in self.exits and task not in needed:
                 states = self.exit_states(task)
-                for depth in map(int, self.config.exits[task]["thresholds"]):
+                for depth in thresholds_of(task, self.config.exits[task]):
                     found.setdefault(depth, {})[task] = states[depth]
         return found
 
@@ -705,23 +618,16 @@ class HierarchicalModel(PreTrainedModel):
         sentences: np.ndarray,
         outputs: Mapping[str, HeadOutput],
     ) -> HeadOutput:
-        values = []
-        layout = None
+        """What a task's own head says of these sentences."""
+        values, layout = [], None
         for state in self.sharing.reads(task):
-            stream = kept[state]
-            chosen = stream.layout.select(np.searchsorted(stream.sentences, sentences))
-            layout = chosen.layout
-            if state not in words:  # once for all tasks that read it
-                words[state] = stream.layout.gather(stream.values, self.config.pooling)
-            own = words[state]
-            if task in self.taps:
-                own = self.taps[task](own)
-            values.append(chosen.take_words(own))
+            own, layout = self._words(task, state, kept[state], words, sentences)
+            values.append(own)
         assert layout is not None, f"the scheme reads nothing for task {task!r}"
         read = self.sharing.read(task, values)
         return self._scored(task, self.head(task), read, layout, batch, sentences, outputs)
 
-    def _read_exit(
+    def _words(
         self,
         task: str,
         state: tuple[int, str],
@@ -729,7 +635,10 @@ class HierarchicalModel(PreTrainedModel):
         words: dict[tuple[int, str], Tensor],
         sentences: np.ndarray,
     ) -> tuple[Tensor, Layout]:
-        """(words, width) of these sentences, as an exit head of the task reads them, and layout."""
+        """(words, width) of these sentences as the task reads them of a stream, and their layout.
+
+        `words` keeps those of each state, once for all tasks that read it.
+        """
         chosen = stream.layout.select(np.searchsorted(stream.sentences, sentences))
         if state not in words:
             words[state] = stream.layout.gather(stream.values, self.config.pooling)
@@ -797,20 +706,6 @@ class HierarchicalModel(PreTrainedModel):
         return replace(output, read=read)
 
 
-def _gold_of(task: str, head: Head, output: HeadOutput, batch: Batch) -> dict[str, Tensor] | None:
-    """A task's gold of the words, or of the groups, of an output, if the batch has any."""
-    if output.groups is not None and head.unit != "document":
-        if task not in batch.group_gold:
-            return None
-        places = placed(output.groups, batch.layout.device)
-        name = "numbers" if head.layer == "number" else "labels"
-        return {name: batch.group_gold[task].index_select(0, places)}
-    if task not in batch.gold:
-        return None
-    chosen = batch.layout.select(output.sentences)
-    return {n: chosen.take_words(values) for n, values in batch.gold[task].items()}
-
-
 def _among(sentences: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Those of these sentences that are in a mask, (sentences of the batch,) bool."""
     return sentences[mask[sentences]]
@@ -828,27 +723,6 @@ def _widened(output: HeadOutput) -> HeadOutput:
     """With scores in which small differences of large probabilities are not rounded away."""
     scores = {name: full_precision(values) for name, values in output.scores.items()}
     return replace(output, scores=scores)
-
-
-def _of_sentences(
-    batch: Batch, output: HeadOutput, values: Tensor, there: np.ndarray
-) -> tuple[np.ndarray, Tensor]:
-    """Sentences that have any of the values that are there, ascending, and the mean of each's own.
-
-    Shapes: values, there (words,), or (groups,) of a head that judges groups.
-    """
-    if output.groups is None:
-        owners = output.sentences[
-            np.repeat(np.arange(len(output.sentences)), output.layout.word_counts)
-        ]
-        owners, own = owners[there], values[placed(np.flatnonzero(there), values.device)]
-    else:
-        groups = batch.groups.at(output.groups[there])
-        kept = np.repeat(np.flatnonzero(there), groups.sizes)
-        owners, own = groups.members, values[placed(kept, values.device)]
-    sentences, places, counts = np.unique(owners, return_inverse=True, return_counts=True)
-    total = own.new_zeros(len(sentences)).index_add(0, placed(places, own.device), own)
-    return sentences, total / placed(counts, own.device)
 
 
 def _forget(sharing: Sharing, *, kept: Collection[str]) -> None:

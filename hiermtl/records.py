@@ -428,6 +428,25 @@ class HeadOutput:
         }
         return replace(self, scores=scores, layout=chosen.layout, sentences=sentences)
 
+    def means(
+        self, values: Tensor, groups: Groups, *, there: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Tensor]:
+        """Sentences that have any of the values, ascending, and the mean of each's own.
+
+        `groups` are the batch's. Shapes: values, of the words, or of the groups of a head that
+        judges these; there, likewise, bool, which of them count (by default all).
+        """
+        chosen = np.arange(len(values)) if there is None else np.flatnonzero(there)
+        if self.groups is None:
+            owners = self.sentences[self.layout.word_sentences][chosen]
+        else:
+            judged = groups.at(self.groups[chosen])
+            owners, chosen = judged.members, np.repeat(chosen, judged.sizes)
+        own = values[placed(chosen, values.device)]
+        sentences, places, counts = np.unique(owners, return_inverse=True, return_counts=True)
+        total = own.new_zeros(len(sentences)).index_add(0, placed(places, own.device), own)
+        return sentences, total / placed(counts, own.device)
+
     def rows_of(self, groups: np.ndarray) -> Tensor:
         """Where these groups of the batch (ascending) stand in this output, of a head of groups."""
         assert self.groups is not None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import facts
+from benchmarks.arguments import count
 from benchmarks.growth.measure import DEVICE, SERIES, measure
 from benchmarks.growth.report import text
 
@@ -16,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth")
     names = [series.name for series in SERIES]
     parser.add_argument("--series", nargs="+", choices=names, default=names)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=count, default=3)
     parser.add_argument("--json", type=Path, help="where to write the result")
     given = parser.parse_args(arguments)
 

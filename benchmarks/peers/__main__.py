@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.arguments import amount, count
 from benchmarks.peers.catalogue import PEERS
 from benchmarks.peers.corpus import TASKS
 from benchmarks.peers.measure import EPOCH_TASKS, WORKS, Options, measure
@@ -73,26 +74,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--encoder", default=MINILM, help="a folder, package:NAME/FOLDER or a hub id")
     add("--works", nargs="+", choices=WORKS, default=list(WORKS))
     add("--peers", nargs="*", choices=tuple(PEERS), default=list(PEERS))
-    add("--rounds", type=_positive, default=3, help="of annotating and of epochs")
-    add("--sentences", type=_positive, help="of dev, to annotate; default: all")
-    add("--train-sentences", type=_positive, help="of train, for an epoch; default: all")
-    add("--accuracy-sentences", type=_positive, default=2000, help="for scores in the same time")
-    add("--brief", type=_positive, default=1000, help="of train, before annotating")
-    add("--seeds", type=_positive, default=3, help="of scores in the same time")
+    add("--rounds", type=count, default=3, help="of annotating and of epochs")
+    add("--sentences", type=count, help="of dev, to annotate; default: all")
+    add("--train-sentences", type=count, help="of train, for an epoch; default: all")
+    add("--accuracy-sentences", type=count, default=2000, help="for scores in the same time")
+    add("--brief", type=count, default=1000, help="of train, before annotating")
+    add("--seeds", type=count, default=3, help="of scores in the same time")
     add("--epoch-tasks", nargs="+", choices=TASKS, default=list(EPOCH_TASKS))
-    add("--budget", type=float, help="seconds for scores, where HanLP gives none")
-    add("--threads", type=_positive, default=torch.get_num_threads())
-    add("--limit", type=float, default=7200, help="seconds that a peer may take to answer")
-    add("--memory", type=float, default=16, help="GB of addresses that a peer may have")
+    add("--budget", type=amount, help="seconds for scores, where HanLP gives none")
+    add("--threads", type=count, default=torch.get_num_threads())
+    add("--limit", type=amount, default=7200, help="seconds that a peer may take to answer")
+    add("--memory", type=amount, default=16, help="GB of addresses that a peer may have")
     add("--json", type=Path, help="where to write the result")
     return parser
-
-
-def _positive(given: str) -> int:
-    number = int(given)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is below 1")
-    return number
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from benchmarks.peers.subjects import BARE, LOOP, OWN, PEER
 from hiermtl.errors import RecipeError
 from hiermtl.pictures import laid_out, styled, svg
 from hiermtl.pictures.canvas import EMPTY, HUES, INK, MUTED, blank
+from hiermtl.pretrained.encoders import MINILM
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,9 +39,11 @@ def picture(result: Mapping[str, Any]) -> "Figure":
     works = {work: found for work, found in works.items() if found}
     if not works:
         raise ValueError("the result has no rows with seconds; measure annotate or epoch")
+    encoder = result["parameters"]["encoder"]
+    about = "MiniLM" if encoder == MINILM else encoder
     with styled():
         heights = [BAR * len(found) + AROUND for found in works.values()]
-        figure = blank(WIDTH, sum(heights), "words per second, MiniLM on English EWT")
+        figure = blank(WIDTH, sum(heights), f"words per second, {about} on English EWT")
         grid = figure.add_gridspec(len(works), 1, height_ratios=heights)
         for place, (work, found) in enumerate(works.items()):
             axes = figure.add_subplot(grid[place])

@@ -165,7 +165,8 @@ class Peer(Subject):
         """A name for a kept model, which changes with all that makes it another one."""
         lines = self.given.train.read_text(encoding="utf-8").splitlines()[:count]
         made = [(REQUIREMENTS / f"{self.key}.txt").read_text(encoding="utf-8")]
-        made += [(DRIVERS / f"drive_{self.key}.py").read_text(encoding="utf-8")]
+        drivers = (f"drive_{self.key}.py", "serve.py")
+        made += [(DRIVERS / name).read_text(encoding="utf-8") for name in drivers]
         whole = json.dumps([made, lines, list(tasks), str(self.given.encoder)])
         return f"{self.key}-{'-'.join(tasks)}-{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.arguments import count
 from benchmarks.speed.measure import Options, measure
 from benchmarks.speed.report import text
 from hiermtl.errors import HiermtlError
@@ -59,21 +60,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", default=os.environ.get("HIERMTL_DATA"), help="folder of the corpora")
     add("--encoder", default=MINILM, help="a folder, package:NAME/FOLDER or a hub id")
     add("--model", help="folder of a trained model to annotate with; default: one trained briefly")
-    add("--rounds", type=_positive, default=5)
-    add("--sentences", type=_positive, help="of dev, to annotate; default: all")
-    add("--train-sentences", type=_positive, default=1000, help="of train, one epoch")
-    add("--brief", type=_positive, default=1000, help="of train, to train on without --model")
+    add("--rounds", type=count, default=5)
+    add("--sentences", type=count, help="of dev, to annotate; default: all")
+    add("--train-sentences", type=count, default=1000, help="of train, one epoch")
+    add("--brief", type=count, default=1000, help="of train, to train on without --model")
     add("--device", default="cpu")
     add("--dtypes", nargs="+", choices=("fp32", "bf16"), help="default: what the device computes")
     add("--json", type=Path, help="where to write the result")
     return parser
-
-
-def _positive(given: str) -> int:
-    number = int(given)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is below 1")
-    return number
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from hiermtl.annotation.streams import streamed
 from hiermtl.corpus.items import from_items, to_items
 from hiermtl.corpus.names import PLACES
 from hiermtl.errors import ModelError
+from hiermtl.exit_heads import Left
 from hiermtl.heads import Head
-from hiermtl.model import HierarchicalModel, Left
+from hiermtl.model import HierarchicalModel
 from hiermtl.records import MISSING, Example, Group, HeadOutput, Unit
 from hiermtl.text.edits import apply_edits
 from hiermtl.text.sentence import Layer, Structure, Tree
@@ -380,7 +381,7 @@ class _Predictor:
                 depth = self.model.hierarchy[task].depth
                 yield _Said(task, self.model.head(task), outputs[task], decoded[task], depth)
             for part in left.get(task, ()):
-                head, output, sure = self.model.exit_head(task, part.depth), part.output, part.sure
+                head, output, sure = self.model.exits.head(task, part.depth), part.output, part.sure
                 if output.members is not None:
                     # Each sentence of a group is as sure as the group.
                     starts = np.cumsum(output.members.sizes) - output.members.sizes

@@ -163,14 +163,20 @@ def evaluate(
     return scores
 
 
-def _with_and_without_exits(nlp: Annotator, judge: Callable[[Annotator], Scores]) -> Scores:
+def _with_and_without_exits(nlp: Annotator, judge: Callable[..., Scores]) -> Scores:
     """Scores of a model; where its sentences may leave early with the whole model's beside them."""
     if not nlp.exits:
         return judge(nlp)
+    early = nlp.with_exits()
+    read: dict[str, Mapping[str, Counter[int]]] = {}
+
+    def scored(data: str) -> None:
+        read[data], early.left = early.left, {}
+
     with block_rows(nlp.computing) as before:
         whole = judge(nlp.with_exits(False))
     with block_rows(nlp.computing) as after:
-        scores = judge(nlp)
+        scores = judge(early, scored=scored)
     uses = [
         ExitUse(
             row.level,
@@ -180,17 +186,18 @@ def _with_and_without_exits(nlp: Annotator, judge: Callable[[Annotator], Scores]
             row.split,
             row.score,
             other.score,
-            dict(sorted(nlp.left[task].items())),
+            dict(sorted(read[row.data][task].items())),
         )
         for task in scores.tasks
-        if task in nlp.left
+        if task in nlp.model.exits
         for row, other in zip(whole.mains(task), scores.mains(task), strict=True)
     ]
     note = "sentences left early, so that this is not what the whole model says"
-    early = dict.fromkeys(use.task for use in uses)
+    own = {task.name: task.depth for task in nlp.hierarchy}
+    named = dict.fromkeys(use.task for use in uses if min(use.read) < own[use.task])
     return replace(
         scores,
-        notes=(*scores.notes, f"{', '.join(early)}: {note}") if early else scores.notes,
+        notes=(*scores.notes, f"{', '.join(named)}: {note}") if named else scores.notes,
         exits=tuple(uses),
         block_rows=tuple(BlockRows(at, before[at], after[at]) for at in sorted(before)),
     )
@@ -288,9 +295,14 @@ def _verbatim(
 
 
 def _score_file(
-    nlp: Annotator, sentences: list[Sentence], *, tasks: Sequence[str] | None, **about: Any
+    nlp: Annotator,
+    sentences: list[Sentence],
+    *,
+    tasks: Sequence[str] | None,
+    scored: Callable[[str], object] = lambda data: None,
+    **about: Any,
 ) -> Scores:
-    """Scores on the words of a file, and of `segment` on its text.
+    """Scores on the words of a file, and of `segment` on its text; `scored` is as `score_corpora`.
 
     Raises:
         DataError: As `evaluate`; or `segment` is asked for, and the file does not say where its
@@ -298,7 +310,9 @@ def _score_file(
     """
     asked = nlp.model.hierarchy.select(tasks)
     if SEGMENT not in asked:
-        return score(nlp, sentences, tasks=tasks, **about)
+        found = score(nlp, sentences, tasks=tasks, **about)
+        scored(about["data"])
+        return found
     parts, note = [], ""
     if all(sentence.space_after is None for sentence in sentences):
         note = (
@@ -315,6 +329,7 @@ def _score_file(
     known = any(gold_layer(s, task, head=heads[task]) for s in sentences for task in levels)
     if note or known or (tasks is not None and levels):
         parts.append(score(nlp, sentences, tasks=None if tasks is None else levels, **about))
+    scored(about["data"])
     return merged(parts)
 
 
@@ -365,10 +380,12 @@ def score_corpora(
     tasks: Iterable[str] | None = None,
     verbatim: Mapping[str, Callable[[], list[Sentence]]] | None = None,
     details: Details | None = None,
+    scored: Callable[[str], object] = lambda data: None,
 ) -> Scores:
     """Scores on one split of each corpus that has it, joined in order of level.
 
     With `verbatim`, corpus to its sentences as they stand in its files, from their plain text.
+    `scored` is told of each corpus that is done.
     """
     asked = None if tasks is None else set(tasks)
     parts: list[Scores] = []
@@ -431,6 +448,7 @@ def score_corpora(
                     details=details,
                 )
             )
+        scored(name)
         parts += [_with_notes(scores, recipe, corpora=[name]) for scores in found]
     if not parts and not without:
         raise DataError(

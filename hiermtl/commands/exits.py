@@ -19,12 +19,13 @@ from hiermtl.early_exit import (
     choose_thresholds,
     train_exits,
 )
-from hiermtl.early_exit.calibration import CERTAINTY, FEWEST, read_at, rows_at
+from hiermtl.early_exit.calibration import CERTAINTY, FEWEST, main_of, read_at, rows_at
 from hiermtl.errors import DataError, ModelError, RecipeError, RunError, listing
 from hiermtl.evaluation.counts import Counts
 from hiermtl.evaluation.measures import counted_by
 from hiermtl.evaluation.results import unit_starts
 from hiermtl.evaluation.table import in_markdown, laid_out
+from hiermtl.exit_heads import NoExitsError
 from hiermtl.metrics.base import Metric
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import resolve_device
@@ -135,7 +136,8 @@ def exits(
 
     Exit heads are trained on the training data of the model's recipe, on states that do not move;
     how sure a sentence must be is chosen on its dev data. No other weight changes, and without
-    `exits=True` the new model answers as the old one, to the last bit.
+    `exits=True` the new model answers as the old one, to the last bit. Exits that the model had are
+    not the new one's.
 
     Args:
         model: A model folder, a shipped name or a hub id.
@@ -173,6 +175,12 @@ def exits(
     notes += [f"{task}: no exits, since there is nothing to score in dev" for task in blind]
     wanted = [task for task in wanted if task not in blind]
     part = recipe.only(wanted)
+    notes += [
+        f"{task}: had exits, which are left out; name it too to make new ones"
+        for task in base.config.exits
+        if task not in wanted
+    ]
+    base.set_exits({})  # so that no head starts as one of them
     closed = {task: dict.fromkeys(map(str, base.exit_states(task)), NEVER) for task in wanted}
     base.set_exits({task: {"loss": loss, "thresholds": own} for task, own in closed.items()})
     train_exits(base, tokenizer, _examples(base, tokenizer, part, corpora), told=told)
@@ -181,10 +189,10 @@ def exits(
         given = _measured(base, tokenizer, part, corpora, task=task)
         found.append(_chosen(given, loss))
         documents = len(unit_starts(given.documents))
-        if documents < 2 * FEWEST:
+        if documents < FEWEST:
             notes.append(
                 f"{task}: dev has {documents} documents, too few to test anything; there must be "
-                f"{2 * FEWEST}"
+                f"{FEWEST}"
             )
         say(f"{task}: {found[-1].saved:.1f} % of its blocks saved, {_shares(found[-1])}")
     _set_thresholds(
@@ -218,14 +226,17 @@ def _able(model: HierarchicalModel, tasks: Iterable[str] | None) -> tuple[list[s
     for task in model.hierarchy.select(tasks):
         try:
             model.exit_states(task)
-        except ModelError as error:
+        except NoExitsError as error:
             if tasks is not None:
                 raise
-            notes.append(f"{task}: no exits: {str(error).partition(',')[0]}")
+            notes.append(f"{task}: no exits: it {error.why}")
         else:
             found.append(task)
     if not found:
-        raise ModelError(f"no sentence can leave early for any task: {'; '.join(notes)}")
+        raise ModelError(
+            f"no sentence can leave early for any task: {'; '.join(notes)}; use a model with a "
+            "task of labels or trees at depth 2 or above"
+        )
     return found, notes
 
 
@@ -270,7 +281,7 @@ class _Measured:
 
     def main(self, rows: np.ndarray) -> float:
         """The main score of some sentences."""
-        return float(np.nan_to_num(next(iter(self.metric.score(rows.sum(0)).values()))))
+        return float(main_of(self.metric, rows.sum(0)))
 
 
 def _measured(
@@ -368,10 +379,12 @@ def _shares(found: TaskExits) -> str:
 
 def _with_exits(card: str, found: Exits) -> str:
     """The card with what exits are and cost, in the place of what it said of others."""
-    before = card.partition(f"\n{_TITLE}\n")[0].rstrip()
+    before, _, old = card.partition(f"\n{_TITLE}\n")
+    _, begun, after = old.partition("\n## ")
+    rest = f"\n{begun.strip()} {after}" if begun else ""
     told = (
         "With `hiermtl.load(..., exits=True)` a sentence leaves for a task below its depth where "
         "an exit is sure. That is faster, and not what the whole model says; without it nothing "
         "changes."
     )
-    return f"{before}\n\n{_TITLE}\n\n{told}\n\n{found.to_markdown()}\n"
+    return f"{before.rstrip()}\n\n{_TITLE}\n\n{told}\n\n{found.to_markdown()}\n{rest}"

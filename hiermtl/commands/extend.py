@@ -45,6 +45,7 @@ from hiermtl.folders import CONFIG, EXTENDS
 from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained import load_model, save_model
 from hiermtl.recipe import Recipe, corpora_of, default_output, load_recipe, resolve_depths
+from hiermtl.shapes import TRAINING, keep_shapes
 from hiermtl.tokens import Tokenizer
 
 
@@ -83,6 +84,7 @@ def extend(
     Raises:
         HiermtlError: Its message gives the value, what is allowed and the next step.
     """
+    keep_shapes(TRAINING)
     base, tokenizer = load_model(model)
     if not base.sharing.grows:
         raise RecipeError(

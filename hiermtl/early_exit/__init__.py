@@ -1,8 +1,7 @@
-"""Exits below a task's depth: their heads are trained, and when they are sure enough is chosen.
+"""How exits below a task's depth are made: what they are is said in `hiermtl.exit_heads`.
 
-Source: Schwartz et al. 2020 (The Right Tool for the Job: Matching Model and Instance Complexities),
-section 3: a classifier at some depths, the first that is sure enough answers. `training` trains the
-heads on states that do not move; `calibration` chooses how sure they must be.
+`training` trains their heads on states that do not move; `calibration` chooses how sure they must
+be; `watching` tells how sure they were, and `rows` what blocks read.
 """
 
 from hiermtl.early_exit.calibration import Calibrated, ExitCounts, choose_thresholds

@@ -27,8 +27,8 @@ RESAMPLES = 1000
 STEPS = 20
 """Classes of sentences by how sure an exit is; thresholds lie between them."""
 
-FEWEST = 5
-"""With fewer documents, or sentences where there are none, nothing can be tested."""
+FEWEST = 10
+"""With fewer documents, or sentences where there are none, half of them can test nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,25 +76,30 @@ def choose_thresholds(
     starts = unit_starts(documents)
     units = np.repeat(np.arange(len(starts)), np.diff([*starts, len(whole)]))
     testing = units % 2 == 1
-    if len(starts) < 2 * FEWEST:
+    if len(starts) < FEWEST:
         return Calibrated({})
     path = _path(metric, _of(whole, exits, ~testing), depth=depth, words=words[~testing])
     own, left = _of(whole, exits, testing)
-    begins = unit_starts_of(units[testing])
+    begins = _run_starts(units[testing])
     random = np.random.default_rng(0)
     even = np.full(len(begins), 1 / len(begins))
     weights = random.multinomial(len(begins), even, RESAMPLES).astype(np.float64)
-    before = _main(metric, weights @ np.add.reduceat(own, begins, axis=0))
+    before = main_of(metric, weights @ np.add.reduceat(own, begins, axis=0))
     best = Calibrated({})
     for thresholds in path:
         rows = rows_at(own, left, read_at(left, thresholds, depth=depth))
-        after = _main(metric, weights @ np.add.reduceat(rows, begins, axis=0))
+        after = main_of(metric, weights @ np.add.reduceat(rows, begins, axis=0))
         bound = float(np.percentile(before - after, CERTAINTY))
         if bound > loss:
             break
-        cost = float(_main(metric, own.sum(0)) - _main(metric, rows.sum(0)))
+        cost = float(main_of(metric, own.sum(0)) - main_of(metric, rows.sum(0)))
         best = Calibrated(thresholds, cost, bound)
     return best
+
+
+def main_of(metric: Metric, totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The main score of summed counts (..., columns)."""
+    return np.nan_to_num(next(iter(metric.score(totals).values())))
 
 
 def read_at(
@@ -118,11 +123,6 @@ def rows_at(
     return rows
 
 
-def unit_starts_of(units: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each run of one number begins."""
-    return np.flatnonzero(np.diff(units, prepend=-1))
-
-
 def _path(
     metric: Metric,
     given: tuple[NDArray[np.float64], Mapping[int, ExitCounts]],
@@ -142,7 +142,7 @@ def _path(
     cuts: dict[int, list[float]] = {}
     for at, own in exits.items():
         # What the score loses if this sentence alone leaves.
-        lost = _main(metric, full) - _main(metric, full + own.rows - whole)
+        lost = main_of(metric, full) - main_of(metric, full + own.rows - whole)
         classes = np.array_split(np.argsort(-own.sure, kind="stable"), STEPS)
         classes = [places for places in classes if len(places)]
         sizes = np.array([words[places].sum() for places in classes])
@@ -156,14 +156,14 @@ def _path(
     return path
 
 
+def _run_starts(units: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each run of one number begins."""
+    return np.flatnonzero(np.diff(units, prepend=-1))
+
+
 def _of(
     whole: NDArray[np.float64], exits: Mapping[int, ExitCounts], mask: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], dict[int, ExitCounts]]:
     """Some of the sentences."""
     own = {at: ExitCounts(one.rows[mask], one.sure[mask]) for at, one in exits.items()}
     return whole[mask], own
-
-
-def _main(metric: Metric, totals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The main score of summed counts (..., columns)."""
-    return np.nan_to_num(next(iter(metric.score(totals).values())))

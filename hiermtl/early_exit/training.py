@@ -8,6 +8,7 @@ of every kind, each with its own loss. Units: losses are nats per labelled item.
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -40,7 +41,6 @@ def train_exits(
     tokenizer: Tokenizer,
     examples: Examples,
     *,
-    seed: int = 0,
     told: Callable[[str], None] | None = None,
 ) -> None:
     """Trains the exit heads of a model, all together; no other weight moves.
@@ -58,9 +58,6 @@ def train_exits(
                 "nothing to learn from; name other tasks"
             )
     places = np.flatnonzero(sum(examples.items[task] for task in tasks))
-    model.eval()
-    model.requires_grad_(False)
-    model.exits.requires_grad_(True).train()
     half = model.config.precision == "bf16" and has_bf16(model.device)
     collate = Collator(tokenizer, model.routes.depths(), device=model.device)
     optimizer = torch.optim.AdamW(model.exits.parameters(), lr=RATE)
@@ -68,9 +65,9 @@ def train_exits(
     per_pass = sum(1 for _ in _batches(places, lengths, 0))
     steps = max(FEWEST, PASSES * per_pass)
     said, step = time.monotonic(), 0
-    with seeded(seed, "exits"):
+    with _exits_alone(model), seeded(0, "exits"):
         while step < steps:
-            order = np.random.default_rng(derived_seed(seed, "exits", "order", step))
+            order = np.random.default_rng(derived_seed(0, "exits", "order", step))
             for chosen in _batches(order.permutation(places), lengths, steps - step):
                 for group in optimizer.param_groups:
                     group["lr"] = RATE * (1 - step / steps)
@@ -78,17 +75,31 @@ def train_exits(
                 with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
                     losses = model.exit_losses(batch)
                 items = {task: max(1, int(examples.items[task][chosen].sum())) for task in tasks}
-                if losses:
-                    optimizer.zero_grad()
-                    mean = {key: loss / items[key[0]] for key, loss in losses.items()}
-                    torch.stack(list(mean.values())).sum().backward()
-                    optimizer.step()
+                mean = {key: loss / items[key[0]] for key, loss in losses.items()}
+                torch.stack(list(mean.values())).sum().backward()
+                optimizer.step()
+                optimizer.zero_grad()
                 step += 1
                 if told is not None and time.monotonic() - said > SECONDS:
                     said = time.monotonic()
                     told(f"exit heads: step {step:,} of {steps:,}")
-    model.requires_grad_(True)
+
+
+@contextmanager
+def _exits_alone(model: HierarchicalModel) -> Iterator[None]:
+    """Inside, exit heads alone are in training and move; afterwards all is as it was before."""
+    modes = {module: module.training for module in model.modules()}
+    moving = {parameter: parameter.requires_grad for parameter in model.parameters()}
     model.eval()
+    model.requires_grad_(False)
+    model.exits.train().requires_grad_(True)
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, moves in moving.items():
+            parameter.requires_grad = moves
 
 
 def _batches(places: np.ndarray, lengths: np.ndarray, most: int) -> Iterator[np.ndarray]:

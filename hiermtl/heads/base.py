@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.records import HeadOutput, Layout, Tap, Unit, placed, recurring
+from hiermtl.records import Batch, HeadOutput, Layout, Tap, Unit, placed, recurring
 
 
 class Head(nn.Module, ABC):
@@ -110,6 +110,20 @@ class Head(nn.Module, ABC):
         def __call__(self, tap: Tap) -> dict[str, Tensor]:
             """As `forward`."""
             ...
+
+
+def gold_of(task: str, head: Head, output: HeadOutput, batch: Batch) -> dict[str, Tensor] | None:
+    """A task's gold of the words, or of the groups, of an output, if the batch has any."""
+    if output.groups is not None and head.unit != "document":
+        if task not in batch.group_gold:
+            return None
+        places = placed(output.groups, batch.layout.device)
+        name = "numbers" if head.layer == "number" else "labels"
+        return {name: batch.group_gold[task].index_select(0, places)}
+    if task not in batch.gold:
+        return None
+    chosen = batch.layout.select(output.sentences)
+    return {n: chosen.take_words(values) for n, values in batch.gold[task].items()}
 
 
 def evened(values: Tensor) -> Tensor:

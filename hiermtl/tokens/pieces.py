@@ -103,7 +103,7 @@ class PieceTokenizer(Tokenizer):
         A word without pieces is read as the unknown piece and counted.
         """
         if not sentences:
-            return {"pieces": [], "piece_counts": [], **({"casing": []} if self.casing else {})}
+            return {name: [] for name in self.features}
         words = [word for sentence in sentences for word in sentence]
         flat = self._lookup(words)
         counts = np.fromiter((len(ids) for ids in flat), dtype=np.int32, count=len(flat))

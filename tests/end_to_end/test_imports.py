@@ -1,8 +1,12 @@
 """What the model, the loop and prediction need of other packages."""
 
+import pkgutil
 import subprocess
 import sys
 
+import pytest
+
+import hiermtl
 from tests.end_to_end.program import environment
 
 HEAVY = ("spacy", "datasets", "pydantic", "peft", "torchjd")
@@ -58,10 +62,11 @@ def test_few_shapes_are_remembered_unless_the_user_says_how_many() -> None:
             assert found == f"{[('7' if other == name else count) for other in SHAPES]}\n"
 
 
-def test_training_remembers_more_shapes() -> None:
+@pytest.mark.parametrize("call", ["train('nothing')", "extend('nothing', 'nothing')"])
+def test_training_remembers_more_shapes(call: str) -> None:
     found = python(
         "import os, hiermtl\n"
-        "try:\n    hiermtl.train('nothing')\nexcept hiermtl.RecipeError:\n"
+        f"try:\n    hiermtl.{call}\nexcept hiermtl.HiermtlError:\n"
         "    print(os.environ['LRU_CACHE_CAPACITY'])"
     )
     assert found.stdout == "64\n"
@@ -73,3 +78,10 @@ def test_the_package_itself_imports_no_torch() -> None:
         f"print(sorted({{'torch', 'transformers', *{HEAVY!r}}} & set(sys.modules)))"
     )
     assert (found.stdout.strip(), found.stderr) == ("[]", "")
+
+
+def test_no_module_hides_a_public_name() -> None:
+    """A module that is imported takes the place of what the package offers under its name."""
+    modules = {module.name for module in pkgutil.iter_modules(hiermtl.__path__)}
+    assert {"model", "commands"} <= modules
+    assert not modules & set(hiermtl.__all__)

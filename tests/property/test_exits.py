@@ -287,7 +287,7 @@ def test_texts_and_pairs_leave_as_one() -> None:
     assert part.output.members is not None
     chosen = batch.groups.at(part.output.groups)
     assert sorted(part.output.sentences) == sorted(chosen.members)
-    assert len(model.exit_head("entails", 1).decode(part.output)) == 1
+    assert len(model.exits.head("entails", 1).decode(part.output)) == 1
 
 
 @pytest.mark.parametrize(
@@ -350,3 +350,49 @@ def test_half_precision_does_not_round_how_sure_exits_are() -> None:
         assert part.sure.dtype == np.float32
         np.testing.assert_allclose(part.sure, expected[task], atol=0.05)
         assert len(np.unique(part.sure)) == len(SENTENCES)
+
+
+def test_exits_that_are_refused_change_nothing() -> None:
+    world = with_exits(make_world("bert"), exits(dep={1: 0.4}))
+    before = {name: value.clone() for name, value in world.model.state_dict().items()}
+    with pytest.raises(ModelError, match=r"exits\.dep names depth 3"):
+        world.model.set_exits(exits(ner={1: 0.5}, dep={3: 0.5}))
+    assert world.model.config.exits == exits(dep={1: 0.4})
+    assert world.model.state_dict().keys() == before.keys()
+    assert all(torch.equal(world.model.state_dict()[n], before[n]) for n in before)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"loss": 0.5}, r"exits\.dep\.thresholds is None; "),
+        ({"thresholds": [1, 2]}, r"exits\.dep\.thresholds is \[1, 2\]; "),
+        ({"thresholds": {"one": 0.5}}, r"exits\.dep\.thresholds is \{'one': 0\.5\}; "),
+        ({"thresholds": {"1": "high"}}, r"exits\.dep\.thresholds is \{'1': 'high'\}; "),
+        ({"thresholds": {"1": None}}, r"exits\.dep\.thresholds is \{'1': None\}; "),
+    ],
+)
+def test_damaged_exits_of_a_config_are_named(given: dict[str, Any], message: str) -> None:
+    world = make_world("bert")
+    config = world.model.config
+    config.exits = {"dep": given}
+    said = rf"{message}it maps depths to numbers, .* copy the model's folder again"
+    with pytest.raises(ModelError, match=said):
+        HierarchicalModel(config)
+    with pytest.raises(ModelError, match=said):
+        world.model.set_exits({"dep": given})
+
+
+@pytest.mark.parametrize("sharing", ["low_supervision", "relationship"])
+def test_exit_heads_start_alike_and_draw_nothing(sharing: str) -> None:
+    """Under deep relationship networks heads read a layer of their own: there exits start anew."""
+    starts = []
+    for seed in (0, 1):
+        world = make_world("bilstm", sharing)
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        world.model.set_exits(exits(dep={1: INF, 2: INF}))
+        assert torch.equal(torch.get_rng_state(), before)
+        starts.append({n: p for n, p in world.model.state_dict().items() if "exits." in n})
+    assert starts[0]
+    assert all(torch.equal(starts[0][name], starts[1][name]) for name in starts[0])

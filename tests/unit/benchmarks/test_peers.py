@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -13,7 +14,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from benchmarks.peers import environments, report
+from benchmarks.peers import environments, report, subjects
 from benchmarks.peers.catalogue import PEERS
 from benchmarks.peers.corpus import TASKS, score
 from benchmarks.peers.environments import REQUIREMENTS, environment
@@ -28,10 +29,12 @@ from benchmarks.peers.subjects import (
     OWN,
     PEER,
     About,
+    Peer,
     Subject,
     seconds_in,
 )
 from hiermtl.pictures import can_draw, svg
+from hiermtl.pretrained.encoders import MINILM
 
 SERVE = """
 import sys
@@ -449,9 +452,31 @@ def test_bars_are_of_what_was_measured_with_ours_on_the_same_tasks() -> None:
 
 @pytest.mark.skipif(not can_draw(), reason="matplotlib is not installed")
 def test_the_picture_names_every_bar() -> None:
-    text = svg(picture(result()))
+    made = result()
+    text = svg(picture(made))
     for name, *_ in bars(works()["annotate"]):
         assert name in text
+    for encoder, shown in ((MINILM, "MiniLM"), ("own/encoder", "own/encoder")):
+        made["parameters"]["encoder"] = encoder
+        assert f"words per second, {shown} on English EWT" in svg(picture(made))
     empty = result() | {"works": {}}
     with pytest.raises(ValueError, match="the result has no rows with seconds"):
         picture(empty)
+
+
+@pytest.mark.parametrize("changed", ["drive_spacy.py", "serve.py"])
+def test_a_kept_model_is_of_the_driver_that_would_make_it(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drivers = shutil.copytree(DRIVERS, tmp_path / "drivers")
+    monkeypatch.setattr(subjects, "DRIVERS", drivers)
+    (tmp_path / "train.jsonl").write_text("{}\n" * 3, encoding="utf-8")
+    peer = Peer(
+        PEERS["spacy"], "spacy", SimpleNamespace(train=tmp_path / "train.jsonl", encoder="e")
+    )
+    before = peer._digest(["upos"], 2)
+    assert peer._digest(["upos"], 2) == before != peer._digest(["upos"], 3)
+    (drivers / "drive_flair.py").write_text("another", encoding="utf-8")
+    assert peer._digest(["upos"], 2) == before
+    (drivers / changed).write_text("another", encoding="utf-8")
+    assert peer._digest(["upos"], 2) != before

@@ -10,12 +10,15 @@ import torch
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands import Exits, Run, annotate, evaluate, exits, extend, train
+from hiermtl.config import HierarchicalConfig
 from hiermtl.early_exit import Calibrated
 from hiermtl.errors import ModelError, RecipeError, RunError
 from hiermtl.evaluation import ScoreRow
+from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained import load_model
-from tests.unit.commands.runs import BILSTM, of_files, recipe
+from tests.unit.commands.runs import BILSTM, DEV, conllu, of_files, recipe
 from tests.unit.commands.test_extend import CHUNKS
+from tests.worlds import make_encoder
 
 TASKS = {
     "upos": {"depth": 1},
@@ -46,7 +49,9 @@ def made(base: Run, tmp_path_factory: pytest.TempPathFactory) -> Exits:
 
 def test_a_model_gets_exits_and_is_otherwise_the_same(base: Run, made: Exits) -> None:
     assert {one.task for one in made.tasks} == {"ner", "dep", "xpos"}
-    assert made.notes == ("upos: no exits: task 'upos' is read at depth 1",)
+    assert made.notes == (
+        "upos: no exits: it is read at depth 1, below which there is the embedding alone",
+    )
     config = json.loads((made.folder / "config.json").read_text())
     assert set(config["exits"]) <= {"ner", "dep", "xpos"}
     assert config["exits"]
@@ -105,6 +110,25 @@ def test_evaluation_tells_cost_with_and_without(made: Exits) -> None:
     )
 
 
+def test_sentences_are_counted_in_the_data_they_are_of(tmp_path: Path) -> None:
+    tasks = {"upos": {"depth": 2, "corpus": ["one", "two"]}}
+    corpora = {"one": {**SAMPLE, "dev": 30}, "two": {**SAMPLE, "dev": 20}}
+    run = train(recipe(tasks=tasks, corpora=corpora), output=tmp_path / "run", quiet=True)
+    model, tokenizer = load_model(run.folder)
+    model.set_exits({"upos": {"loss": 1.0, "thresholds": {"1": 0.0}}})
+    found = evaluate(Annotator(model, tokenizer, exits=True))
+    assert {use.data: use.read for use in found.exits} == {"one": {1: 30}, "two": {1: 20}}
+    assert [note for note in found.notes if note.startswith("upos: sentences left early")]
+    model.set_exits({"upos": {"loss": 1.0, "thresholds": {"1": 2.0}}})
+    stayed = evaluate(Annotator(model, tokenizer, exits=True))
+    assert {use.data: use.read for use in stayed.exits} == {"one": {2: 30}, "two": {2: 20}}
+    assert not [note for note in stayed.notes if "left early" in note]
+    model.set_exits({"upos": {"loss": 1.0, "thresholds": {"1": 0.0}}})
+    file = conllu(tmp_path / "gold.conllu", DEV)
+    found = evaluate(Annotator(model, tokenizer, exits=True), file)
+    assert {use.data: use.read for use in found.exits} == {"gold.conllu": {1: len(DEV)}}
+
+
 def test_annotation_uses_exits_only_when_asked(made: Exits, tmp_path: Path) -> None:
     source = tmp_path / "text.txt"
     source.write_text("The old man slept. Ada saw the brumglets.\n\nYes.\n" * 5, encoding="utf-8")
@@ -141,9 +165,32 @@ def test_exits_are_saved_with_a_copy_and_named_on_the_card(made: Exits, tmp_path
     card = (tmp_path / "copy" / "README.md").read_text()
     assert card.count("## Exits") == 1
     assert "not what the whole model says" in card
+
+
+def test_exits_of_a_model_that_had_some_are_made_anew(
+    base: Run, made: Exits, tmp_path: Path
+) -> None:
+    had = set(load(made.folder).model.config.exits)
+    assert had > {"xpos"}
+    nlp = load(made.folder)
+    nlp.save_pretrained(tmp_path / "copy")
+    card = tmp_path / "copy" / "README.md"
+    card.write_text(f"{card.read_text()}\n## Mine\n\nWritten by hand.\n")
     twice = exits(tmp_path / "copy", output=tmp_path / "twice", loss=LOSS, tasks=["xpos"])
-    assert (twice.folder / "README.md").read_text().count("## Exits") == 1
-    assert set(load(twice.folder).model.config.exits) == {"xpos"}
+    once = exits(base.folder, output=tmp_path / "once", loss=LOSS, tasks=["xpos"])
+    found = [load(folder).model for folder in (twice.folder, once.folder)]
+    assert set(found[0].config.exits) == {"xpos"}
+    assert found[0].config.exits == found[1].config.exits
+    weights = [model.exits.state_dict() for model in found]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+    assert {note for note in twice.notes if "had exits" in note} == {
+        f"{task}: had exits, which are left out; name it too to make new ones"
+        for task in had - {"xpos"}
+    }
+    assert not [note for note in once.notes if "had exits" in note]
+    text = (twice.folder / "README.md").read_text()
+    assert text.count("## Exits") == 1
+    assert "Written by hand." in text
 
 
 def test_a_model_that_is_extended_is_without_exits(
@@ -185,8 +232,26 @@ def test_other_mistakes_are_named(base: Run, made: Exits, tmp_path: Path) -> Non
         exits(base.folder, output=tmp_path / "new", loss=1.0, tasks=["depp"])
     with pytest.raises(ModelError, match=r"task 'upos' is read at depth 1, .* name other tasks"):
         exits(base.folder, output=tmp_path / "new", loss=1.0, tasks=["upos"])
+    load(base.folder, tasks=["upos"]).save_pretrained(tmp_path / "low")
+    with pytest.raises(ModelError, match=r"any task: upos: no exits: it is .* at depth 2 or above"):
+        exits(tmp_path / "low", output=tmp_path / "new", loss=1.0)
     with pytest.raises(RecipeError, match=r"exits cannot be told with raw, .* leave raw out"):
         evaluate(made.folder, exits=True, raw=True)
+
+
+def test_a_note_tells_the_whole_reason() -> None:
+    """Also one with commas."""
+    encoder = make_encoder("bert")
+    reads = {"entails": 2, "same": 2, "near": 2}
+    pair = {"head": "pair_classification", "labels": ["no", "yes"], "options": {"hidden": 6}}
+    tasks = {name: {**pair, "depth": 2} for name in reads}
+    tasks["last"] = {**pair, "depth": 3, "options": {"hidden": 6, "reads": reads}}
+    model = HierarchicalModel(HierarchicalConfig(encoder.config(), tasks), encoder)
+    module = importlib.import_module("hiermtl.commands.exits")
+    assert module._able(model, None) == (
+        ["entails", "near", "same"],
+        ["last: no exits: it reads what entails, same and near predict"],
+    )
 
 
 def test_where_nobody_may_leave_nothing_is_written(
