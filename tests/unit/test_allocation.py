@@ -12,8 +12,8 @@ import ctypes, sys
 from hiermtl.allocation import return_large_blocks
 
 class Told(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd".split()]
-    _fields_ += [(name, ctypes.c_size_t) for name in "usmblks fsmblks uordblks fordblks keep".split()]
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
