@@ -29,7 +29,7 @@ from hiermtl.tokens.collate import windows
 
 TOKENS_PER_BATCH = 1024
 WINDOW = 2048
-_WORDS_PER_WINDOW = 32_768
+_WORDS_PER_WINDOW = 65_536
 
 
 @dataclass(frozen=True, slots=True)

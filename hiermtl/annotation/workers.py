@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hiermtl.allocation import return_large_blocks
 from hiermtl.annotation.predict import Entry, Prediction, windows_of
 from hiermtl.errors import ModelError, RunError
 
@@ -120,7 +119,6 @@ def _start(threads: int) -> None:
     """In a worker: an interruption is for the process that waits for it, whose end is the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
-    return_large_blocks()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from hiermtl.allocation import return_large_blocks
 from hiermtl.atomic import write_whole
 from hiermtl.cli.arguments import (
     DataDir,
@@ -242,7 +241,6 @@ def annotate(
     wanted = read_names(tasks)
     from hiermtl import commands
 
-    return_large_blocks()
     report = commands.annotate(
         model,
         source,
