@@ -449,3 +449,33 @@ def test_parts_of_streams_are_added_up_by_task(tmp_path: Path) -> None:
     assert "| `sluice`: part of its own stream | 0.77 | 1.00 |" in lines
     assert "| `sluice`: centre of what its head reads | 1.50 | 2.00 |" in lines
     assert "| `sluice`: part of each other | 0.12 |" in lines
+
+
+def test_channels_are_averaged_and_tasks_that_were_never_compared_are_left_open(
+    tmp_path: Path,
+) -> None:
+    results = tmp_path / "levels" / "results"
+    results.mkdir(parents=True)
+    tasks, streams = ("upos", "dep"), ["upos", "dep"]
+    mean = {"mean": [[0.6, 0.4], [0.0, 1.0]], "spread": [[0.1, 0.1], [0.1, 0.1]]}
+    each = [[[0.9, 0.3], [0.5, 0.3]], [[0.0, 0.0], [1.0, 1.0]]]
+    given = {
+        "cross_stitch": [
+            {"alpha": {"1": {"streams": streams, "values": mean}}},
+            {"alpha": {"1": {"streams": streams, "values": each}}},
+        ],
+        "adaptive": [
+            {
+                "tasks": list(tasks),
+                "affinities": [[1.0, float("nan")], [float("nan"), 1.0]],
+                "tree": {"1": [["upos"], ["dep"]]},
+            }
+        ],
+    }
+    for arm, every in given.items():
+        for seed, learnt in enumerate(every):
+            kept_result(results, arm, seed, size=9, tasks=tasks, learnt=learnt)
+    lines = Sharings(Experiment(tmp_path / "levels.yaml", ())).markdown().splitlines()
+    # 0.6 / 1.0 of both runs
+    assert "| `cross_stitch`: part of its own stream | 0.60 ± 0.00 | 1.00 ± 0.00 |" in lines
+    assert "| `adaptive`: affinity | – |" in lines
