@@ -26,7 +26,7 @@ from benchmarks.upper.rules import (
     same_head,
     with_clusters,
 )
-from hiermtl.commands.corpora import corpus_sources
+from hiermtl.commands.sources import corpus_sources
 from hiermtl.corpus.plain import sentences_in
 from hiermtl.evaluation import HeadInfo, Scores, evaluate, evaluate_raw
 from hiermtl.evaluation.predictor import INFORMED

@@ -26,7 +26,8 @@ from benchmarks.timing import Variant, interleave
 from benchmarks.upper.report import cost_text
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands.build import build, make_settings
-from hiermtl.commands.corpora import corpus_sources, open_corpora
+from hiermtl.commands.corpora import open_corpora
+from hiermtl.commands.sources import corpus_sources
 from hiermtl.corpus.plain import sentences_in
 from hiermtl.precision import resolve_precision
 from hiermtl.recipe import load_recipe

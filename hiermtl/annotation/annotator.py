@@ -9,17 +9,9 @@ from typing import Literal, Self, TypeAlias, cast
 
 import torch
 
+from hiermtl.annotation.entries import Entry, Known, Prediction, Together
 from hiermtl.annotation.given import Given, Source, entries_of
-from hiermtl.annotation.predict import (
-    TOKENS_PER_BATCH,
-    WINDOW,
-    Entry,
-    Known,
-    Prediction,
-    Together,
-    check_sizes,
-    predict_scored,
-)
+from hiermtl.annotation.predict import TOKENS_PER_BATCH, WINDOW, check_sizes, predict_scored
 from hiermtl.annotation.segmenting import Splitter, segment_texts
 from hiermtl.annotation.workers import predict_in_workers
 from hiermtl.document import Document

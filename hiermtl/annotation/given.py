@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
-from hiermtl.annotation.predict import Entry, Together
+from hiermtl.annotation.entries import Entry, Together
 from hiermtl.annotation.segmenting import CHARACTERS, Splitter
 from hiermtl.errors import DataError, listing
 from hiermtl.text.plain import from_words

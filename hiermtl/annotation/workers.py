@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hiermtl.annotation.predict import Entry, Prediction, windows_of
+from hiermtl.annotation.entries import Entry, Prediction, windows_of
 from hiermtl.errors import ModelError, RunError
 
 if TYPE_CHECKING:

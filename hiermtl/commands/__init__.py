@@ -16,8 +16,9 @@ from hiermtl.commands.extend import extend
 from hiermtl.commands.grid import grid
 from hiermtl.commands.probe import Probed, make_folder, probe
 from hiermtl.commands.report import Report, report
+from hiermtl.commands.run_folder import Run
 from hiermtl.commands.sample import sample
-from hiermtl.commands.train import Run, train
+from hiermtl.commands.train import train
 from hiermtl.recipe import copy_recipe, recipe_names, schema, show_recipe
 
 __all__ = [

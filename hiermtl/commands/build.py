@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hiermtl.commands.corpora import (
-    MOST_WORDS,
+from hiermtl.commands.corpora import MOST_WORDS, used_examples
+from hiermtl.commands.tasks import (
     auxiliary_tasks,
     document_tasks,
     judging_tasks,
     layers_of,
     main_tasks,
-    used_examples,
 )
 from hiermtl.config import HierarchicalConfig
 from hiermtl.corpus.build import Corpus

@@ -3,7 +3,7 @@
 from huggingface_hub import EvalResult
 
 from hiermtl.annotation import Annotator
-from hiermtl.commands.corpora import auxiliary_tasks
+from hiermtl.commands.tasks import auxiliary_tasks
 from hiermtl.errors import listing
 from hiermtl.evaluation import Scores
 from hiermtl.pretrained import is_hub_id

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from hiermtl.commands.build import build, make_encoder, make_settings
-from hiermtl.commands.corpora import as_trained, check_leakage, open_corpora
+from hiermtl.commands.corpora import check_leakage, open_corpora
+from hiermtl.commands.tasks import as_trained
 from hiermtl.commands.train import check_packages, check_precision
 from hiermtl.errors import listing
 from hiermtl.model import HierarchicalModel

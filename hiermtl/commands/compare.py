@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from hiermtl.annotation import load
 from hiermtl.commands.evaluate import evaluate
-from hiermtl.commands.train import finished, keys_of
+from hiermtl.commands.run_folder import finished, keys_of
 from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.evaluation.compare import Comparison, compare_results
 from hiermtl.evaluation.results import RunResult, read_result, units_of

@@ -11,15 +11,9 @@ from typing import Any
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.annotation.writing import FORMAT_OF
-from hiermtl.commands.corpora import (
-    SPLITS,
-    base_of,
-    corpus_sources,
-    layers_of,
-    open_corpora,
-    scorable,
-    used_examples,
-)
+from hiermtl.commands.corpora import SPLITS, open_corpora, used_examples
+from hiermtl.commands.sources import corpus_sources
+from hiermtl.commands.tasks import base_of, layers_of, scorable
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.plain import TextCorpus, sentences_in
 from hiermtl.early_exit import block_rows

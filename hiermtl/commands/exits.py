@@ -10,8 +10,9 @@ import numpy as np
 
 from hiermtl.annotation import Annotator
 from hiermtl.commands.build import split_examples
-from hiermtl.commands.corpora import dev_tasks, open_corpora
+from hiermtl.commands.corpora import open_corpora
 from hiermtl.commands.evaluate import score_corpora, trained_on
+from hiermtl.commands.tasks import dev_tasks
 from hiermtl.corpus.build import Corpus
 from hiermtl.early_exit import (
     ExitCounts,

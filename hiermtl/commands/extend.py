@@ -17,25 +17,23 @@ from hiermtl.commands.build import (
 from hiermtl.commands.card import model_card
 from hiermtl.commands.corpora import placed, training_corpora
 from hiermtl.commands.evaluate import trained_on
+from hiermtl.commands.finish import finish
 from hiermtl.commands.processes import (
     check_processes,
     first_on_each_machine,
     launched,
     share,
 )
-from hiermtl.commands.train import (
+from hiermtl.commands.run_folder import (
     Cost,
     Run,
     begin,
     check_folder,
-    check_packages,
-    check_precision,
     failing_told,
-    finish,
     finished,
     shown,
-    train_built,
 )
+from hiermtl.commands.train import check_packages, check_precision, train_built
 from hiermtl.config import HierarchicalConfig
 from hiermtl.corpus.build import Corpus
 from hiermtl.encoders import PRETRAINED

@@ -16,7 +16,7 @@ import torch
 
 from hiermtl.atomic import write_whole
 from hiermtl.commands.compare import RESULTS, scored
-from hiermtl.commands.corpora import main_tasks
+from hiermtl.commands.tasks import main_tasks
 from hiermtl.commands.train import train
 from hiermtl.corpus.cache import digest
 from hiermtl.errors import DataError, RecipeError

@@ -15,12 +15,9 @@ from hiermtl.annotation import Annotator
 from hiermtl.arrays import evenly
 from hiermtl.atomic import write_whole
 from hiermtl.commands.build import inventories, make_encoder, split_examples
-from hiermtl.commands.corpora import (
-    dev_tasks,
-    open_corpora,
-    placed,
-)
+from hiermtl.commands.corpora import open_corpora, placed
 from hiermtl.commands.evaluate import trained_on
+from hiermtl.commands.tasks import dev_tasks
 from hiermtl.corpus.build import Corpus
 from hiermtl.errors import DataError, RecipeError, listing, nearest
 from hiermtl.folders import PROBE

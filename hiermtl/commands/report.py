@@ -11,12 +11,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from hiermtl.annotation import Annotator, load
-from hiermtl.annotation.predict import Together
+from hiermtl.annotation.entries import Together
 from hiermtl.atomic import written_whole
 from hiermtl.commands.benchmark import benchmark
 from hiermtl.commands.compare import compare
-from hiermtl.commands.corpora import layers_of, open_corpora, scorable
+from hiermtl.commands.corpora import open_corpora
 from hiermtl.commands.evaluate import trained_on
+from hiermtl.commands.tasks import layers_of, scorable
 from hiermtl.config import HierarchicalConfig
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.plain import TextCorpus

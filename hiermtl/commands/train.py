@@ -1,13 +1,10 @@
 """`hiermtl train`: from a recipe to a run folder that is a model folder."""
 
-import contextlib
-import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,20 +14,11 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
-from hiermtl.annotation import Annotator, load
-from hiermtl.atomic import write_whole
+from hiermtl.annotation import Annotator
 from hiermtl.commands.build import Built, build, make_settings
-from hiermtl.commands.card import model_card
-from hiermtl.commands.corpora import (
-    as_trained,
-    auxiliary_tasks,
-    dev_tasks,
-    judging_tasks,
-    main_tasks,
-    placed,
-    training_corpora,
-)
+from hiermtl.commands.corpora import placed, training_corpora
 from hiermtl.commands.evaluate import score_corpora
+from hiermtl.commands.finish import finish
 from hiermtl.commands.probe import fixed_depths
 from hiermtl.commands.processes import (
     check_processes,
@@ -38,22 +26,27 @@ from hiermtl.commands.processes import (
     launched,
     share,
 )
+from hiermtl.commands.run_folder import (
+    Cost,
+    Run,
+    begin,
+    check_folder,
+    failing_told,
+    finished,
+    keys_of,
+    shown,
+)
+from hiermtl.commands.tasks import as_trained, auxiliary_tasks, judging_tasks, main_tasks
 from hiermtl.corpus.build import Corpus
-from hiermtl.corpus.plain import TextCorpus
-from hiermtl.document import Document
-from hiermtl.environment import environment
-from hiermtl.errors import HiermtlError, ModelError, RecipeError, RunError, listing
-from hiermtl.evaluation import ScoreRow, Scores, main_score
-from hiermtl.evaluation.best import points
-from hiermtl.folders import CONFIG, COST, ENVIRONMENT, FAILURE, PROBE, RECIPE, SCORES
+from hiermtl.errors import ModelError, RecipeError, listing
+from hiermtl.evaluation import main_score
+from hiermtl.folders import CONFIG, PROBE, RECIPE
 from hiermtl.model import HierarchicalModel
-from hiermtl.precision import has_bf16, resolve_device, resolve_precision
-from hiermtl.pretrained import save_model
+from hiermtl.precision import resolve_device, resolve_precision
 from hiermtl.recipe import (
     Recipe,
     auto_tasks,
     default_output,
-    differences,
     flattened,
     load_recipe,
     resolved,
@@ -69,51 +62,6 @@ from hiermtl.training import (
 from hiermtl.training.balancing import make_balancer
 from hiermtl.training.checkpoint import load_checkpoint, save_checkpoint
 from hiermtl.training.progress import Progress
-
-EXAMPLE_WORDS = range(8, 14)
-"""How many words the sentence shown after training may have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What training took: steps, words that encoders read, seconds; and the model's parameters."""
-
-    steps: int = 0
-    words: int = 0
-    seconds: float = 0.0
-    parameters: int = 0
-
-    def __add__(self, other: "Cost") -> "Cost":
-        """Of both together."""
-        return Cost(
-            self.steps + other.steps,
-            self.words + other.words,
-            self.seconds + other.seconds,
-            self.parameters + other.parameters,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A finished run: its folder, which is a model folder, its scores on dev, and what it took.
-
-    `example` is a sentence of dev as the model annotates it.
-    """
-
-    folder: Path
-    scores: Scores
-    cost: Cost
-    recipe: Recipe
-    example: Document | None = None
-
-    @property
-    def seconds(self) -> float:
-        """How long training took."""
-        return self.cost.seconds
-
-    def load(self) -> Annotator:
-        """The trained model."""
-        return load(self.folder)
 
 
 def train(
@@ -177,29 +125,6 @@ def train(
         return finish(built, loaded, corpora, folder, cost=cost, plain=plain)
 
 
-@contextlib.contextmanager
-def failing_told(folder: Path) -> Iterator[None]:
-    """Whatever ends a run early is said in its folder, once it has begun; a later start forgets it.
-
-    A process that is killed can say nothing.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if (folder / RECIPE).exists() and PartialState().is_main_process:
-            interrupted = not isinstance(error, Exception)
-            told = {
-                "kind": type(error).__name__,
-                "message": "It was asked to end." if interrupted else str(error),
-                "interrupted": interrupted,
-                "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-            }
-            # What is raised says more than that this could not be written.
-            with contextlib.suppress(HiermtlError, OSError):
-                write_whole(folder / FAILURE, json.dumps(told, indent=2) + "\n")
-        raise
-
-
 def as_fixed(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
     """The recipe with the depths that were fixed when a run began, of whose recipe `keys` are."""
     begun = keys.get("tasks")
@@ -228,56 +153,6 @@ def _with_fixed_depths(
     if PartialState().num_processes > 1:
         broadcast_object_list(depths)
     return with_depths(recipe, depths[0])
-
-
-def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Raises RecipeError when the folder is occupied, or holds another run to resume."""
-    if not resume:
-        # The first process may have begun to write before another one looks.
-        if os.environ.get("RANK", "0") != "0":
-            return
-        if os.path.exists(folder) and (not folder.is_dir() or any(folder.iterdir())):
-            raise RecipeError(
-                f"{folder} is occupied; name another folder with -o, or go on with its run with "
-                "--resume"
-            )
-        return
-    if not os.path.exists(folder / RECIPE):
-        raise RecipeError(
-            f"{folder} holds no run to resume ({RECIPE} is missing); train without --resume"
-        )
-    keys = differences(_with_defaults(keys_of(folder)), recipe)
-    if keys:
-        raise RecipeError(
-            f"the run in {folder} has other values of {listing(keys)}; resume with the same, or "
-            "train anew into another folder"
-        )
-
-
-def keys_of(folder: Path) -> dict[str, Any]:
-    """The keys of a run's recipe, as they were written when it began.
-
-    Raises:
-        RecipeError: The file is damaged.
-    """
-    saved = folder / RECIPE
-    try:
-        found = json.loads(saved.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError(f"a JSON {type(found).__name__} where an object is needed")
-    except (OSError, ValueError) as error:
-        raise RecipeError(
-            f"{saved} is damaged ({error}); copy the file again, or train anew into another folder"
-        ) from error
-    return found
-
-
-def _with_defaults(keys: dict[str, Any]) -> Recipe | dict[str, Any]:
-    """With the defaults of keys that the version which wrote them did not have."""
-    try:
-        return load_recipe(keys)
-    except RecipeError:
-        return keys
 
 
 def _train_whole(
@@ -389,130 +264,6 @@ def _take_part(model: HierarchicalModel, weights: Mapping[str, Tensor], task: st
             "folder"
         )
     model.load_state_dict(dict(weights), strict=False)
-
-
-def begin(folder: Path, recipe: Recipe, *, beside: Mapping[str, str] | None = None) -> None:
-    """Makes the run folder and says in it what is trained there; `beside` are further files."""
-    if not PartialState().is_main_process:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in (beside or {}).items():
-            write_whole(folder / name, text)
-        write_whole(folder / RECIPE, json.dumps(resolved(recipe), indent=2))
-        (folder / FAILURE).unlink(missing_ok=True)
-        _tell_environment(folder / ENVIRONMENT)
-    except OSError as error:
-        raise RunError(
-            f"the run folder {folder} cannot be written ({error.strerror}); name another with -o"
-        ) from error
-
-
-def _tell_environment(path: Path) -> None:
-    """Writes down where the run is trained: one entry for each place it was gone on with in."""
-    here = environment()
-    told: list[Any] = []
-    with contextlib.suppress(OSError, ValueError):
-        told = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(told, list) or told[-1:] != [here]:
-        told = [*(told if isinstance(told, list) else ()), here]
-        write_whole(path, json.dumps(told, indent=2) + "\n")
-
-
-def finish(
-    built: Built,
-    recipe: Recipe,
-    corpora: Mapping[str, Corpus],
-    folder: Path,
-    *,
-    cost: Cost,
-    plain: Mapping[str, Any],
-    half: bool = True,
-    about: Recipe | None = None,
-) -> Run:
-    """Chooses the precision of inference, scores dev and writes the model folder.
-
-    `plain` is the resolved recipe that the model remembers; `half` allows bf16 to be chosen;
-    `about` is what the card tells of, the recipe by default.
-    """
-    whole = built.model.simplified().without(auxiliary_tasks(recipe))
-    model = whole.merged().float()
-    built = replace(built, model=model)
-    model.config.recipe = dict(plain)
-    scores = Scores(())
-    if dev_tasks(recipe, corpora) & set(model.hierarchy.names):
-        model.config.precision, scores = _choose_precision(built, recipe, corpora, half=half)
-    if PartialState().is_main_process:
-        nlp = Annotator(model, built.tokenizer)
-        card = model_card(nlp, about or recipe, scores, words=built.words)
-        scores.write_json(folder / SCORES)
-        write_whole(folder / COST, json.dumps(asdict(cost)) + "\n")
-        save_model(model, built.tokenizer, folder, card=card)
-    example = _example(Annotator(model, built.tokenizer), corpora)
-    return Run(folder, scores, cost, recipe, example)
-
-
-def shown(run: Run, *, data_dir: str | Path | None) -> Run:
-    """The run with its example, of which other processes told nothing."""
-    return replace(
-        run, example=_example(run.load(), training_corpora(run.recipe, data_dir=data_dir))
-    )
-
-
-def _example(nlp: Annotator, corpora: Mapping[str, Corpus]) -> Document | None:
-    """The first sentence of dev that is neither very short nor long, annotated.
-
-    None where the model judges nothing but pairs, or has only text to judge.
-    """
-    if all(head.unit == "pair" for head in nlp.heads.values()):
-        return None
-    for corpus in corpora.values():
-        if isinstance(corpus, TextCorpus):
-            continue
-        for sentence in corpus.sentences("dev") if "dev" in corpus.splits else ():
-            if len(sentence.words) in EXAMPLE_WORDS:
-                return nlp([replace(sentence, layers={})])
-    return None
-
-
-def _choose_precision(
-    built: Built, recipe: Recipe, corpora: Mapping[str, Corpus], *, half: bool
-) -> tuple[str, Scores]:
-    """bf16 when it costs no task's main metric more than it may, measured on dev; else fp32.
-
-    It may cost 0.1 point, of 100, or the worth of three scored items, whichever is more.
-    """
-    full = score_corpora(
-        Annotator(built.model, built.tokenizer, precision="fp32"), recipe, corpora, split="dev"
-    )
-    if not half or not has_bf16(built.model.device):
-        return "fp32", full
-    rounded = score_corpora(
-        Annotator(built.model, built.tokenizer, precision="bf16"), recipe, corpora, split="dev"
-    )
-    for task in full.tasks:
-        for row, other in zip(full.mains(task), rounded.mains(task), strict=True):
-            if points(row) - points(other) > max(0.1, 300 / row.items):
-                return "fp32", full
-    return "bf16", rounded
-
-
-def finished(folder: Path, recipe: Recipe) -> Run:
-    """The run that lies in a folder, as it ended.
-
-    Raises:
-        ModelError: Its scores cannot be read.
-    """
-    try:
-        rows = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-        scores = Scores(tuple(ScoreRow(**row) for row in rows))
-        cost = Cost(**json.loads((folder / COST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(
-            f"the run in {folder} is finished, but its {SCORES} or {COST} cannot be read "
-            f"({error}); score it anew with `hiermtl evaluate {folder}`"
-        ) from error
-    return Run(folder, scores, cost, recipe)
 
 
 def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:

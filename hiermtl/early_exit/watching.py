@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hiermtl.annotation import Annotator
-from hiermtl.annotation.predict import Entry, Prediction, sentences_of
+from hiermtl.annotation.entries import Entry, Prediction, sentences_of
 
 
 class WatchingAnnotator(Annotator):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from hiermtl.annotation.predict import Together, predict, predict_scored
+from hiermtl.annotation.entries import Together
+from hiermtl.annotation.predict import predict, predict_scored
 from hiermtl.config import HierarchicalConfig
 from hiermtl.errors import ModelError
 from hiermtl.model import HierarchicalModel
@@ -147,7 +148,7 @@ def test_a_stream_is_read_one_window_ahead(bert: Parts):
 
 
 def test_long_sentences_shorten_the_window(bert: Parts, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hiermtl.annotation.predict._WORDS_PER_WINDOW", 10)
+    monkeypatch.setattr("hiermtl.annotation.entries.WORDS_PER_WINDOW", 10)
     read = 0
 
     def stream():

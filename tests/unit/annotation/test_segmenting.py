@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from hiermtl.annotation import Annotator, annotate_files
+from hiermtl.annotation.entries import Prediction
 from hiermtl.annotation.given import Pair
-from hiermtl.annotation.predict import Prediction
 from hiermtl.annotation.segmenting import segment_texts
 from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders.bilstm import BiLstmEncoder

@@ -1,8 +1,8 @@
 """Auxiliary tasks: they shape training, have no say in it, and are not in the model."""
 
-import importlib
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from hiermtl.training.checkpoint import load_checkpoint
 from tests.unit.commands.runs import DEV, TASKS, TRAIN, conllu, of_files, recipe
 from tests.unit.commands.test_extend import CHUNKS, same, scores
 
-room = importlib.import_module("hiermtl.commands.train")
 FREQUENCY = {
     "depth": 1,
     "head": {"name": "hint", "feature": "frequency"},
@@ -144,7 +143,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
             )
         )
 
-    monkeypatch.setattr(room, "score_corpora", fake)
+    for room in ("train", "finish"):
+        monkeypatch.setattr(sys.modules[f"hiermtl.commands.{room}"], "score_corpora", fake)
 
 
 @pytest.mark.parametrize("auxiliary", [True, False])

@@ -8,9 +8,10 @@ import datasets
 import pytest
 from spacy.tokens import DocBin
 
-from hiermtl.commands import corpora as room
+from hiermtl.commands import sources as room
 from hiermtl.commands.build import build
-from hiermtl.commands.corpora import layers_of, open_corpora
+from hiermtl.commands.corpora import open_corpora
+from hiermtl.commands.tasks import layers_of
 from hiermtl.document import Document
 from hiermtl.errors import DataError
 from hiermtl.recipe import load_recipe

@@ -192,11 +192,11 @@ def test_what_fails_before_a_run_begins_leaves_its_folder_alone(tmp_path: Path) 
 def test_the_places_a_run_was_trained_in_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = importlib.import_module("hiermtl.commands.train")
+    folder = importlib.import_module("hiermtl.commands.run_folder")
     given = hiermtl.load_recipe(recipe())
     for place in ("one", "one", "two"):
-        monkeypatch.setattr(begin, "environment", lambda place=place: {"processor": place})
-        begin.begin(tmp_path, given)
+        monkeypatch.setattr(folder, "environment", lambda place=place: {"processor": place})
+        folder.begin(tmp_path, given)
     told = json.loads((tmp_path / "environment.json").read_text(encoding="utf-8"))
     assert told == [{"processor": "one"}, {"processor": "two"}]
     page = page_of(tmp_path, tmp_path)

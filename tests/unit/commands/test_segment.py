@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from hiermtl.annotation import Annotator, load
-from hiermtl.annotation.predict import Prediction
+from hiermtl.annotation.entries import Prediction
 from hiermtl.commands import Run, benchmark, check, evaluate, extend, train
-from hiermtl.commands.corpora import layers_of, open_corpora
+from hiermtl.commands.corpora import open_corpora
+from hiermtl.commands.tasks import layers_of
 from hiermtl.corpus.plain import TextCorpus
 from hiermtl.errors import DataError, RecipeError
 from hiermtl.recipe import corpora as of_recipes
