@@ -43,7 +43,7 @@ def calibrated(row: ScoreRow, sure: Sequence[float], right: Sequence[bool]) -> C
 
 def confused(row: ScoreRow, items: Iterable[Iterable[Item]]) -> Confusion:
     """Gold and predicted labels with how often they met."""
-    counts = Counter((gold, own) for sentence in items for gold, own, _ in sentence)
+    counts = Counter((item.gold, item.predicted) for sentence in items for item in sentence)
     cells = sorted(counts.items(), key=lambda cell: (-cell[1], str(cell[0])))
     return Confusion(
         row.level,

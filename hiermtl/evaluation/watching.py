@@ -99,7 +99,9 @@ class Watch:
             noted.documents.append(sentence.doc_id or "")
             spans = self._spans.get(task, False)
             if self._labels:
-                noted.items.append(items_of(self._heads[task], gold, own, spans=spans))
+                # The labels of edits are words: ever so many.
+                edits = self._heads[task].layer == "edits"
+                noted.items.append([] if edits else items_of(gold, own, spans=spans))
             if self._by_word and self._details.known.get(task):
                 self._note_words(task, noted, sentence, gold=gold, layers=layers)
             if self._details.calibration and task in scores:
@@ -124,7 +126,8 @@ class Watch:
                 noted = self._of(task)
                 noted.places.append(place)
                 noted.documents.append(passage.passage_id or "")
-                noted.items.append([(str(gold), str(labels[task]), gold == labels[task])])
+                said = str(labels[task])
+                noted.items.append([Item((), str(gold), said, str(gold) == said)])
                 if task in scores:
                     noted.sure.append(scores[task])
                     noted.right.append(gold == labels[task])
@@ -291,14 +294,14 @@ def _by_label(noted: _Noted, documents: NDArray[np.str_], main: ScoreRow) -> Ite
     metric = LabelledSpanF1()
     at: dict[str, NDArray[np.float64]] = {}
     for place, items in enumerate(noted.items):
-        for gold, predicted, right in items:
-            for label, column in ((gold, 0), (predicted, 1)):
+        for item in items:
+            for label, column in ((item.gold, 0), (item.predicted, 1)):
                 if label is not None:
                     if label not in at:
                         at[label] = np.zeros((len(noted.items), 3))
                     at[label][place, column] += 1
-            if right and gold is not None:
-                at[gold][place, 2] += 1
+            if item.right and item.gold is not None:
+                at[item.gold][place, 2] += 1
     like = [replace(main, metric=name) for name in metric.score(np.zeros(3))]
     for label, rows in sorted(at.items(), key=lambda item: (-item[1][:, 0].sum(), item[0])):
         yield Part(metric, rows, documents, like, f"label {label}")

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from hiermtl.evaluation.items import Item
 from hiermtl.reporting.charts import scatter
 from hiermtl.reporting.markup import Markup, table, tag
-from hiermtl.reporting.mistakes import MOST_DOTS, NOTHING, Bad, Item, Mistakes
+from hiermtl.reporting.mistakes import MOST_DOTS, Bad, Mistakes
 from hiermtl.reporting.shapes import inline
 
 MOST_LABELS = 14
@@ -36,9 +37,9 @@ def confusion(found: Mistakes) -> Markup:
     return Markup(head + said + tag("div", beside, _pairs(found, wrong), class_="beside"))
 
 
-def _pairs(found: Mistakes, wrong: Counter[tuple[str, str]]) -> Markup:
+def _pairs(found: Mistakes, wrong: Counter[tuple[str | None, str | None]]) -> Markup:
     """The most frequent confusions as a list."""
-    totals: Counter[str] = Counter()
+    totals: Counter[str | None] = Counter()
     for (gold, _), count in found.confusion.items():
         totals[gold] += count
     rows = [
@@ -46,7 +47,7 @@ def _pairs(found: Mistakes, wrong: Counter[tuple[str, str]]) -> Markup:
             _label(gold),
             _label(guess),
             f"{count:,}",
-            "" if found.open or not gold else f"{100 * count / totals[gold]:.1f} %",
+            "" if found.open or gold is None else f"{100 * count / totals[gold]:.1f} %",
         )
         for (gold, guess), count in wrong.most_common(MOST_PAIRS)
     ]
@@ -56,18 +57,18 @@ def _pairs(found: Mistakes, wrong: Counter[tuple[str, str]]) -> Markup:
     return tag("div", table(head, rows, words=(0, 1)), caption)
 
 
-def _heat(found: Mistakes, wrong: Counter[tuple[str, str]]) -> Markup:
+def _heat(found: Mistakes, wrong: Counter[tuple[str | None, str | None]]) -> Markup:
     """Gold in rows, predictions in columns; shades go with the square roots of shares of a row.
 
     Else rare confusions could not be seen.
     """
-    weight: Counter[str] = Counter()
+    weight: Counter[str | None] = Counter()
     for (gold, guess), count in wrong.items():
         weight[gold] += count
         weight[guess] += count
     chosen = [label for label, _ in weight.most_common(MOST_LABELS)]
     # What one side does not have stands last.
-    labels = sorted(chosen, key=lambda label: (label == NOTHING, label))
+    labels = sorted(chosen, key=lambda label: (label is None, label or ""))
     rows = []
     for gold in labels:
         whole = sum(n for (own, _), n in found.confusion.items() if own == gold)
@@ -98,8 +99,8 @@ def _heat(found: Mistakes, wrong: Counter[tuple[str, str]]) -> Markup:
     )
 
 
-def _label(label: str) -> Markup:
-    if label == NOTHING:
+def _label(label: str | None) -> Markup:
+    if label is None:
         return tag("i", "nothing")
     return tag("span", label if len(label) <= MOST_LETTERS else f"{label[: MOST_LETTERS - 1]}…")
 

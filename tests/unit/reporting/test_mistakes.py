@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hiermtl.evaluation.measures import metric_of
 from hiermtl.evaluation.predictor import HeadInfo
 from hiermtl.metrics.base import Tally
-from hiermtl.reporting.mistakes import NOTHING, Judge
+from hiermtl.reporting.mistakes import Judge
 from hiermtl.text.sentence import (
     Frame,
     Frames,
@@ -66,8 +66,8 @@ def test_spans_that_are_right_are_those_of_conlleval(corpus: list[list[tuple[str
     gold, predicted, right = rows.sum(axis=0)[:3]
     same = sum(n for (own, other), n in found.confusion.items() if own == other)
     assert same == right
-    assert sum(n for (own, _), n in found.confusion.items() if own != NOTHING) == gold
-    assert sum(n for (_, other), n in found.confusion.items() if other != NOTHING) == predicted
+    assert sum(n for (own, _), n in found.confusion.items() if own is not None) == gold
+    assert sum(n for (_, other), n in found.confusion.items() if other is not None) == predicted
 
 
 def test_a_span_cut_where_gold_is_unknown_is_no_error() -> None:
@@ -75,7 +75,7 @@ def test_a_span_cut_where_gold_is_unknown_is_no_error() -> None:
     assert judged(BIO, (gold, ("B-X", "I-X", "O"))).wrong == 0
     assert judged(BIO, (gold, ("B-X", "I-X", "I-X"))).confusion == {
         ("X", "X"): 1,
-        (NOTHING, "X"): 1,
+        (None, "X"): 1,
     }
 
 
@@ -105,8 +105,8 @@ def test_structures_are_compared_by_their_places() -> None:
     assert judged(head, (gold, predicted)).confusion == {
         ("Y", "Y"): 1,
         ("X", "Z"): 1,
-        ("X", NOTHING): 1,
-        (NOTHING, "X"): 1,
+        ("X", None): 1,
+        (None, "X"): 1,
     }
     head = HeadInfo("relation", "relations", ("r",))
     pair = Relation((0, 1), (2, 3), "r")
@@ -163,3 +163,9 @@ def test_of_open_labels_only_the_wrong_ones_are_kept() -> None:
     head = HeadInfo("edits", "edits", ("keep",))
     found = judged(head, (("run", "go"), ("run", "went")))
     assert (found.open, found.confusion, found.items) == (True, {("go", "went"): 1}, 2)
+
+
+def test_spans_of_tags_without_types_are_spans() -> None:
+    head = HeadInfo("crf", "tags", ("B", "I", "O"), bio=True)
+    found = judged(head, (("B", "I", "O", "B"), ("B", "I", "I", "O")))
+    assert found.confusion == {("span", None): 2, (None, "span"): 1}
