@@ -11,7 +11,9 @@ from hiermtl.errors import ModelError
 from hiermtl.text.casing import casing
 from hiermtl.tokens.base import Rows, Tokenizer
 
-CACHED_WORDS = 500_000
+CACHED_WORDS = 65_536
+"""Word forms that are remembered: more than a window of annotation has of them, as a rule."""
+
 PROBE = [
     "The",
     "co-operative",
@@ -84,8 +86,8 @@ class PieceTokenizer(Tokenizer):
         unseen = [word for word in dict.fromkeys(words) if word not in self._pieces]
         if unseen:
             if len(self._pieces) + len(unseen) > CACHED_WORDS:
-                self._pieces.clear()
-                unseen = list(dict.fromkeys(words))
+                # What these words bring is most of what others will.
+                self._pieces = {word: self._pieces[word] for word in words if word in self._pieces}
             # Past transformers' own call, which makes masks and types for every word as well.
             backend = self._tokenizer.backend_tokenizer
             backend.no_padding()
@@ -124,11 +126,10 @@ class PieceTokenizer(Tokenizer):
 
     def _casing(self, words: Sequence[str]) -> np.ndarray:
         known = self._casings
-        if len(known) > CACHED_WORDS:
-            known.clear()
-        for word in words:
-            if word not in known:
-                known[word] = casing(word)
+        unseen = [word for word in dict.fromkeys(words) if word not in known]
+        if len(known) + len(unseen) > CACHED_WORDS:
+            known = self._casings = {word: known[word] for word in words if word in known}
+        known.update((word, casing(word)) for word in unseen)
         return np.fromiter((known[word] for word in words), dtype=np.int32, count=len(words))
 
     def inputs(

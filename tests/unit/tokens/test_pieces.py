@@ -86,6 +86,21 @@ def test_a_cache_that_overflows_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     assert [x.tolist() for x in found] == [x.tolist() for x in expected]
 
 
+def test_of_ever_new_words_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the last call among them, however many they are."""
+    monkeypatch.setattr("hiermtl.tokens.pieces.CACHED_WORDS", 30)
+    own = PieceTokenizer(piece_backend(), 64, casing=True)
+    for first in range(0, 500, 10):
+        words = [f"{number}" for number in range(first, first + 20)]
+        own.encode([words])
+        for kept in (own._pieces, own._casings):
+            assert set(words) <= set(kept)
+            assert len(kept) <= 30
+    many = [f"{number}" for number in range(100)]
+    own.encode([many])
+    assert set(own._pieces) == set(own._casings) == set(many)
+
+
 class ReadsNeighbours(PreTrainedTokenizerFast):
     """A tokenizer that adds a piece where a word has neighbours."""
 
