@@ -65,6 +65,8 @@ SCHEMES_MINILM = Experiment(HERE / "schemes" / "minilm.yaml", FLAT)
 GRIDS: dict[str, Experiment | Trials | Sharings] = {
     "joint_many_bilstm": Experiment(HERE / "joint_many" / "bilstm.yaml", JOINT_MANY, PAIRS),
     "joint_many_minilm": Experiment(HERE / "joint_many" / "minilm.yaml", JOINT_MANY, PAIRS),
+    "depths_minilm": Experiment(HERE / "depths" / "minilm.yaml", ("by_hand", "top")),
+    "upper_hmtl": Experiment(HERE / "upper" / "hmtl.yaml", ("hmtl",)),
     "schemes_bilstm": SCHEMES,
     "schemes_claims": Trials(
         HERE / "schemes" / "claims.yaml",
