@@ -184,12 +184,16 @@ class HierarchicalModel(PreTrainedModel):
         self.exits = new
         self.config.exits = {task: dict(given) for task, given in exits.items()}
 
-    def depends_on(self, task: str) -> frozenset[str]:
+    def depends_on(self, task: str, *, by_loss: bool = False) -> frozenset[str]:
         """The names of the parameters that a task depends on, by structure.
 
-        Heads of the tasks it needs are named whole, with what only their own decoding reads.
+        Heads of the tasks it needs are named whole, with what only their own decoding reads. With
+        `by_loss` what can have a gradient of its loss: spans that it reads of others bring none.
         """
         route = self.routes[task]
+        if by_loss:
+            told = {n: r for n, r in self.lower.items() if self.head(n).reads_layer is None}
+            route = Routes(self.sharing, told, tasks=[task])[task]
         prefixes = [f"{part}.{name}." for name in route.tasks for part in ("heads", "taps")]
         for depth, branch in route.raw:
             place = f"blocks.{depth}.{branch}" if depth else f"embeddings.{branch}"
