@@ -14,8 +14,8 @@ class Settings:
     """Everything the loop needs beside model and data.
 
     lr, lr_heads: peak rates of encoder and heads. layer_decay: the rate of depth k is `lr *
-    layer_decay ** (top - k)`. warmup: steps, or a share of all steps when below 1. clip: largest
-    gradient norm, 0 for none. tokens_per_batch: units per optimizer step over all processes.
+    layer_decay ** (top - k)`. warmup: steps, or, as a float up to 1, a share of all steps.
+    clip: largest gradient norm, 0 for none. tokens_per_batch: units per optimizer step over all processes.
     accumulation: pieces a process cuts its share into. patience: evaluations without a better main
     score before stopping. max_skipped: steps in a row that may have no number as
     their gradient. timeout: seconds that a step may take where several processes
@@ -36,7 +36,7 @@ class Settings:
     lr: float = 4e-4
     lr_heads: float = 2e-3
     layer_decay: float = 1.0
-    warmup: float = 100
+    warmup: int | float = 100
     weight_decay: float = 0.01
     clip: float = 5.0
     tokens_per_batch: int = 1024
