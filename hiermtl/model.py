@@ -68,8 +68,9 @@ class HierarchicalModel(PreTrainedModel):
                 f"reads up to {FORMAT_VERSION}: install a newer hiermtl"
             )
         self.hierarchy = config.hierarchy()
+        used = {*dir(torch.nn.ModuleDict()), *dir(torch.nn.ParameterDict())}
         for name in self.hierarchy.names:
-            if not name or "." in name or hasattr(torch.nn.ModuleDict(), name):
+            if not name or "." in name or name in used:
                 raise ModelError(
                     f"a task cannot be named {name!r}; allowed are names without dots that "
                     "PyTorch's modules do not use themselves: choose another one"
