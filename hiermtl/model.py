@@ -130,6 +130,7 @@ class HierarchicalModel(PreTrainedModel):
                 encoder.widths,
                 labels=labels,
                 directions=encoder.directions,
+                lower=self.lower,
                 **options,
             )
         names = self.hierarchy.names
