@@ -135,8 +135,9 @@ class Adaptive(Sharing):
 
     @property
     def observes(self) -> bool:
-        """Whether margins are wanted: while there is a junction, and nothing is given."""
-        return not self.fixed and self.given is None and self.junction > 0
+        """Whether margins are wanted: of several tasks, with a junction, and nothing given."""
+        several = len(self.hierarchy) > 1
+        return several and not self.fixed and self.given is None and self.junction > 0
 
     @property
     def needs_gold(self) -> bool:

@@ -468,3 +468,18 @@ def test_a_task_with_the_name_of_the_first_copies_is_refused() -> None:
     """Split off, its copy would take the place of the one that it comes from."""
     with pytest.raises(RecipeError, match=r"cannot be named 'shared' under sharing: adaptive"):
         scheme_alone({"upos": 3, SHARED: 3})
+
+
+def test_a_task_alone_is_compared_with_none(tmp_path: Path) -> None:
+    """What would be seen of it until it is found to be alone, a run that goes on sees again."""
+    options: dict[str, Any] = {"annotated": [("upos",)], "epochs": 1, "checkpoint_every": 1}
+
+    def lonely() -> World:
+        return fresh(sharing={"name": "adaptive", "every": 3}, depths={"upos": 3})
+
+    whole = weights(train(tmp_path / "whole", world=lonely(), **options)[0])
+    with pytest.raises(Broken):
+        train(tmp_path / "cut", world=lonely(), progress=partial(EveryStep, until=4), **options)
+    again = train(tmp_path / "cut", world=lonely(), resume=True, **options)[0]
+    assert_same(weights(again), whole)
+    assert not again.model.sharing.observes
