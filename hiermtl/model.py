@@ -68,8 +68,9 @@ class HierarchicalModel(PreTrainedModel):
                 f"reads up to {FORMAT_VERSION}: install a newer hiermtl"
             )
         self.hierarchy = config.hierarchy()
+        used = {*dir(torch.nn.ModuleDict()), *dir(torch.nn.ParameterDict())}
         for name in self.hierarchy.names:
-            if not name or "." in name or hasattr(torch.nn.ModuleDict(), name):
+            if not name or "." in name or name in used:
                 raise ModelError(
                     f"a task cannot be named {name!r}; allowed are names without dots that "
                     "PyTorch's modules do not use themselves: choose another one"
@@ -129,6 +130,7 @@ class HierarchicalModel(PreTrainedModel):
                 encoder.widths,
                 labels=labels,
                 directions=encoder.directions,
+                lower=self.lower,
                 **options,
             )
         names = self.hierarchy.names
@@ -184,12 +186,16 @@ class HierarchicalModel(PreTrainedModel):
         self.exits = new
         self.config.exits = {task: dict(given) for task, given in exits.items()}
 
-    def depends_on(self, task: str) -> frozenset[str]:
+    def depends_on(self, task: str, *, by_loss: bool = False) -> frozenset[str]:
         """The names of the parameters that a task depends on, by structure.
 
-        Heads of the tasks it needs are named whole, with what only their own decoding reads.
+        Heads of the tasks it needs are named whole, with what only their own decoding reads. With
+        `by_loss` what can have a gradient of its loss: spans that it reads of others bring none.
         """
         route = self.routes[task]
+        if by_loss:
+            told = {n: r for n, r in self.lower.items() if self.head(n).reads_layer is None}
+            route = Routes(self.sharing, told, tasks=[task])[task]
         prefixes = [f"{part}.{name}." for name in route.tasks for part in ("heads", "taps")]
         for depth, branch in route.raw:
             place = f"blocks.{depth}.{branch}" if depth else f"embeddings.{branch}"

@@ -6,7 +6,7 @@ behind it lies in `hiermtl.sharing`.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -210,7 +210,7 @@ class SoftTraceSharing(ColumnsSharing):
     eps: float = Field(default=1e-4, gt=0)
     """How far singular values are smoothed at 0, as a share of a weight's norm. Default: ours."""
 
-    mode_weights: list[float] | None = None
+    mode_weights: list[Annotated[float, Field(ge=0)]] | None = None
     """Weight of each term of the variant. Default: 1 each."""
 
 

@@ -81,8 +81,14 @@ class Adaptive(Sharing):
         """Takes the weight of unlike tasks, a copy's cost, and when and on what it is decided.
 
         `least` are the examples two tasks must have in common. `groups` and `junction` are the
-        structure as it stands. Raises RecipeError for a tree or affinities that cannot be.
+        structure as it stands. Raises RecipeError for a tree, affinities or the name of a task that
+        cannot be.
         """
+        if SHARED in hierarchy:
+            raise RecipeError(
+                f"a task cannot be named {SHARED!r} under sharing: adaptive, where the first copy "
+                "of each block has that name; give it another name, with its `column`"
+            )
         super().__init__(
             hierarchy,
             widths,
@@ -129,8 +135,9 @@ class Adaptive(Sharing):
 
     @property
     def observes(self) -> bool:
-        """Whether margins are wanted: while there is a junction, and nothing is given."""
-        return not self.fixed and self.given is None and self.junction > 0
+        """Whether margins are wanted: of several tasks, with a junction, and nothing given."""
+        several = len(self.hierarchy) > 1
+        return several and not self.fixed and self.given is None and self.junction > 0
 
     @property
     def needs_gold(self) -> bool:
@@ -310,6 +317,10 @@ class Adaptive(Sharing):
                     f"sharing.tree names depth {depth!r}; allowed are 1 to {self.hierarchy.top}"
                 )
             own = [list(group) for group in tree[depth]]
+            if not all(own):
+                raise RecipeError(
+                    f"sharing.tree at depth {depth} has a group without a task; leave it out"
+                )
             there = [task for group in own for task in group]
             for task in there:
                 if task not in names:
@@ -336,16 +347,15 @@ class Adaptive(Sharing):
 
 
 def _number(depth: str) -> int:
-    try:
-        return int(depth)
-    except ValueError:
-        return 0
+    """0 for what is no depth, or written otherwise than it is here."""
+    return int(depth) if depth.isdecimal() and str(int(depth)) == depth else 0
 
 
 def _symmetric(hierarchy: Hierarchy, affinity: Mapping[str, Mapping[str, float]]) -> np.ndarray:
     """A as it is given, each pair once or twice.
 
-    Raises RecipeError for a name that is no task, a number that is no share, or a missing pair.
+    Raises RecipeError for a name that is no task, a number that is no share, a pair that is missing
+    or has two numbers.
     """
     names = hierarchy.names
     found = np.full((len(names), len(names)), np.nan)
@@ -363,6 +373,15 @@ def _symmetric(hierarchy: Hierarchy, affinity: Mapping[str, Mapping[str, float]]
                     f"sharing.affinity of {one!r} and {other!r} is {value}; allowed is 0 to 1"
                 )
             i, j = names.index(one), names.index(other)
+            if i == j and value != 1:
+                raise RecipeError(
+                    f"sharing.affinity of {one!r} and itself is {value}; it is 1: leave it out"
+                )
+            if not np.isnan(found[i, j]) and found[i, j] != value:
+                raise RecipeError(
+                    f"sharing.affinity of {one!r} and {other!r} is {value}, but {found[i, j]} in "
+                    "the other order; give it once"
+                )
             found[i, j] = found[j, i] = value
     missing = np.argwhere(np.isnan(found))
     if len(missing):

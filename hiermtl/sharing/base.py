@@ -37,7 +37,7 @@ SHARED = "shared"
 """The branch of schemes with a single stream."""
 
 
-GIVEN = ("labels", "directions")
+GIVEN = ("labels", "directions", "lower")
 """What a scheme is told of the model, beside its options."""
 
 
@@ -110,6 +110,7 @@ class Sharing(nn.Module):
         *,
         labels: Mapping[str, int] | None = None,
         directions: int = 1,
+        lower: Mapping[str, Sequence[str]] | None = None,
         **options: Any,
     ) -> None:
         """Takes hierarchy, widths of states by depth, label counts by task, and options.
@@ -117,13 +118,15 @@ class Sharing(nn.Module):
         Only tasks with a label count may be fed to others: those that give words a label each, and
         are not auxiliary.
 
-        States consist of `directions` equal parts, one for each way a block reads.
+        States consist of `directions` equal parts, one for each way a block reads. `lower` are the
+        tasks whose predictions a task's head reads, none of them read above it.
 
         Raises RecipeError when the scheme cannot serve this hierarchy or encoder.
         """
         super().__init__()
         self.hierarchy, self.widths, self.options = hierarchy, tuple(widths), options
         self.labels, self.directions = dict(labels or {}), directions
+        self.lower = dict(lower or {})
         self.anchors: dict[str, Tensor] = {}
         self.pending: Tensor | None = None
 

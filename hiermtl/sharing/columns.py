@@ -198,8 +198,21 @@ def weighed(shares: Tensor, values: Tensor) -> Tensor:
     return torch.stack([row @ flat for row in shares]).view(len(shares), *values.shape[1:])
 
 
+def start_of(copies: Sequence[Tensor]) -> Tensor:
+    """Where one weight's copies stand: as the weight, if they are equal, else (copies, ...).
+
+    They are not where the model that is trained was trained before.
+    """
+    first, *others = (copy.detach() for copy in copies)
+    if all(torch.equal(first, other) for other in others):
+        return first.clone()
+    return torch.stack([first, *others])
+
+
 def gram(copies: Sequence[Tensor], origin: Tensor | None = None) -> Tensor:
     """(copies, copies) fp64: the products of one weight's copies, counted from `origin`.
+
+    It is one for all, or one for each, as `start_of` gives it.
 
     All that springs and trace norms ask of copies is in it. The distances themselves are never
     held: they are made part by part, and once more on the way back.
@@ -252,10 +265,14 @@ def _away(copies: Sequence[Tensor], origin: Tensor | None) -> Iterator[Tensor]:
 
     Without an origin the first copy, and then all counted from it: (1 + copies, numbers).
     """
-    every = (*copies, copies[0] if origin is None else origin)
-    flat = [full_precision(weight.detach()).flatten() for weight in every]
+    origins: Sequence[Tensor] = (copies[0] if origin is None else origin,)
+    if origin is not None and origin.dim() > copies[0].dim():
+        origins = origin.unbind()
+    flat = [full_precision(weight.detach()).flatten() for weight in (*copies, *origins)]
     # A graphics processor has no such cache, and waits for every part.
     size = PART if flat[0].device.type == "cpu" else len(flat[0])
     for parts in zip(*(weight.split(size) for weight in flat), strict=True):
-        away = torch.stack(parts[:-1]).sub_(parts[-1])
+        below = parts[len(copies) :]
+        away = torch.stack(parts[: len(copies)])
+        away.sub_(below[0] if len(below) == 1 else torch.stack(below))
         yield torch.cat([parts[-1][None], away]) if origin is None else away

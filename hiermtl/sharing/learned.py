@@ -8,11 +8,12 @@ Peters et al. 2018: with h_k the states at depth k and w_t a number per depth,
 The centre of gravity of a task, sum of k softmax(w_t)_k, is that of Tenney et al. 2019. The rest is
 ours: `budget` times the sum of all centres is added to the loss, so that a task goes deeper only
 for what it gains; and when `harden_at` of the training is over each task keeps the depth that has
-most, and trains on with that alone. What is then left is low supervision with these depths, whose
-blocks above the deepest are not computed; as such it is saved. Departs: the embeddings are not in
-the mix; its weights have no dropout and no further factor. Hardening changes the function, so that
-earlier weights are no longer compared for the best. Shapes: one stream (units, width); mix.<task>
-(depths,). Limits: with all weight on its own depth, low supervision; hardened, it is just that.
+most, and trains on with that alone; a task that reads what another predicts, of those not below the
+other's. What is then left is low supervision with these depths, whose blocks above the deepest are
+not computed; as such it is saved. Departs: the embeddings are not in the mix; its weights have no
+dropout and no further factor. Hardening changes the function, so that earlier weights are no longer
+compared for the best. Shapes: one stream (units, width); mix.<task> (depths,). Limits: with all
+weight on its own depth, low supervision; hardened, it is just that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -96,10 +97,20 @@ class Learned(Sharing):
         return {"depth": self.budget * torch.stack(centres).sum()}
 
     def propose(self, stack: "Stack", step: int, *, done: float = 0.0) -> Edit | None:
-        """Fixes every task's depth where its mix has most, the lower of equals."""
+        """Fixes every task's depth where its mix has most, the lower of equals.
+
+        A head that reads predictions has the depths that are not below where these are made.
+        """
         if self.taps is not None or done < self.harden_at:
             return None
-        self.taps = {task.name: int(self.shares(task.name).argmax()) + 1 for task in self.hierarchy}
+        taps: dict[str, int] = {}
+        while len(taps) < len(self.hierarchy):
+            for task in self.hierarchy.names:
+                lower = self.lower.get(task, ())
+                if task not in taps and all(name in taps for name in lower):
+                    least = max((taps[name] for name in lower), default=1)
+                    taps[task] = least + int(self.shares(task)[least - 1 :].argmax())
+        self.taps = taps
         # What no task reads any more goes, so that a run that is resumed has the same blocks.
         for depth in range(max(self.taps.values()) + 1, stack.depth + 1):
             del stack.blocks[str(depth)]

@@ -9,11 +9,12 @@ the copies of one weight,
     source:  strength * sum |theta_t - source|^2
 
 added to the loss once per step. Departs: copies start equal, as they must for distances between
-them to mean anything; the embeddings are shared unless `shared_below` is 0, where the paper's
-languages have tables of their own. `decoupled` leaves the gradient alone and moves each copy after
-the step by the closed form of the spring's pull, whose strength AdamW would otherwise undo; it is
-stable however strong. Shapes: a stream (units, width) per task. Limits: strength 0 is independent
-encoders; decoupled and ever stronger, copies stay equal.
+them to mean anything (in a trained model that is extended each has a source of its own, what it was
+then); the embeddings are shared unless `shared_below` is 0, where the paper's languages have tables
+of their own. `decoupled` leaves the gradient alone and moves each copy after the step by the closed
+form of the spring's pull, whose strength AdamW would otherwise undo; it is stable however strong.
+Shapes: a stream (units, width) per task. Limits: strength 0 is independent encoders; decoupled and
+ever stronger, copies stay equal.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from hiermtl.hierarchy import Hierarchy
 from hiermtl.precision import full_precision
 from hiermtl.sharing.base import check_choice
-from hiermtl.sharing.columns import Columns, gram
+from hiermtl.sharing.columns import Columns, gram, start_of
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -69,7 +70,7 @@ class SoftL2(Columns):
     def begin(self, stack: "Stack", heads: nn.ModuleDict) -> None:
         """Remembers the source."""
         if self.anchor == "source":
-            self.anchors = {name: copies[0].detach().clone() for name, copies in self.copied(stack)}
+            self.anchors = {name: start_of(copies) for name, copies in self.copied(stack)}
 
     def penalties(self, stack: "Stack", heads: nn.ModuleDict) -> dict[str, Tensor]:
         """The springs' energy, unless it is decoupled."""
@@ -98,13 +99,16 @@ class SoftL2(Columns):
             return
         with torch.no_grad():
             for name, copies in self.copied(stack):
-                centre = self._centre(name, copies)
-                for copy in copies:
+                centres = self._centre(name, copies).expand(len(copies), *copies[0].shape)
+                for copy, centre in zip(copies, centres, strict=True):
                     pull = 2 * rates(copy) * self._factor(len(copies))
                     copy.copy_(full_precision(copy).lerp(centre, pull / (1 + pull)))
 
     def _centre(self, name: str, copies: Sequence[Tensor]) -> Tensor:
-        """What copies are tied to; the mean of equal numbers is that number, bit for bit."""
+        """What copies are tied to, one for all or one for each.
+
+        The mean of equal numbers is that number, bit for bit.
+        """
         if self.anchor == "source":
             return full_precision(self.anchors[name])
         first = full_precision(copies[0]).detach()

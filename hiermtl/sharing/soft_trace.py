@@ -15,9 +15,10 @@ Departs: singular values s are sqrt(s^2 + eps^2) - eps, from Gram matrices added
 that start equal have all but one singular value 0, where the trace norm's gradient is an arbitrary
 one that drives copies apart; smoothed, it is 0 there. And for encoders that begin pretrained it is
 deviations from that start whose norm is taken (`center: init`): the norm of the weights themselves
-would shrink them. `eps` is a share of the weights' own norm at the start (of a column: of one
-task's copy). Shapes: a stream (units, width) per task. Limits: strength 0 is independent encoders;
-equal copies of W have the norm sqrt(T) |W|, and no gradient between tasks.
+would shrink them. In a trained model that is extended each copy has a start of its own, what it was
+then. `eps` is a share of the weights' own norm at the start (of a column: of one task's copy).
+Shapes: a stream (units, width) per task. Limits: strength 0 is independent encoders; equal copies
+of W have the norm sqrt(T) |W|, and no gradient between tasks.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from hiermtl.errors import RecipeError
 from hiermtl.hierarchy import Hierarchy
 from hiermtl.precision import full_precision
 from hiermtl.sharing.base import check_choice
-from hiermtl.sharing.columns import Columns, gram
+from hiermtl.sharing.columns import Columns, gram, start_of
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -95,7 +96,7 @@ class SoftTrace(Columns):
 
     def begin(self, stack: "Stack", heads: nn.ModuleDict) -> None:
         """Remembers where the copies start."""
-        self.anchors = {name: copies[0].detach().clone() for name, copies in self._tied(stack)}
+        self.anchors = {name: start_of(copies) for name, copies in self._tied(stack)}
 
     def penalties(self, stack: "Stack", heads: nn.ModuleDict) -> dict[str, Tensor]:
         """The weighed norms of all matrices, fp64 inside."""
@@ -106,14 +107,15 @@ class SoftTrace(Columns):
         for name, copies in self._tied(stack):
             start, kind = self.anchors[name], full_precision(copies[0]).dtype
             origin = start if self.center == "init" else None
-            eps = self.eps * torch.linalg.vector_norm(start, dtype=torch.float64)
+            one = start if start.dim() == copies[0].dim() else start[0]
+            eps = self.eps * torch.linalg.vector_norm(one, dtype=torch.float64)
             if by_task:
                 terms.append(by_task * norm_of_gram(gram(copies, origin), eps).to(kind))
             if not any(others):
                 continue
             whole = torch.stack([copy.double() for copy in copies], dim=-1)
             if origin is not None:
-                whole = whole - origin.double().unsqueeze(-1)
+                whole = whole - origin.double().expand(len(copies), *one.shape).movedim(0, -1)
             for matrix, weight in zip(unfolded(whole, self.variant), others, strict=False):
                 if weight:
                     terms.append(weight * smooth_trace_norm(matrix, eps).to(kind))

@@ -9,13 +9,14 @@ rescaled by second moments, so that its strength would depend on the task. All i
 small distances vanish.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import full_precision
+from hiermtl.sharing import Edit
 from hiermtl.training.optimizer import like
 
 
@@ -35,16 +36,25 @@ class Leash:
 
     def opens(self, task: str) -> None:
         """A phase begins: remembers the weights that lower tasks depend on."""
-        lower = self._order[: self._order.index(task)]
-        names = set().union(*(self._model.depends_on(name) for name in lower))
-        if not lower:
-            own = self._model.depends_on(task)
-            names = {name for name in own if name.startswith("stack.embeddings.")}
+        names = self._lower(task)
         self.anchors = {
             name: full_precision(parameter.detach()).clone()
             for name, parameter in self._model.named_parameters()
             if name in names and parameter.requires_grad
         }
+
+    def follow(self, edit: Edit, task: str) -> None:
+        """Goes on in the task's phase after a change of structure.
+
+        New copies are held where their parents are; what lower tasks no longer stand on is not.
+        """
+        names = self._lower(task)
+        held = self.anchors | {
+            child: self.anchors[parent].clone()
+            for child, parent in edit.born.items()
+            if parent in self.anchors
+        }
+        self.anchors = {name: anchor for name, anchor in held.items() if name in names}
 
     def restore(self, anchors: Mapping[str, Tensor]) -> None:
         """Goes on in the phase that was broken off."""
@@ -94,6 +104,14 @@ class Leash:
             else:
                 away = full_precision(parameter.detach()) - anchor
                 parameter.sub_((share * away).to(parameter.dtype))
+
+    def _lower(self, task: str) -> Collection[str]:
+        """The names of the weights that are held in the task's phase, and of frozen ones."""
+        lower = self._order[: self._order.index(task)]
+        if lower:
+            return set().union(*(self._model.depends_on(name) for name in lower))
+        own = self._model.depends_on(task)
+        return {name for name in own if name.startswith("stack.embeddings.")}
 
     def _held(self) -> Iterator[tuple[nn.Parameter, Tensor, float]]:
         named = dict(self._model.named_parameters())

@@ -291,6 +291,8 @@ class _Training:
         if edit is not None:
             model.restructured()
             carry(self.stepper.optimizer, model, edit)
+            if leash is not None and task is not None:
+                leash.follow(edit, task)
             self.replicas.restructured()
             self.recompile()
             self.collate = self._collator()

@@ -87,16 +87,16 @@ def set_rates(
     step: int,
     *,
     total: int,
-    warmup: float,
+    warmup: int | float,
     decay: float | None = None,
     epoch: int = 0,
 ) -> float:
     """Linear warm-up to the peak and decay to 0 at `total`; returns the share of the peak.
 
-    `step` counts from 0; `warmup` is in steps, or a share of `total` when below 1. With `decay` the
-    share is 1 / (1 + decay * epoch) instead.
+    `step` counts from 0; `warmup` is in steps, or, as a float up to 1, a share of `total`. With
+    `decay` the share is 1 / (1 + decay * epoch) instead.
     """
-    warm = warmup if warmup >= 1 else warmup * total
+    warm = warmup * total if isinstance(warmup, float) and warmup <= 1 else warmup
     share = min((step + 1) / max(warm, 1), max(0.0, (total - step) / max(1.0, total - warm)), 1.0)
     if decay is not None:
         share = 1 / (1 + decay * epoch)

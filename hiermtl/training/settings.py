@@ -14,19 +14,17 @@ class Settings:
     """Everything the loop needs beside model and data.
 
     lr, lr_heads: peak rates of encoder and heads. layer_decay: the rate of depth k is `lr *
-    layer_decay ** (top - k)`. warmup: steps, or a share of all steps when below 1. clip: largest
-    gradient norm, 0 for none. tokens_per_batch: units per optimizer step over all processes.
-    accumulation: pieces a process cuts its share into. patience: evaluations without a better main
-    score before stopping. max_skipped: steps in a row that may have no number as
-    their gradient. timeout: seconds that a step may take where several processes
-    share it. evaluate_every: epochs. checkpoint_every: steps, beside the one at each
-    evaluation. freeze_from, freeze_below: the depths from one to below the
-    other are not trained. recompute_blocks: activations inside blocks are made again
-    backwards instead of kept. compile: what blocks compute of each unit by itself
-    is compiled. shard: each process holds a part of the weights instead of all.
-    flat: rows without padding. sampling: whose examples a step takes.
-    balancing, balancing_options: what weighs the tasks, a key of `BALANCERS`, and
-    what it is told.
+    layer_decay ** (top - k)`. warmup: steps, or, as a float up to 1, a share of all steps. clip:
+    largest gradient norm, 0 for none. tokens_per_batch: units per optimizer step over all
+    processes. accumulation: pieces a process cuts its share into. patience: evaluations without a
+    better main score before stopping. max_skipped: steps in a row that may have no number as their
+    gradient. timeout: seconds that a step may take where several processes share it.
+    evaluate_every: epochs. checkpoint_every: steps, beside the one at each evaluation. freeze_from,
+    freeze_below: the depths from one to below the other are not trained. recompute_blocks:
+    activations inside blocks are made again backwards instead of kept. compile: what blocks compute
+    of each unit by itself is compiled. shard: each process holds a part of the weights instead of
+    all. flat: rows without padding. sampling: whose examples a step takes. balancing,
+    balancing_options: what weighs the tasks, a key of `BALANCERS`, and what it is told.
     """
 
     epochs: int = 6
@@ -36,7 +34,7 @@ class Settings:
     lr: float = 4e-4
     lr_heads: float = 2e-3
     layer_decay: float = 1.0
-    warmup: float = 100
+    warmup: int | float = 100
     weight_decay: float = 0.01
     clip: float = 5.0
     tokens_per_batch: int = 1024

@@ -54,21 +54,22 @@ class TrainingStep(nn.Module):
 
         `beside`: whether terms on weights are among what moves them.
 
-        Not sure are heads that are read, but serve none of the tasks, and what only terms on
-        weights may reach.
+        Not sure are heads that are read, but serve none of the tasks, heads that judge what others
+        find, which may be nothing, and what only terms on weights may reach.
         """
         model, names = self.model, [name for name, _ in self.named_parameters()]
         spared = tuple(
             f"{part}.{task}."
             for part in ("heads", "taps")
             for task in model.hierarchy.names
-            if task not in tasks
+            if task not in tasks or model.head(task).reads_layer is not None
         )
         held = beside and type(model.sharing).penalties is not Sharing.penalties
         found = dict.fromkeys(names if held else (), False)
         for task in tasks:
             found |= {
-                f"model.{name}": not name.startswith(spared) for name in model.depends_on(task)
+                f"model.{name}": not name.startswith(spared)
+                for name in model.depends_on(task, by_loss=True)
             }
         return found | {
             name: name.rpartition(".")[2] in tasks for name in names if name.startswith("balancer.")

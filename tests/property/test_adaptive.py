@@ -439,7 +439,18 @@ def test_tasks_that_meet_too_rarely_are_refused_before_training() -> None:
         ({"affinity": {"upos": {"ner": 0.5}}}, "sharing.affinity lacks 'dep' and 'ner'"),
         ({"affinity": {"upos": {"nerr": 0.5}}}, "names 'nerr', which is no task; .*'ner'"),
         ({"affinity": {"upos": {"ner": 1.5}}}, "'upos' and 'ner' is 1.5; allowed is 0 to 1"),
+        (
+            {"affinity": {"upos": {"ner": 0.5, "dep": 1}, "ner": {"upos": 0.4, "dep": 1}}},
+            "'ner' and 'upos' is 0.4, but 0.5 in the other order; give it once",
+        ),
+        (
+            {"affinity": {"upos": {"ner": 1, "dep": 1, "upos": 0.5}, "ner": {"dep": 1}}},
+            "'upos' and itself is 0.5; it is 1: leave it out",
+        ),
         ({"tree": {"4": [["upos", "ner", "dep"]]}}, "names depth '4'; allowed are 1 to 3"),
+        ({"tree": {"03": [["upos", "ner", "dep"]]}}, "names depth '03'; allowed are 1 to 3"),
+        ({"tree": {"3": [["upos", "ner", "dep"], []]}}, "at depth 3 has a group without a task"),
+        ({"tree": {"3": [[], ["upos", "ner", "dep"]]}}, "at depth 3 has a group without a task"),
         ({"tree": {"3": [["upos"]]}}, "at depth 3 has the tasks upos; it needs each"),
         ({"tree": {"3": [["upos", "x"]]}}, "names 'x', which is no task"),
         (
@@ -451,3 +462,24 @@ def test_tasks_that_meet_too_rarely_are_refused_before_training() -> None:
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         scheme_alone(**options)
+
+
+def test_a_task_with_the_name_of_the_first_copies_is_refused() -> None:
+    """Split off, its copy would take the place of the one that it comes from."""
+    with pytest.raises(RecipeError, match=r"cannot be named 'shared' under sharing: adaptive"):
+        scheme_alone({"upos": 3, SHARED: 3})
+
+
+def test_a_task_alone_is_compared_with_none(tmp_path: Path) -> None:
+    """What would be seen of it until it is found to be alone, a run that goes on sees again."""
+    options: dict[str, Any] = {"annotated": [("upos",)], "epochs": 1, "checkpoint_every": 1}
+
+    def lonely() -> World:
+        return fresh(sharing={"name": "adaptive", "every": 3}, depths={"upos": 3})
+
+    whole = weights(train(tmp_path / "whole", world=lonely(), **options)[0])
+    with pytest.raises(Broken):
+        train(tmp_path / "cut", world=lonely(), progress=partial(EveryStep, until=4), **options)
+    again = train(tmp_path / "cut", world=lonely(), resume=True, **options)[0]
+    assert_same(weights(again), whole)
+    assert not again.model.sharing.observes

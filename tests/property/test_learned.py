@@ -233,3 +233,15 @@ def test_tasks_learn_different_shares(tmp_path: Path) -> None:
 def test_depths_of_different_width_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"widths \[8, 6\], which sharing: learned cannot mix"):
         Learned(Hierarchy([Task("a", 2)]), (4, 8, 6))
+
+
+def test_no_reader_keeps_a_depth_below_that_of_what_it_reads() -> None:
+    """There is nothing yet that it could read there, and no model may be so."""
+    world = make_world("bilstm", {"name": "learned"}, depths={"upos": 1, "span": 3, "relation": 3})
+    with torch.no_grad():
+        scheme(world).mix_weights["span"].copy_(torch.tensor([0.0, 3.0, 1.0]))
+        scheme(world).mix_weights["relation"].copy_(torch.tensor([5.0, 1.0, 2.0]))
+    assert scheme(world).propose(world.model.stack, 0, done=0.5) is not None
+    assert scheme(world).taps == {"upos": 1, "span": 2, "relation": 3}
+    world.model.restructured()
+    assert world.model.simplified().config.sharing["name"] == "low_supervision"

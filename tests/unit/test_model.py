@@ -142,7 +142,7 @@ def test_an_unknown_scheme_head_or_family_is_refused_by_name() -> None:
         build(encoder={"family": "gru"})
 
 
-@pytest.mark.parametrize("name", ["type", "items", "training", "a.b", ""])
+@pytest.mark.parametrize("name", ["type", "items", "training", "copy", "get", "a.b", ""])
 def test_a_name_that_no_part_of_a_model_can_bear_is_refused(name: str) -> None:
     tasks = {name: {"depth": 1, "head": "tagging", "labels": ["a"]}}
     with pytest.raises(ModelError, match=f"a task cannot be named '{name}'; allowed are names"):

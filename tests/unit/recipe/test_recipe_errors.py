@@ -44,6 +44,10 @@ CASES = [
         "sharing.subspaces is not a key; allowed: name",
     ),
     (
+        {"sharing": {"name": "soft_trace", "mode_weights": [-1.0]}},
+        "sharing.mode_weights.0 is -1.0, but it must be at least 0",
+    ),
+    (
         {"sharing": "adaptive", "sampling": "round_robin"},
         "sampling.name is 'round_robin', whose steps serve one task each, but sharing: adaptive",
     ),

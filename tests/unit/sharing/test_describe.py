@@ -9,7 +9,7 @@ import torch
 
 from hiermtl.sharing import SHARING, Routes, describe
 from hiermtl.sharing.describe import MOST_NUMBERS, brief
-from tests.worlds import World, make_world
+from tests.worlds import World, make_world, randomise
 
 DEPTHS = {"upos": 1, "ner": 2, "dep": 3}
 
@@ -50,9 +50,13 @@ def test_flows_are_told_where_there_are_any() -> None:
 
 
 def held_together(world: World) -> dict[str, set[frozenset[str]]]:
-    """By depth the pairs of copies of which one's weights change the pull on the other's."""
+    """By depth the pairs of copies of which one's weights change the pull on the other's.
+
+    Copies start equal, and are then moved apart.
+    """
     model, found = world.model, {}
     model.sharing.begin(model.stack, model.heads)
+    randomise(model.named_parameters())
 
     def pulls(copies: torch.nn.ModuleDict) -> dict[str, torch.Tensor]:
         model.zero_grad(set_to_none=True)
@@ -84,7 +88,8 @@ def held_together(world: World) -> dict[str, set[frozenset[str]]]:
 
 @pytest.mark.parametrize("scheme", SHARING)
 def test_ties_are_those_of_the_terms_on_weights(scheme: str) -> None:
-    world = make_world("bilstm", scheme, depths=None if scheme == "hard" else DEPTHS)
+    depths = None if scheme == "hard" else DEPTHS
+    world = make_world("bilstm", scheme, depths=depths, spread=0.0)
     ties = describe(world.model.sharing)["structure"]["ties"]
     told = {
         depth: {frozenset(pair) for group in groups for pair in combinations(group, 2)}
@@ -96,7 +101,7 @@ def test_ties_are_those_of_the_terms_on_weights(scheme: str) -> None:
 
 def test_without_strength_nothing_is_held_together() -> None:
     given = {"name": "soft_l2", "strength": 0.0}
-    assert held_together(make_world("bilstm", given, depths=DEPTHS)) == {}
+    assert held_together(make_world("bilstm", given, depths=DEPTHS, spread=0.0)) == {}
 
 
 def test_a_block_that_no_task_depends_on_is_not_told() -> None:

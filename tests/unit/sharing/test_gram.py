@@ -37,6 +37,20 @@ def test_it_is_the_product_of_what_copies_are_away(
     assert torch.allclose(gram(own, origin), by_hand(own, origin))
 
 
+def test_each_copy_may_have_an_origin_of_its_own(part: int) -> None:
+    own, origins = copies(5, 3), torch.stack(copies(3, 5)).transpose(1, 2)
+    own = [copy.requires_grad_() for copy in own]
+    away = torch.stack(
+        [(copy - origin).flatten() for copy, origin in zip(own, origins, strict=True)]
+    )
+    assert torch.allclose(gram(own, origins), away @ away.T)
+    factors = torch.arange(9.0, dtype=torch.float64).view(3, 3)
+    found = torch.autograd.grad((factors * gram(own, origins)).sum(), own)
+    expected = torch.autograd.grad((factors * (away @ away.T)).sum(), own)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other)
+
+
 @pytest.mark.parametrize("centred", [True, False])
 def test_its_gradient_is_that_of_the_product(part: int, centred: bool) -> None:
     """The factors are not symmetric, so that one side alone would show."""

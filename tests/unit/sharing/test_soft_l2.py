@@ -124,3 +124,25 @@ def test_without_strength_nothing_is_added() -> None:
 def test_options_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         make("soft_l2", **options)
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_copies_that_a_model_brings_are_each_held_to_where_they_start(decoupled: bool) -> None:
+    """As where a trained model is extended: the first task's copy is no source of the others."""
+    scheme, stack = springs(anchor="source", decoupled=decoupled)
+    scheme.begin(stack, HEADS)
+    starts = {name: torch.stack(list(copies)).detach() for name, copies in scheme.copied(stack)}
+    assert penalty(scheme, stack) == 0
+    with torch.no_grad():
+        for weight in stack.parameters():
+            weight.add_(0.1)
+    if not decoupled:
+        count = sum(start.numel() for start in starts.values())
+        assert float(penalty(scheme, stack).detach()) == pytest.approx(STRENGTH * 0.01 * count)
+        for force in gradients(scheme, stack).values():
+            assert torch.allclose(force, torch.full_like(force, 2 * STRENGTH * 0.1))
+    scheme.after_step(stack, HEADS, 0, rates=lambda _: 0.5)
+    kept = 0.1 / (1 + STRENGTH) if decoupled else 0.1
+    for name, copies in scheme.copied(stack):
+        away = torch.stack(list(copies)).detach() - starts[name]
+        assert torch.allclose(away, torch.full_like(away, kept))

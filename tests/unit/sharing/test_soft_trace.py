@@ -140,3 +140,13 @@ def test_anchors_come_back_with_a_run() -> None:
 def test_options_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         make("soft_trace", **options)
+
+
+@pytest.mark.parametrize("variant", ["laf", "tucker", "tt"])
+def test_of_copies_that_a_model_brings_deviations_are_each_from_its_own_start(variant: str) -> None:
+    """As where a trained model is extended: at the start there are none."""
+    scheme, stack = make("soft_trace", variant=variant)
+    apart = float(penalty(scheme, stack).detach())
+    scheme.begin(stack, HEADS)
+    assert 0 <= float(penalty(scheme, stack).detach()) < 1e-6 * apart
+    assert all(grad.norm() < 1e-6 for grad in gradients(scheme, stack).values())

@@ -25,7 +25,7 @@ from tests.unit.training.runs import (
     train,
     weights,
 )
-from tests.worlds import ALL, FAMILIES, World, make_world
+from tests.worlds import ALL, FAMILIES, World, assert_same, make_world
 
 DEPTHS = {"upos": 1, "ner": 2, "dep": 3}
 ORDER = tuple(DEPTHS)
@@ -382,3 +382,48 @@ def test_the_rate_decays_by_epoch(tmp_path: Path) -> None:
     for step, rate in rates(tmp_path):
         assert rate == pytest.approx(1.0 if step <= half else 1 / 1.3)
     assert losses(tmp_path)
+
+
+@both_forms
+def test_blocks_that_go_within_a_phase_are_held_no_more(tmp_path: Path, decoupled: bool) -> None:
+    """Depths are fixed in a phase; unbroken or resumed behind it, training goes on."""
+    options: dict[str, Any] = {
+        "annotated": [ORDER],
+        "sampling": replace(PHASES, decoupled=decoupled),
+        "epochs": 2,
+        "checkpoint_every": 1,
+    }
+
+    def low() -> World:
+        given = {"name": "learned", "harden_at": 0.4, "budget": 100.0, "lr": 1.0}
+        return fresh(sharing=given, depths=dict.fromkeys(ORDER, 3))
+
+    whole, history = train(tmp_path / "whole", world=low(), **options)
+    assert whole.model.stack.depth < 3, "no block goes"
+    cut = partial(EveryStep, until=int(0.4 * history.step) + 1)
+    with pytest.raises(Broken):
+        train(tmp_path / "cut", world=low(), progress=cut, **options)
+    again, _ = train(tmp_path / "cut", world=low(), resume=True, **options)
+    assert_same(weights(again), weights(whole))
+
+
+def test_a_copy_that_is_made_within_a_phase_is_held_where_its_parent_is() -> None:
+    """And only that of which a lower task makes use."""
+    apart = {"upos": {"ner": 0.0, "dep": 0.0}, "ner": {"dep": 0.0}}
+    given = {"name": "adaptive", "every": 1, "affinity": apart}
+    world = make_world("bilstm", given, depths=dict.fromkeys(ORDER, 3))
+    leash = leash_of(world)
+    leash.opens("dep")
+    parents = {n: a for n, a in leash.anchors.items() if n.startswith("stack.blocks.3.shared.")}
+    assert parents
+    move(world, set(world.parameters()), 0.1)
+    edit = world.model.sharing.propose(world.model.stack, 0)
+    assert edit is not None
+    world.model.restructured()
+    leash.follow(edit, "dep")
+    lower = world.model.depends_on("upos") | world.model.depends_on("ner")
+    assert set(leash.anchors) == lower
+    born = {child: parent for child, parent in edit.born.items() if child in lower}
+    assert 0 < len(born) < len(edit.born) + len(parents)
+    for child, parent in born.items():
+        assert torch.equal(leash.anchors[child], parents[parent])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from hiermtl.recipe import load_recipe
 from hiermtl.sharing import Edit
 from hiermtl.sharing.base import Rate
 from hiermtl.training import Settings
@@ -105,6 +106,17 @@ def test_the_schedule_is_a_hill_with_straight_sides() -> None:
     assert optimizer.param_groups[0]["lr"] == pytest.approx(8 / 6)
     shares = [set_rates(optimizer, step, total=10, warmup=0.4) for step in range(10)]
     assert shares == pytest.approx(found)
+
+
+def test_a_share_of_one_is_all_steps_and_not_one_step() -> None:
+    """A share is a number with a point, steps are a whole one; both may be 1."""
+    optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.zeros(1))], "peak_lr": 1.0}])
+    whole = load_recipe("low_supervision/sample", {"training.warmup": 1.0}).training.warmup
+    found = [set_rates(optimizer, step, total=4, warmup=whole) for step in range(4)]
+    assert found == pytest.approx([0.25, 0.5, 0.75, 1])
+    single = load_recipe("low_supervision/sample", {"training.warmup": 1}).training.warmup
+    found = [set_rates(optimizer, step, total=4, warmup=single) for step in range(4)]
+    assert found == pytest.approx([1, 1, 2 / 3, 1 / 3])
 
 
 def test_the_rate_of_an_epoch_is_the_peak_over_what_the_decay_says() -> None:
