@@ -1,6 +1,6 @@
 """Which metric scores a task, and how gold and predicted layers are laid before it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from hiermtl.errors import DataError, ModelError, RunError, listing
@@ -84,6 +84,16 @@ def metric_of(task: str, head: HeadInfo) -> Metric:
     kept = [is_iob2(label) for label in head.labels]
     begins = any(label.startswith("B-") for label in head.labels)
     return SpanF1() if kept and (all(kept) or (head.bio and begins)) else Accuracy()
+
+
+def predicted_for(tasks: Iterable[str], heads: Mapping[str, HeadInfo]) -> set[str]:
+    """What has to be predicted to score tasks: they, and the spans whose labels relations have.
+
+    Strict scores of relations compare these, whether or not they are scored themselves.
+    """
+    chosen = set(tasks)
+    between = (task for task in chosen if heads[task].layer == "relations")
+    return chosen.union(*(heads[task].reads for task in between))
 
 
 class Counted(Protocol):
@@ -239,7 +249,8 @@ def _structures(
     """The same of layers of which a second prediction is scored, which was told gold."""
     reads = heads[task].reads
     entities = sentence.layers.get(heads[reads[0]].column or reads[0]) if reads else None
-    found = predicted.get(reads[0]) if reads else None
+    # Where gold does not tell them there is nothing to compare.
+    found = predicted.get(reads[0]) if entities is not None else None
     right = scored_items(gold, entities)
     free = scored_items(predicted[task], found)
     if not heads[task].informed:
