@@ -9,7 +9,7 @@ states (words, size); arc scores (sentences, n, n + 1) are made where they are u
 word, arc and label losses added.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from hiermtl.dropout import Dropout
 from hiermtl.errors import ModelError
 from hiermtl.heads.base import (
     Head,
+    alike,
     evened,
     pad_words,
     split_by_sentence,
@@ -129,6 +130,15 @@ class BiaffineHead(Head):
                 (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
                 for _ in layout.word_counts
             ]
+        heads, relations = (np.empty(layout.words, dtype=np.int64) for _ in range(2))
+        for words, part in _parts(output):
+            heads[words], relations[words] = self._trees(part)
+        pair = (split_by_sentence(x, layout.word_counts) for x in (heads, relations))
+        return list(zip(*pair, strict=True))
+
+    def _trees(self, output: HeadOutput) -> tuple[np.ndarray, np.ndarray]:
+        """(words,) the head of each in the best tree, and (words,) the relation."""
+        layout = output.layout
         scores = self.arc_scores(output).detach().cpu().numpy()
         square = np.full(
             (len(scores), scores.shape[1] + 1, scores.shape[2]), -np.inf, dtype=scores.dtype
@@ -143,18 +153,29 @@ class BiaffineHead(Head):
             ) from error
         heads = padded[np.arange(padded.shape[1]) < layout.word_counts[:, None]]
         places = self._places(placed(heads, layout.device), layout)
-        relations = self.label_scores(output, places).argmax(-1).cpu().numpy()
-        pair = (split_by_sentence(x, layout.word_counts) for x in (heads, relations))
-        return list(zip(*pair, strict=True))
+        return heads, self.label_scores(output, places).argmax(-1).cpu().numpy()
 
     def confidence(self, output: HeadOutput, decoded: Sequence[Any]) -> Tensor:
         """(words,): softmax over candidate heads, without the demand that arcs form a tree."""
         heads = np.concatenate([heads for heads, _ in decoded])
-        return taken(self._probable_heads(output), heads)
+        return self._of_words(
+            output, lambda words, part: taken(self._probable_heads(part), heads[words])
+        )
 
     def surest(self, output: HeadOutput) -> Tensor:
         """(words,): how probable the most probable head of each is."""
-        return self._probable_heads(output).amax(-1)
+        return self._of_words(output, lambda _, part: self._probable_heads(part).amax(-1))
+
+    def _of_words(
+        self, output: HeadOutput, told: Callable[[np.ndarray, HeadOutput], Tensor]
+    ) -> Tensor:
+        """(words,): what is told of the words at some places by the output that has these alone."""
+        parts = [(words, told(words, part)) for words, part in _parts(output)]
+        if len(parts) == 1:
+            return parts[0][1]
+        order = np.argsort(np.concatenate([words for words, _ in parts]))
+        values = torch.cat([value for _, value in parts])
+        return values.index_select(0, placed(order, values.device))
 
     def _probable_heads(self, output: HeadOutput) -> Tensor:
         """(words, candidates)."""
@@ -185,6 +206,18 @@ class BiaffineHead(Head):
 
 
 PARTS = ("arc_dep", "arc_head", "label_dep", "label_head")
+
+
+def _parts(output: HeadOutput) -> Iterator[tuple[np.ndarray, HeadOutput]]:
+    """The output of sentences of about one length at a time, and the places of their words."""
+    layout = output.layout
+    for rows in alike(layout.word_counts, power=2):
+        chosen = np.zeros(layout.sentences, dtype=bool)
+        chosen[rows] = True
+        yield (
+            np.flatnonzero(np.repeat(chosen, layout.word_counts)),
+            output.narrow(output.sentences[rows]),
+        )
 
 
 def with_one(values: Tensor) -> Tensor:
