@@ -247,15 +247,22 @@ def _structures(
     predicted: Mapping[str, Layer],
 ) -> tuple[Any, Any]:
     """The same of layers of which a second prediction is scored, which was told gold."""
-    reads = heads[task].reads
-    entities = sentence.layers.get(heads[reads[0]].column or reads[0]) if reads else None
+    reads, entities = heads[task].reads, gold_between(sentence, task, heads=heads)
     # Where gold does not tell them there is nothing to compare.
     found = predicted.get(reads[0]) if entities is not None else None
     right = scored_items(gold, entities)
     free = scored_items(predicted[task], found)
     if not heads[task].informed:
         return right, free
-    return right, (free, scored_items(predicted[task + INFORMED], entities))
+    # There is none where gold is silent, or there is no word: then nothing was told.
+    told = predicted.get(task + INFORMED)
+    return right, (free, free if told is None else scored_items(told, entities))
+
+
+def gold_between(sentence: Sentence, task: str, *, heads: Mapping[str, HeadInfo]) -> Layer | None:
+    """What gold says of the spans that a task reads; `None` if that is nothing."""
+    reads = heads[task].reads
+    return sentence.layers.get(heads[reads[0]].column or reads[0]) if reads else None
 
 
 def scored_items(layer: Layer, entities: Layer | None) -> Any:

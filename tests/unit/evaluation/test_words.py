@@ -1,6 +1,7 @@
 """Evaluation on gold words: what a model is asked, and what becomes of its answers."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -246,3 +247,37 @@ def test_types_of_arguments_that_gold_does_not_tell_are_not_compared(
     # That there is no entity is something else than not knowing.
     none = Sentence(("Ada", "met", "Max"), {**MET, "entity": Spans(())})
     assert strict(answers, none, MET, listed=listed) == 0
+
+
+def test_a_model_is_told_gold_only_where_there_is_some(answers: Callable[..., Any]) -> None:
+    """It says nothing of a sentence without words, and reads predictions where gold is silent."""
+
+    class Told(answers):  # type: ignore[misc]
+        def predict_sentences(
+            self, sentences: Iterable[Sentence], tasks: Sequence[str]
+        ) -> Iterator[Any]:
+            for sentence in sentences:
+                none = {"entity": Spans(()), "relation": Relations(())}
+                found = dict(MET) if sentence.words else none
+                if "entity" in sentence.layers and sentence.words:
+                    found["relation.informed"] = Relations(())
+                yield found
+
+    nlp = Told(
+        heads={**BETWEEN, "relation": replace(BETWEEN["relation"], informed=True)},
+        depths={"entity": 1, "relation": 2},
+    )
+    words = ("Ada", "met", "Max")
+    bare = Sentence(words, {"relation": MET["relation"]})
+    none = Sentence((), {"entity": Spans(()), "relation": Relations(())})
+    scores = evaluate(nlp, [Sentence(words, MET), none], data="toy")
+    of_relations = {row.metric: row.score for row in scores if row.task == "relation"}
+    assert (of_relations["f1"], of_relations["f1_given"]) == (100, 0)
+    assert not scores.notes
+    scores = evaluate(nlp, [bare, none, bare], data="toy")
+    of_relations = {row.metric: row.score for row in scores if row.task == "relation"}
+    assert (of_relations["f1"], of_relations["f1_given"]) == (100, 100)
+    assert (
+        "relation: 2 sentences have no gold of 'entity', so f1_given is there of predicted ones"
+        in scores.notes
+    )
