@@ -12,6 +12,9 @@ from hiermtl.text.plain import split_text
 from hiermtl.text.sentence import Origin, Passage, Sentence
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+_LONGEST = (1 << 31) - 1
+"""Characters of a cell: more than `csv` itself allows, and the most it can be told."""
+
 SICK_SPLITS = ("TRAIN", "TRIAL", "TEST")
 
 
@@ -173,11 +176,16 @@ def _rows(
     while True:
         line = reader.line_num + 1
         try:
-            row = next(reader)
-        except StopIteration:
-            return
+            row = _next_row(reader)
         except csv.Error as error:
-            raise DataError(f"no row of a table ({error})", path, line=line) from None
+            advice = (
+                "close the quotes around a cell, and double those inside it"
+                if quoting == csv.QUOTE_MINIMAL
+                else "take carriage returns out of the cells"
+            )
+            raise DataError(f"no row of a table ({error}); {advice}", path, line=line) from None
+        if row is None:
+            return
         if not row:
             continue
         if places is None:
@@ -193,6 +201,16 @@ def _rows(
                 line=line,
             )
         yield {column: row[at] for column, at in places.items()}, Origin(name, line)
+
+
+def _next_row(reader: Iterator[list[str]]) -> list[str] | None:
+    """The next row, whose cells may be of any length; `None` behind the last."""
+    # The limit is that of all readers of the process.
+    before = csv.field_size_limit(_LONGEST)
+    try:
+        return next(reader, None)
+    finally:
+        csv.field_size_limit(before)
 
 
 def _header(row: list[str], columns: list[str | int], name: str) -> dict[str | int, int]:
