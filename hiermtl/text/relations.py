@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,13 @@ def _crossre(text: str, origin: Origin) -> Sentence:
         for start, end, kind in data["ner"]:
             if not (isinstance(start, int) and isinstance(end, int)):
                 raise ValueError(f"the entity {[start, end, kind]} has no whole numbers")
+            if not isinstance(kind, str):
+                raise ValueError(f"the entity {[start, end, kind]} has no label")
             if (start, end) in spans:
                 raise ValueError(f"two entities stand on the words {start} to {end}")
-            spans[start, end] = Span(start, end + 1, str(kind))
+            spans[start, end] = Span(start, end + 1, kind)
         relations = tuple(
-            Relation(_range(spans[tuple(row[:2])]), _range(spans[tuple(row[2:4])]), str(row[4]))
+            Relation(_range(spans[tuple(row[:2])]), _range(spans[tuple(row[2:4])]), _label(row))
             for row in data["relations"]
         )
     except (ValueError, TypeError, IndexError, RecursionError) as error:
@@ -81,6 +83,13 @@ def _crossre(text: str, origin: Origin) -> Sentence:
 
 def _range(span: Span) -> Words:
     return span.start, span.end
+
+
+def _label(row: Sequence[Any]) -> str:
+    label = row[4]
+    if not isinstance(label, str):
+        raise ValueError(f"the relation {list(row[:5])} has no label")
+    return label
 
 
 def _words(given: object) -> tuple[str, ...]:

@@ -47,6 +47,11 @@ def test_ends_become_half_open_and_a_pair_keeps_all_its_relations(tmp_path: Path
         ),
         ({"relations": [[0, 0, 1, 1, "x"]]}, r"a relation names the words \(1, 1\), which are no"),
         ({"ner": None}, "no object of CrossRE"),
+        (
+            {"relations": [[0, 0, 2, 3, None]]},
+            r"a\.json:1: no object of CrossRE \(the relation \[0, 0, 2, 3, None\] has no label\)",
+        ),
+        ({"ner": [[0, 0, None]], "relations": []}, r"the entity \[0, 0, None\] has no label"),
         ({"relations": [[0, 0]]}, "a relation names the words|no object of CrossRE"),
         ({"sentence": "Ada met"}, "`sentence` is no list of words"),
         ({"ner": [[0, 0, "a"], [0, 0, "b"]]}, "two entities stand on the words 0 to 0"),
