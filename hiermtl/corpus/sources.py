@@ -16,6 +16,7 @@ from hiermtl.text.bio import Bio, with_legal_spans
 from hiermtl.text.columns import read_columns
 from hiermtl.text.conllu import MISC_KEYS, read_conllu
 from hiermtl.text.docbin import read_docbin
+from hiermtl.text.entities import TYPED
 from hiermtl.text.hints import hint_tags
 from hiermtl.text.hub import dataset_fingerprint, dataset_splits, read_dataset
 from hiermtl.text.join import JoinReport, join_layers
@@ -27,8 +28,28 @@ from hiermtl.text.tables import read_pairs, read_sick, read_table
 
 
 def conllu_source(path: str | Path, *, bio: Bio = "strict") -> Source:
-    """A CoNLL-U file; see `read_conllu`. Layers of MISC are held to IOB2 as `bio` says."""
-    source = Source((Path(path),), lambda: read_conllu(path), {"reader": "conllu", "bio": bio})
+    """A CoNLL-U file; see `read_conllu`. Layers of MISC are held to IOB2 as `bio` says.
+
+    Its report counts repaired tags, and sentences whose mentions are not read.
+    """
+    unread = 0
+
+    def read() -> Iterator[Sentence]:
+        nonlocal unread
+        unread = 0
+        for sentence in read_conllu(path):
+            if sentence.layers.keys().isdisjoint((*TYPED, "coref")):
+                unread += any("Entity=" in line for line in sentence.lines or () if line[0] != "#")
+            yield sentence
+
+    def report() -> tuple[str, ...]:
+        told = (
+            f"Entity= of {unread} sentences is not read: mentions have several parts or stand on "
+            "empty nodes, or `# global.Entity` names no group and type"
+        )
+        return (told,) if unread else ()
+
+    source = Source((Path(path),), read, {"reader": "conllu", "bio": bio}, report)
     return _held_to_iob2(source, bio, layers=tuple(MISC_KEYS))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hiermtl.corpus.sources import (
+    conllu_source,
     crossre_source,
     jsonl_source,
     propbank_source,
@@ -97,3 +98,21 @@ def test_relations_of_words_that_are_no_span_are_counted(tmp_path: Path) -> None
     alone = jsonl_source(path, {"relation": "relations.relation"})
     assert len(sentences(alone)) == 2
     assert alone.reports() == ()
+
+
+def test_sentences_whose_mentions_are_no_spans_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.conllu"
+    sentence = "1\tAda\t_\tX\t_\t_\t0\troot\t_\t{}\n2\tcame\t_\tX\t_\t_\t1\tdep\t_\t{}\n\n"
+    declared = "# global.Entity = eid-etype-head-other\n"
+    parts = sentence.format("Entity=(e1[1/2]-person-1-)", "Entity=(e1[2/2]-person-1-)")
+    whole = sentence.format("Entity=(e1-person-1-)", "_")
+    path.write_text(declared + parts + whole + parts + sentence.format("_", "_"))
+    source = conllu_source(path)
+    assert len(sentences(source)) == len(sentences(source)) == 4
+    assert source.reports() == (
+        "Entity= of 2 sentences is not read: mentions have several parts or stand on empty nodes, "
+        "or `# global.Entity` names no group and type",
+    )
+    path.write_text(f"{declared}# global.EntityLayers = mention\n{whole}")
+    assert len(sentences(source)) == 1
+    assert source.reports() == ()
