@@ -119,6 +119,14 @@ def read_semeval(path: str | Path, *, language: str = "en") -> Iterator[Sentence
                 path,
                 line=first,
             )
+        for number, line in enumerate(block[1:], first + 1):
+            if other := _NUMBERED.fullmatch(line.strip()):
+                raise DataError(
+                    f"sentence {other[1]} stands in the block of sentence {found[1]}; put a blank "
+                    "line before it",
+                    path,
+                    line=number,
+                )
         yield _semeval(found[1], found[2], block[1].strip(), language=language, origin=origin)
 
 

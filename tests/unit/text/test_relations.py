@@ -122,6 +122,14 @@ def test_malformed_blocks_are_named(
         list(read_semeval(semeval(tmp_path / "a.txt", sentence, relation)))
 
 
+def test_a_block_holds_one_sentence(tmp_path: Path) -> None:
+    """Where the blank line between two is missing, the second would be lost."""
+    path = semeval(tmp_path / "a.txt", "The <e1>fire</e1> made <e2>smoke</e2>.")
+    path.write_text(path.read_text().rstrip("\n") + "\n" + path.read_text().replace("7", "8"))
+    with pytest.raises(DataError, match=r"a\.txt:4: sentence 8 stands in the block of sentence 7"):
+        list(read_semeval(path))
+
+
 def test_a_block_must_be_numbered(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Some text.\nOther\n")
     with pytest.raises(DataError, match=r"'Some text\.' is no numbered sentence in quotes"):
