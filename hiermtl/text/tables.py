@@ -173,6 +173,7 @@ def _rows(
     texts = (text for _, text in decoded_lines(read_lines(path), name))
     reader = csv.reader(texts, delimiter=separator, quoting=quoting, strict=True)
     places: dict[str | int, int] | None = None
+    width = None
     while True:
         line = reader.line_num + 1
         try:
@@ -190,13 +191,24 @@ def _rows(
             continue
         if places is None:
             if isinstance(columns[0], str):
-                places = _header(row, columns, name)
+                places, width = _header(row, columns, name), len(row)
                 continue
             places = {column: int(column) for column in columns}
         if len(row) <= max(places.values()):
             raise DataError(
                 f"{len(row)} columns; at least {1 + max(places.values())} are needed, separated by "
                 f"{'tabs' if separator == chr(9) else repr(separator)}",
+                path,
+                line=line,
+            )
+        if width is not None and any(row[width:]):
+            advice = (
+                f"put a text that holds {separator!r} in quotes"
+                if quoting == csv.QUOTE_MINIMAL
+                else f"take {'tabs' if separator == chr(9) else repr(separator)} out of the cells"
+            )
+            raise DataError(
+                f"{len(row)} cells, but the header line has {width} columns; {advice}",
                 path,
                 line=line,
             )

@@ -42,6 +42,14 @@ def test_tabs_columns_by_number_and_numbers(tmp_path: Path) -> None:
     assert pairs[1].origin.line == 3
 
 
+def test_empty_cells_behind_the_last_column_are_none(tmp_path: Path) -> None:
+    """As spreadsheets write them."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,n\na,b,,\n")
+    (found,) = read_table(path, text="text", labels={"n": "n"})
+    assert found.labels == {"n": "b"}
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
 def test_texts_may_be_long(tmp_path: Path, name: str) -> None:
     """`csv` refuses cells of more than 131,072 characters, unless told otherwise for all."""
@@ -75,6 +83,16 @@ def test_texts_may_be_long(tmp_path: Path, name: str) -> None:
             "text\tn\na\rb\tc\n",
             {"text": "text", "separator": "\t"},
             r"a\.csv:2: no row of a table \(new-line.*\); take carriage returns out of the cells",
+        ),
+        (
+            "text,n\nwell,a\nno, never,b\n",
+            {"text": "text", "labels": {"n": "n"}},
+            r"a\.csv:3: 3 cells, but the header line has 2 columns; put a text that holds ','",
+        ),
+        (
+            "text\tn\na\tb\tc\n",
+            {"text": "text", "separator": "\t"},
+            r"a\.csv:2: 3 cells, but the header line has 2 columns; take tabs out of the cells",
         ),
         (CSV, {"text": -1}, "columns are counted from 0"),
         (CSV, {"text": "text", "separator": "::"}, "separator '::'; allowed is one character"),
