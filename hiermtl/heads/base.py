@@ -1,7 +1,7 @@
 """What a head owes the model: scores from word states, a loss against gold, labels from scores."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -200,6 +200,32 @@ def alike(lengths: np.ndarray, *, power: int = 1, width: int = 1) -> list[np.nda
         most = max(1, _CELLS // (2 ** (step * power) * width))
         parts += [rows[at : at + most] for at in range(0, len(rows), most)]
     return parts
+
+
+def in_parts(
+    output: HeadOutput, *, power: int = 1, width: int = 1
+) -> Iterator[tuple[np.ndarray, HeadOutput]]:
+    """The places of the words of sentences of about one length, and the output that has these.
+
+    `power` and `width` as of `alike`.
+    """
+    layout = output.layout
+    for rows in alike(layout.word_counts, power=power, width=width):
+        chosen = np.zeros(layout.sentences, dtype=bool)
+        chosen[rows] = True
+        yield (
+            np.flatnonzero(np.repeat(chosen, layout.word_counts)),
+            output.narrow(output.sentences[rows]),
+        )
+
+
+def in_order(parts: Sequence[tuple[np.ndarray, Tensor]]) -> Tensor:
+    """(words, ...): values of the words at some places, (places, ...), of all parts."""
+    if len(parts) == 1:
+        return parts[0][1]
+    order = np.argsort(np.concatenate([words for words, _ in parts]))
+    values = torch.cat([value for _, value in parts])
+    return values.index_select(0, placed(order, values.device))
 
 
 def pad_words(values: Tensor, layout: Layout, *, fill: float = 0) -> tuple[Tensor, Tensor]:

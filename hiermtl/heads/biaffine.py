@@ -9,7 +9,7 @@ states (words, size); arc scores (sentences, n, n + 1) are made where they are u
 word, arc and label losses added.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,9 @@ from hiermtl.dropout import Dropout
 from hiermtl.errors import ModelError
 from hiermtl.heads.base import (
     Head,
-    alike,
     evened,
+    in_order,
+    in_parts,
     pad_words,
     split_by_sentence,
     taken,
@@ -131,7 +132,7 @@ class BiaffineHead(Head):
                 for _ in layout.word_counts
             ]
         heads, relations = (np.empty(layout.words, dtype=np.int64) for _ in range(2))
-        for words, part in _parts(output):
+        for words, part in in_parts(output, power=2):
             heads[words], relations[words] = self._trees(part)
         pair = (split_by_sentence(x, layout.word_counts) for x in (heads, relations))
         return list(zip(*pair, strict=True))
@@ -170,12 +171,7 @@ class BiaffineHead(Head):
         self, output: HeadOutput, told: Callable[[np.ndarray, HeadOutput], Tensor]
     ) -> Tensor:
         """(words,): what is told of the words at some places by the output that has these alone."""
-        parts = [(words, told(words, part)) for words, part in _parts(output)]
-        if len(parts) == 1:
-            return parts[0][1]
-        order = np.argsort(np.concatenate([words for words, _ in parts]))
-        values = torch.cat([value for _, value in parts])
-        return values.index_select(0, placed(order, values.device))
+        return in_order([(words, told(words, part)) for words, part in in_parts(output, power=2)])
 
     def _probable_heads(self, output: HeadOutput) -> Tensor:
         """(words, candidates)."""
@@ -206,18 +202,6 @@ class BiaffineHead(Head):
 
 
 PARTS = ("arc_dep", "arc_head", "label_dep", "label_head")
-
-
-def _parts(output: HeadOutput) -> Iterator[tuple[np.ndarray, HeadOutput]]:
-    """The output of sentences of about one length at a time, and the places of their words."""
-    layout = output.layout
-    for rows in alike(layout.word_counts, power=2):
-        chosen = np.zeros(layout.sentences, dtype=bool)
-        chosen[rows] = True
-        yield (
-            np.flatnonzero(np.repeat(chosen, layout.word_counts)),
-            output.narrow(output.sentences[rows]),
-        )
 
 
 def with_one(values: Tensor) -> Tensor:
