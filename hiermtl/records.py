@@ -235,12 +235,13 @@ class Layout:
         whole = units if self.padded else recurring(units, device=self.device)
         new_unit, new_word = np.cumsum(unit_kept) - 1, np.cumsum(word_kept) - 1
         piece_kept, copy_kept = word_kept[self.piece_words], word_kept[self.scatter_words]
-        row_starts = new_unit[self.row_starts[row_kept]] if row_kept.any() else self.row_starts[:0]
+        # A row without units may stand behind the last unit.
+        before = np.append(0, np.cumsum(unit_kept))
         layout = Layout(
             word_counts=self.word_counts[sentences],
             row_sentences=(np.cumsum(chosen) - 1)[self.row_sentences[row_kept]],
             row_lengths=self.row_lengths[row_kept],
-            row_starts=row_starts,
+            row_starts=before[self.row_starts[row_kept]],
             units=whole,
             padded=self.padded,
             word_units=new_unit[self.word_units[word_kept]],

@@ -14,7 +14,7 @@ from hiermtl.arrays import new_array, nonzero
 from hiermtl.corpus.cache import digest, file_digest, kept
 from hiermtl.corpus.chosen import Chosen, choose, document_parts
 from hiermtl.corpus.encoded import EncodedSplit, WordEncoder, encode_split
-from hiermtl.corpus.names import OF_PASSAGES, Kind
+from hiermtl.corpus.names import OF_PASSAGES, PLACES, Kind
 from hiermtl.corpus.passages import read_passages
 from hiermtl.corpus.store import (
     Draft,
@@ -37,7 +37,7 @@ from hiermtl.text.sentence import (
     Tree,
 )
 
-FORMAT = 5
+FORMAT = 6
 """Version of the stored form and of what the readers give; a change makes every entry new."""
 
 
@@ -240,7 +240,8 @@ class Corpus:
         for layer, labels in self.unseen.items():
             items = sum(sum(counts.values()) for counts in labels.values())
             shown = ", ".join(list(labels)[:5]) + (", ..." if len(labels) > 5 else "")
-            what = "passages" if self.layers[layer] in OF_PASSAGES else "words"
+            kind = self.layers[layer]
+            what = "passages" if kind in OF_PASSAGES else "items" if kind in PLACES else "words"
             out.append(
                 f"{self.name} {layer}: {len(labels)} labels on {items} {what} do not occur in "
                 f"train ({shown})"

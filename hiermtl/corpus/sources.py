@@ -16,19 +16,40 @@ from hiermtl.text.bio import Bio, with_legal_spans
 from hiermtl.text.columns import read_columns
 from hiermtl.text.conllu import MISC_KEYS, read_conllu
 from hiermtl.text.docbin import read_docbin
+from hiermtl.text.entities import TYPED
 from hiermtl.text.hints import hint_tags
 from hiermtl.text.hub import dataset_fingerprint, dataset_splits, read_dataset
 from hiermtl.text.join import JoinReport, join_layers
 from hiermtl.text.listed import ColumnMap
 from hiermtl.text.propbank import read_propbank
 from hiermtl.text.relations import read_crossre, read_semeval
-from hiermtl.text.sentence import Passage, Sentence
+from hiermtl.text.sentence import Passage, Relations, Sentence, Spans
 from hiermtl.text.tables import read_pairs, read_sick, read_table
 
 
 def conllu_source(path: str | Path, *, bio: Bio = "strict") -> Source:
-    """A CoNLL-U file; see `read_conllu`. Layers of MISC are held to IOB2 as `bio` says."""
-    source = Source((Path(path),), lambda: read_conllu(path), {"reader": "conllu", "bio": bio})
+    """A CoNLL-U file; see `read_conllu`. Layers of MISC are held to IOB2 as `bio` says.
+
+    Its report counts repaired tags, and sentences whose mentions are not read.
+    """
+    unread = 0
+
+    def read() -> Iterator[Sentence]:
+        nonlocal unread
+        unread = 0
+        for sentence in read_conllu(path):
+            if sentence.layers.keys().isdisjoint((*TYPED, "coref")):
+                unread += any("Entity=" in line for line in sentence.lines or () if line[0] != "#")
+            yield sentence
+
+    def report() -> tuple[str, ...]:
+        told = (
+            f"Entity= of {unread} sentences is not read: mentions have several parts or stand on "
+            "empty nodes, or `# global.Entity` names no group and type"
+        )
+        return (told,) if unread else ()
+
+    source = Source((Path(path),), read, {"reader": "conllu", "bio": bio}, report)
     return _held_to_iob2(source, bio, layers=tuple(MISC_KEYS))
 
 
@@ -70,12 +91,15 @@ def columns_source(
 def jsonl_source(
     path: str | Path, columns: ColumnMap, *, heads_from: int = 0, bio: Bio = "strict"
 ) -> Source:
-    """JSON lines with annotation; see `read_annotated`. Its report counts repaired tags."""
+    """JSON lines with annotation; see `read_annotated`.
+
+    Its report counts repaired tags, and relations that are of no pair of spans.
+    """
     options = {"reader": "jsonl", "columns": dict(columns), "heads_from": heads_from, "bio": bio}
     source = Source(
         (Path(path),), lambda: read_annotated(path, columns, heads_from=heads_from), options
     )
-    return _held_to_iob2(source, bio, layers=None)
+    return _with_pairs_counted(_held_to_iob2(source, bio, layers=None))
 
 
 def table_source(
@@ -110,8 +134,9 @@ def propbank_source(path: str | Path) -> Source:
 
 
 def crossre_source(path: str | Path) -> Source:
-    """A file of CrossRE; see `read_crossre`."""
-    return Source((Path(path),), lambda: read_crossre(path), {"reader": "crossre"})
+    """A file of CrossRE; see `read_crossre`. Its report counts relations that are of no pair."""
+    source = Source((Path(path),), lambda: read_crossre(path), {"reader": "crossre"})
+    return _with_pairs_counted(source)
 
 
 def semeval_source(
@@ -173,6 +198,38 @@ def _held_to_iob2(source: Source, bio: Bio, *, layers: Sequence[str] | None) -> 
         return with_legal_spans(sentences_of(source), bio=bio, repairs=repairs, layers=layers)
 
     return replace(source, read=read, reports=lambda: (*source.reports(), *_repaired(repairs)))
+
+
+def _with_pairs_counted(source: Source) -> Source:
+    """The source; its report counts relations that no two spans of a sentence can have.
+
+    That is, from words to themselves, or of words that are no span where there is a layer of spans.
+    """
+    found: Counter[tuple[str, str]] = Counter()
+
+    def read() -> Iterator[Sentence]:
+        found.clear()
+        for sentence in sentences_of(source):
+            spans = {n: x.spans for n, x in sentence.layers.items() if isinstance(x, Spans)}
+            there = {(span.start, span.end) for own in spans.values() for span in own}
+            for name, layer in sentence.layers.items():
+                for one in layer.relations if isinstance(layer, Relations) else ():
+                    if one.head == one.tail:
+                        found[name, ""] += 1
+                    elif spans and not there.issuperset((one.head, one.tail)):
+                        found[name, " or ".join(sorted(spans))] += 1
+            yield sentence
+
+    def report() -> tuple[str, ...]:
+        told = (
+            f"{name}: {count} of words that are no span of {spans}, not learnt from gold spans"
+            if spans
+            else f"{name}: {count} from words to themselves, not learnt, and missed in scores"
+            for (name, spans), count in found.items()
+        )
+        return (*source.reports(), *told)
+
+    return replace(source, read=read, reports=report)
 
 
 def sentences_of(source: Source) -> Iterator[Sentence]:

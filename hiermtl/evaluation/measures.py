@@ -1,6 +1,6 @@
 """Which metric scores a task, and how gold and predicted layers are laid before it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from hiermtl.errors import DataError, ModelError, RunError, listing
@@ -84,6 +84,16 @@ def metric_of(task: str, head: HeadInfo) -> Metric:
     kept = [is_iob2(label) for label in head.labels]
     begins = any(label.startswith("B-") for label in head.labels)
     return SpanF1() if kept and (all(kept) or (head.bio and begins)) else Accuracy()
+
+
+def predicted_for(tasks: Iterable[str], heads: Mapping[str, HeadInfo]) -> set[str]:
+    """What has to be predicted to score tasks: they, and the spans whose labels relations have.
+
+    Strict scores of relations compare these, whether or not they are scored themselves.
+    """
+    chosen = set(tasks)
+    between = (task for task in chosen if heads[task].layer == "relations")
+    return chosen.union(*(heads[task].reads for task in between))
 
 
 class Counted(Protocol):
@@ -237,14 +247,22 @@ def _structures(
     predicted: Mapping[str, Layer],
 ) -> tuple[Any, Any]:
     """The same of layers of which a second prediction is scored, which was told gold."""
-    reads = heads[task].reads
-    entities = sentence.layers.get(heads[reads[0]].column or reads[0]) if reads else None
-    found = predicted.get(reads[0]) if reads else None
+    reads, entities = heads[task].reads, gold_between(sentence, task, heads=heads)
+    # Where gold does not tell them there is nothing to compare.
+    found = predicted.get(reads[0]) if entities is not None else None
     right = scored_items(gold, entities)
     free = scored_items(predicted[task], found)
     if not heads[task].informed:
         return right, free
-    return right, (free, scored_items(predicted[task + INFORMED], entities))
+    # There is none where gold is silent, or there is no word: then nothing was told.
+    told = predicted.get(task + INFORMED)
+    return right, (free, free if told is None else scored_items(told, entities))
+
+
+def gold_between(sentence: Sentence, task: str, *, heads: Mapping[str, HeadInfo]) -> Layer | None:
+    """What gold says of the spans that a task reads; `None` if that is nothing."""
+    reads = heads[task].reads
+    return sentence.layers.get(heads[reads[0]].column or reads[0]) if reads else None
 
 
 def scored_items(layer: Layer, entities: Layer | None) -> Any:

@@ -18,6 +18,7 @@ from hiermtl.evaluation.measures import (
     metric_of,
     only_iob2,
     place_of,
+    predicted_for,
     scored_items,
     seen_labels,
     unseen_labels,
@@ -95,7 +96,9 @@ def evaluate_raw(
     documents = 0
     waiting: deque[list[Sentence]] = deque()
     watch = Watch(details or Details(), nlp, raw=True)
-    for system in nlp.annotate_texts(_texts(sentences, waiting), chosen):
+    wanted = predicted_for(chosen, heads)
+    names = [task for task in hierarchy.names if task in wanted]
+    for system in nlp.annotate_texts(_texts(sentences, waiting), names):
         gold = waiting.popleft()
         layers = {
             task: [gold_layer(sentence, task, head=heads[task]) for sentence in gold]
@@ -202,6 +205,10 @@ class _Document:
     def structures(self, task: str) -> tuple[Any, Any]:
         """Gold and prediction of a structure as its metric takes them, by characters."""
         system = {name: [one.layers.get(name) for one in self.system] for name in self.heads}
+        for name in self.heads[task].reads:
+            if None in self.layers[name]:
+                # Where gold does not tell it there is nothing to compare.
+                system[name] = [None] * len(self.system)
         return self._whole(task, self.gold, self.layers), self._whole(task, self.system, system)
 
     def _whole(

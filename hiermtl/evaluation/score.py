@@ -11,6 +11,7 @@ from hiermtl.errors import DataError, ModelError, listing, nearest
 from hiermtl.evaluation.counts import Counts, GoldName
 from hiermtl.evaluation.measures import (
     checked_prediction,
+    gold_between,
     gold_layer,
     has_all,
     known_words,
@@ -254,6 +255,7 @@ class _Gathered:
         self._predicted: list[Any] = []
         self._unseen: Counter[str] = Counter()
         self._halves = 0
+        self._untold = 0
 
     def add(
         self, place: int, sentence: Sentence, *, gold: Layer, predicted: Mapping[str, Layer]
@@ -272,6 +274,8 @@ class _Gathered:
             arcs = zip(gold.heads, gold.relations, strict=True)
             some = sum(parent is not None or relation is not None for parent, relation in arcs)
             self._halves += some - len(known_words(gold))
+        if self._head.informed and self._head.reads and sentence.words:
+            self._untold += gold_between(sentence, self._task, heads=self._heads) is None
         self.name.add(sentence.words, gold)
         self._gold.append(right)
         self._predicted.append(guess)
@@ -300,6 +304,12 @@ class _Gathered:
             found.append(
                 f"{self._task}: {self._halves} {has} a gold head without a relation or a relation "
                 "without a head, not scored"
+            )
+        if self._untold:
+            have = "sentences have" if self._untold > 1 else "sentence has"
+            found.append(
+                f"{self._task}: {self._untold} {have} no gold of {self._head.reads[0]!r}, so "
+                "f1_given is there of predicted ones"
             )
         return found
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hiermtl.errors import RunError
 from hiermtl.evaluation.details import Details
-from hiermtl.evaluation.measures import gold_layer
+from hiermtl.evaluation.measures import gold_layer, predicted_for
 from hiermtl.evaluation.predictor import HeadInfo, Predictor
 from hiermtl.evaluation.score import check_gold, chosen_tasks, score_layers
 from hiermtl.evaluation.scores import Scores
@@ -92,6 +92,8 @@ def _predictions(
     waiting: deque[tuple[Sentence, bool]] = deque()
     given = 0
     whole = any(head.unit == "document" for head in tasks.values())
+    wanted = predicted_for(tasks, nlp.heads)
+    names = [task for task in nlp.hierarchy.names if task in wanted]
 
     def asked_for() -> Iterator[Sentence]:
         nonlocal given
@@ -104,12 +106,12 @@ def _predictions(
 
     taken, feed = 0, asked_for()
     if with_scores:
-        found = nlp.predict_with_scores(feed, list(tasks))
+        found = nlp.predict_with_scores(feed, names)
     else:
         bare = (
-            nlp.predict_sentences(feed, list(tasks))
+            nlp.predict_sentences(feed, names)
             if whole or any(head.informed for head in tasks.values())
-            else nlp.predict_layers((sentence.words for sentence in feed), list(tasks))
+            else nlp.predict_layers((sentence.words for sentence in feed), names)
         )
         found = ((layers, {}) for layers in bare)
     for layers, scores in found:

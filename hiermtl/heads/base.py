@@ -1,7 +1,7 @@
 """What a head owes the model: scores from word states, a loss against gold, labels from scores."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hiermtl.precision import full_precision
 from hiermtl.records import Batch, HeadOutput, Layout, Tap, Unit, placed, recurring
 
 
@@ -145,6 +146,21 @@ def first_of_each(rows: Tensor) -> Tensor:
     return torch.full_like(found[:, 0], len(rows)).scatter_reduce(0, inverse, places, "amin")
 
 
+def means(values: Tensor, begin: Tensor, end: Tensor) -> Tensor:
+    """(spans, width) fp32: the mean of the rows (rows, width) from `begin` to `end`; 0 of none.
+
+    By running totals, so that the work does not grow with the spans. Totals are of what is left
+    without the mean of all rows: that stays small, while totals of the rows would grow, and in a
+    document of many thousand words hold little of a single one.
+    """
+    rows = full_precision(values)
+    mean = rows.mean(0, keepdim=True) if len(rows) else rows.sum(0, keepdim=True)
+    totals = F.pad((rows - mean).cumsum(0), (0, 0, 1, 0))
+    counts = (end - begin).unsqueeze(1)
+    total = totals.index_select(0, end) - totals.index_select(0, begin)
+    return torch.where(counts > 0, total / counts.clamp(min=1) + mean, 0.0)
+
+
 def taken(probabilities: Tensor, chosen: np.ndarray) -> Tensor:
     """(words, choices) and the choice of each word (words,) to (words,), fp32."""
     places = placed(chosen, probabilities.device)[:, None]
@@ -158,6 +174,58 @@ def split_by_sentence(
     # Slices: np.split takes ten times as long, which tells where sentences are many.
     ends = np.cumsum(word_counts).tolist()
     return [values[first:last] for first, last in pairwise([0, *ends])]
+
+
+_CELLS = 1 << 24
+"""Numbers of a padded table above which it is made for some of its rows at a time."""
+
+
+def alike(lengths: np.ndarray, *, power: int = 1, width: int = 1) -> list[np.ndarray]:
+    """Places of rows, ascending, in parts that padded to their longest are no large table.
+
+    In most batches that is one part of all. In a document one sentence may be many times as long as
+    the others, and padded to that each would take its room.
+
+    Args:
+        lengths: (rows,) words of each.
+        power: How a row's cells grow with the words it is padded to.
+        width: Numbers of a cell.
+    """
+    if len(lengths) * int(lengths.max(initial=0)) ** power * width <= _CELLS:
+        return [np.arange(len(lengths))]
+    steps = np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64)
+    parts = []
+    for step in np.unique(steps).tolist():
+        rows = np.flatnonzero(steps == step)
+        most = max(1, _CELLS // (2 ** (step * power) * width))
+        parts += [rows[at : at + most] for at in range(0, len(rows), most)]
+    return parts
+
+
+def in_parts(
+    output: HeadOutput, *, power: int = 1, width: int = 1
+) -> Iterator[tuple[np.ndarray, HeadOutput]]:
+    """The places of the words of sentences of about one length, and the output that has these.
+
+    `power` and `width` as of `alike`.
+    """
+    layout = output.layout
+    for rows in alike(layout.word_counts, power=power, width=width):
+        chosen = np.zeros(layout.sentences, dtype=bool)
+        chosen[rows] = True
+        yield (
+            np.flatnonzero(np.repeat(chosen, layout.word_counts)),
+            output.narrow(output.sentences[rows]),
+        )
+
+
+def in_order(parts: Sequence[tuple[np.ndarray, Tensor]]) -> Tensor:
+    """(words, ...): values of the words at some places, (places, ...), of all parts."""
+    if len(parts) == 1:
+        return parts[0][1]
+    order = np.argsort(np.concatenate([words for words, _ in parts]))
+    values = torch.cat([value for _, value in parts])
+    return values.index_select(0, placed(order, values.device))
 
 
 def pad_words(values: Tensor, layout: Layout, *, fill: float = 0) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ states (words, size); arc scores (sentences, n, n + 1) are made where they are u
 word, arc and label losses added.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from hiermtl.errors import ModelError
 from hiermtl.heads.base import (
     Head,
     evened,
+    in_order,
+    in_parts,
     pad_words,
     split_by_sentence,
     taken,
@@ -129,6 +131,15 @@ class BiaffineHead(Head):
                 (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
                 for _ in layout.word_counts
             ]
+        heads, relations = (np.empty(layout.words, dtype=np.int64) for _ in range(2))
+        for words, part in in_parts(output, power=2):
+            heads[words], relations[words] = self._trees(part)
+        pair = (split_by_sentence(x, layout.word_counts) for x in (heads, relations))
+        return list(zip(*pair, strict=True))
+
+    def _trees(self, output: HeadOutput) -> tuple[np.ndarray, np.ndarray]:
+        """(words,) the head of each in the best tree, and (words,) the relation."""
+        layout = output.layout
         scores = self.arc_scores(output).detach().cpu().numpy()
         square = np.full(
             (len(scores), scores.shape[1] + 1, scores.shape[2]), -np.inf, dtype=scores.dtype
@@ -143,18 +154,24 @@ class BiaffineHead(Head):
             ) from error
         heads = padded[np.arange(padded.shape[1]) < layout.word_counts[:, None]]
         places = self._places(placed(heads, layout.device), layout)
-        relations = self.label_scores(output, places).argmax(-1).cpu().numpy()
-        pair = (split_by_sentence(x, layout.word_counts) for x in (heads, relations))
-        return list(zip(*pair, strict=True))
+        return heads, self.label_scores(output, places).argmax(-1).cpu().numpy()
 
     def confidence(self, output: HeadOutput, decoded: Sequence[Any]) -> Tensor:
         """(words,): softmax over candidate heads, without the demand that arcs form a tree."""
         heads = np.concatenate([heads for heads, _ in decoded])
-        return taken(self._probable_heads(output), heads)
+        return self._of_words(
+            output, lambda words, part: taken(self._probable_heads(part), heads[words])
+        )
 
     def surest(self, output: HeadOutput) -> Tensor:
         """(words,): how probable the most probable head of each is."""
-        return self._probable_heads(output).amax(-1)
+        return self._of_words(output, lambda _, part: self._probable_heads(part).amax(-1))
+
+    def _of_words(
+        self, output: HeadOutput, told: Callable[[np.ndarray, HeadOutput], Tensor]
+    ) -> Tensor:
+        """(words,): what is told of the words at some places by the output that has these alone."""
+        return in_order([(words, told(words, part)) for words, part in in_parts(output, power=2)])
 
     def _probable_heads(self, output: HeadOutput) -> Tensor:
         """(words, candidates)."""

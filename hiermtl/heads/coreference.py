@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.heads.base import evened, first_of_each, split_by_sentence
+from hiermtl.heads.base import evened, first_of_each, means, split_by_sentence
 from hiermtl.heads.biaffine import with_one
 from hiermtl.heads.reading import ReadingHead
 from hiermtl.precision import full_precision
@@ -113,9 +113,7 @@ class CoreferenceHead(ReadingHead):
     def _vectors(self, output: HeadOutput, mentions: "Found") -> Tensor:
         """(mentions, size)."""
         scores, first, last = output.scores, mentions.first, mentions.last
-        totals = F.pad(full_precision(scores["inside"]).cumsum(0), (0, 0, 1, 0))
-        inside = totals.index_select(0, last + 1) - totals.index_select(0, first)
-        inside = inside / (last + 1 - first).unsqueeze(1)
+        inside = means(scores["inside"], first, last + 1)
         value = scores["first"].index_select(0, first) + scores["last"].index_select(0, last)
         table = F.pad(self.span_label, (0, 0, 0, 1))  # a label it does not know
         value = value + inside.to(value.dtype) + table[mentions.kind].to(value.dtype)

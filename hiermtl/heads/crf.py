@@ -18,6 +18,8 @@ from hiermtl.dropout import Dropout
 from hiermtl.heads.base import (
     Head,
     evened,
+    in_order,
+    in_parts,
     pad_words,
     split_by_sentence,
     taken,
@@ -90,16 +92,19 @@ class CrfHead(Head):
         """The best labelling of each sentence; with `bio`, the best legal one."""
         if not output.layout.words:
             return [np.zeros(0, dtype=np.int64) for _ in output.layout.word_counts]
-        emissions, lengths = pad_words(full_precision(output.scores["labels"]), output.layout)
         transitions, start = (full_precision(x.detach()) for x in (self.transitions, self.start))
         if self.bio:
             allowed, opening = bio_transitions(self.labels)
             transitions = transitions.masked_fill(~allowed.to(transitions.device), float("-inf"))
             start = start.masked_fill(~opening.to(start.device), float("-inf"))
         end = full_precision(self.end.detach())
-        best = viterbi(emissions, transitions, start=start, end=end, lengths=lengths)
-        words = best[torch.arange(best.shape[1], device=best.device) < lengths[:, None]]
-        return split_by_sentence(words.cpu().numpy(), output.layout.word_counts)
+        found = []
+        for words, part in in_parts(output, width=len(self.labels)):
+            emissions, lengths = pad_words(full_precision(part.scores["labels"]), part.layout)
+            best = viterbi(emissions, transitions, start=start, end=end, lengths=lengths)
+            there = torch.arange(best.shape[1], device=best.device) < lengths[:, None]
+            found.append((words, best[there]))
+        return split_by_sentence(in_order(found).cpu().numpy(), output.layout.word_counts)
 
     def probabilities(self, output: HeadOutput) -> Tensor:
         """Softmax of the emissions, without the chain.
@@ -110,12 +115,14 @@ class CrfHead(Head):
 
     def marginals(self, output: HeadOutput) -> Tensor:
         """(words, labels): posterior of each label under the chain; not differentiable."""
-        emissions, lengths = pad_words(full_precision(output.scores["labels"]), output.layout)
-        chain = {"start": self.start, "end": self.end, "lengths": lengths}
-        posterior = marginals(emissions, self.transitions, **chain)
-        return posterior[
-            torch.arange(posterior.shape[1], device=posterior.device) < lengths[:, None]
-        ]
+        found = []
+        for words, part in in_parts(output, width=len(self.labels)):
+            emissions, lengths = pad_words(full_precision(part.scores["labels"]), part.layout)
+            chain = {"start": self.start, "end": self.end, "lengths": lengths}
+            posterior = marginals(emissions, self.transitions, **chain)
+            there = torch.arange(posterior.shape[1], device=posterior.device) < lengths[:, None]
+            found.append((words, posterior[there]))
+        return in_order(found)
 
     def confidence(self, output: HeadOutput, decoded: Sequence[Any]) -> Tensor:
         """(words,): posterior of each label under the chain, without the rules of decoding."""

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiermtl.heads.base import evened, first_of_each, split_by_sentence
+from hiermtl.heads.base import evened, first_of_each, means, split_by_sentence
 from hiermtl.heads.biaffine import with_one
 from hiermtl.heads.reading import ReadingHead
 from hiermtl.precision import full_precision
@@ -132,12 +132,10 @@ class RelationHead(ReadingHead):
     def _between(self, output: HeadOutput, spans: Tensor, pairs: Tensor) -> Tensor:
         """(pairs, size): the mean over the words between two spans; 0 where there are none."""
         values = output.scores["between"]
-        totals = F.pad(full_precision(values).cumsum(0), (0, 0, 1, 0))
         one, other = spans[pairs[:, 0]], spans[pairs[:, 1]]
         begin = torch.minimum(one[:, 1], other[:, 1]) + 1
         end = torch.maximum(torch.maximum(one[:, 0], other[:, 0]), begin)
-        total = totals.index_select(0, end) - totals.index_select(0, begin)
-        return (total / (end - begin).clamp(min=1).unsqueeze(1)).to(values.dtype)
+        return means(values, begin, end).to(values.dtype)
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """Binary cross-entropy of each label of each ordered pair of spans that are read.

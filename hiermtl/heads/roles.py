@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from hiermtl.corpus.items import SENSE
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened, pad_words, split_by_sentence
+from hiermtl.heads.base import Head, alike, evened, pad_words, split_by_sentence
 from hiermtl.heads.biaffine import with_one
 from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap, placed
@@ -169,8 +169,7 @@ class RolesHead(Head):
             return [np.zeros((0, 4), dtype=np.int64) for _ in layout.word_counts]
         owners = layout.word_sentences[words]
         at = words - layout.word_starts[owners]
-        path = self._paths(output, owners, at)
-        rows, first, behind, role = spans_of_bio(path, len(self._roles))
+        rows, first, behind, role = self._arguments(output, owners, at)
         heads = np.column_stack([at, at, at + 1, np.array(self._senses)[chosen]])
         arguments = np.column_stack([at[rows], first, behind, np.array(self._roles)[role]])
         every = np.concatenate([heads, arguments.reshape(-1, 4)]).astype(np.int64)
@@ -178,6 +177,25 @@ class RolesHead(Head):
         order = np.argsort(predicates, kind="stable")
         counts = np.bincount(owners[predicates], minlength=layout.sentences)
         return split_by_sentence(every[order], counts)
+
+    def _arguments(
+        self, output: HeadOutput, owners: np.ndarray, at: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """(arguments,) predicate, first word, word behind the last and role of each.
+
+        Those of one predicate are neighbours, in order. Shapes: as in `tag_scores`.
+        """
+        parts = alike(output.layout.word_counts[owners], width=2 * len(self._roles))
+        if len(parts) == 1:
+            return spans_of_bio(self._paths(output, owners, at), len(self._roles))
+        found = []
+        for chosen in parts:
+            sentences = np.unique(owners[chosen])
+            part = output.narrow(output.sentences[sentences])
+            path = self._paths(part, np.searchsorted(sentences, owners[chosen]), at[chosen])
+            rows, *rest = spans_of_bio(path, len(self._roles))
+            found.append((chosen[rows], *rest))
+        return tuple(map(np.concatenate, zip(*found, strict=True)))
 
     def _paths(self, output: HeadOutput, owners: np.ndarray, at: np.ndarray) -> np.ndarray:
         """(predicates, longest): the best tags of the words of each."""

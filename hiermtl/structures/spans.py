@@ -1,11 +1,16 @@
 """Choosing among scored spans those that can stand together."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 MOST_PER_WORD = 4
 """Candidates per word of a sentence that are looked at, the best; spans that do not cross are fewer
 than two per word."""
+
+_CELLS = 1 << 22
+"""Pairs of candidates, padding counted, that are compared at once."""
 
 
 def nested(
@@ -43,9 +48,32 @@ def nested(
     by_group = np.argsort(groups, kind="stable")  # best first within each, as before
     order, groups = order[by_group], groups[by_group]
     counts = np.bincount(groups)
-    there = np.arange(counts.max(initial=0)) < counts[:, None]
+    begins = np.cumsum(counts) - counts
+    kept = np.zeros(len(order), dtype=bool)
+    for alike in _about_as_large(counts):
+        within = np.arange(counts[alike].max())
+        there = within < counts[alike][:, None]
+        places = (begins[alike][:, None] + within)[there]
+        kept[places] = _stand_together(starts[order[places]], ends[order[places]], there)
+    found = order[kept]
+    return found[np.lexsort((-ends[found], starts[found], owners[found]))]
+
+
+def _about_as_large(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """The groups, those at a time that are about as large, of at most `_CELLS` pairs or one."""
+    powers = np.ceil(np.log2(counts)).astype(np.int64)
+    for power in np.unique(powers).tolist():
+        alike = np.flatnonzero(powers == power)
+        step = max(1, _CELLS >> (2 * power))
+        yield from (alike[at : at + step] for at in range(0, len(alike), step))
+
+
+def _stand_together(
+    starts: NDArray[np.int64], ends: NDArray[np.int64], there: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """(spans,): which are kept of groups, (groups, spans of the largest), best first in each."""
     first, last = (np.zeros(there.shape, dtype=np.int64) for _ in range(2))
-    first[there], last[there] = starts[order], ends[order]
+    first[there], last[there] = starts, ends
     begins_inside = (first[:, :, None] < first[:, None, :]) & (first[:, None, :] < last[:, :, None])
     crossing = begins_inside & (last[:, :, None] < last[:, None, :])
     crossing |= crossing.transpose(0, 2, 1)
@@ -56,8 +84,7 @@ def nested(
         taken = left & ~(worse & left[:, None, :]).any(2)
         kept |= taken
         left &= ~taken & ~(crossing & taken[:, None, :]).any(2)
-    found = order[kept[there]]
-    return found[np.lexsort((-ends[found], starts[found], owners[found]))]
+    return kept[there]
 
 
 def _groups(

@@ -16,6 +16,7 @@ from hiermtl.text.bio import BIO_MODES, Bio, find_illegal, illegal_tag, repair_b
 from hiermtl.text.lines import read_blocks, read_lines
 from hiermtl.text.sentence import Layer, Origin, Sentence, Tags
 
+_SPACES = re.compile(r"[ \t]+")
 _PAIR = re.compile(r"#\s?([\w.:-]+(?: id)?) =(?: (.*))?", re.DOTALL)
 
 
@@ -130,7 +131,8 @@ class _Reader:
         return ("", "") if comment else None
 
     def _cells(self, line: str, number: int) -> list[str] | None:
-        cells = line.split("\t") if self.separator == "\t" else line.split()
+        # Not `split()`: it would also cut words at white space inside, such as U+00A0.
+        cells = line.split("\t") if self.separator == "\t" else _SPACES.split(line.strip(" \t"))
         if self.width == 0 and not self._set_places(cells, number):
             return None
         if len(cells) < self.width:

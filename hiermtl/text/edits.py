@@ -22,6 +22,9 @@ def edit_script(word: str, lemma: str) -> str:
 
     `apply_edits(word, edit_script(word, lemma)) == lemma` for all texts.
     """
+    for case, change in CASES.items():
+        if change(word) == lemma:  # no script is shorter
+            return f"{case}{BAR}{BAR}"
     found: str | None = None
     for case, change in CASES.items():
         start, length, at = _common(changed := change(word), lemma)

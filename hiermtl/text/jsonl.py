@@ -9,7 +9,7 @@ from typing import Any
 
 from hiermtl.errors import DataError, listing, nearest
 from hiermtl.text.lines import decoded_lines, read_lines
-from hiermtl.text.plain import from_words, word_offsets
+from hiermtl.text.plain import from_words, whole_characters, word_offsets
 from hiermtl.text.sentence import Origin, Sentence
 
 
@@ -176,6 +176,6 @@ def _text(line: JsonLine, words: Sequence[str]) -> tuple[str, list[tuple[int, in
     if not isinstance(text, str):
         return "", []
     try:
-        return text, word_offsets(text, words)
+        return whole_characters(text), word_offsets(text, words)
     except DataError:
         return "", []

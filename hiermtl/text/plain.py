@@ -42,7 +42,7 @@ def split_text(text: str, language: str) -> list[Sentence]:
             installed.
     """
     pipeline = _pipeline(language)
-    text = _SURROGATE.sub("\ufffd", text)
+    text = whole_characters(text)
     sentences: list[Sentence] = []
     start = 0
     for match in _PARAGRAPH.finditer(text):
@@ -88,7 +88,12 @@ def from_words(words: Sequence[str]) -> Sentence:
                 f"word {place} of {len(words)} is {word!r}; every word must be a text that is not "
                 "blank"
             )
-    return Sentence(tuple(words))
+    return Sentence(tuple(map(whole_characters, words)))
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for each half surrogate."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def word_offsets(text: str, words: Sequence[str]) -> list[tuple[int, int]]:
@@ -97,7 +102,7 @@ def word_offsets(text: str, words: Sequence[str]) -> list[tuple[int, int]]:
     Raises:
         DataError: The words are not slices of the text in this order.
     """
-    text = _SURROGATE.sub("\ufffd", text)
+    text = whole_characters(text)
     offsets: list[tuple[int, int]] = []
     at = 0
     for place, word in enumerate(words):

@@ -106,6 +106,12 @@ def bracketed(cells: Sequence[str], origin: Origin) -> list[Span]:
     opened: list[tuple[int, str]] = []
     for at, cell in enumerate(cells):
         labels, closed = brackets(cell, at, origin)
+        if "" in labels:
+            raise DataError(
+                f"{cell!r} for word {at + 1} opens an argument without a role; write (ROLE*",
+                origin.path,
+                line=origin.line + at,
+            )
         opened += [(at, label) for label in labels]
         for _ in range(closed):
             if not opened:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,13 @@ def _crossre(text: str, origin: Origin) -> Sentence:
         for start, end, kind in data["ner"]:
             if not (isinstance(start, int) and isinstance(end, int)):
                 raise ValueError(f"the entity {[start, end, kind]} has no whole numbers")
+            if not isinstance(kind, str):
+                raise ValueError(f"the entity {[start, end, kind]} has no label")
             if (start, end) in spans:
                 raise ValueError(f"two entities stand on the words {start} to {end}")
-            spans[start, end] = Span(start, end + 1, str(kind))
+            spans[start, end] = Span(start, end + 1, kind)
         relations = tuple(
-            Relation(_range(spans[tuple(row[:2])]), _range(spans[tuple(row[2:4])]), str(row[4]))
+            Relation(_range(spans[tuple(row[:2])]), _range(spans[tuple(row[2:4])]), _label(row))
             for row in data["relations"]
         )
     except (ValueError, TypeError, IndexError, RecursionError) as error:
@@ -83,6 +85,13 @@ def _range(span: Span) -> Words:
     return span.start, span.end
 
 
+def _label(row: Sequence[Any]) -> str:
+    label = row[4]
+    if not isinstance(label, str):
+        raise ValueError(f"the relation {list(row[:5])} has no label")
+    return label
+
+
 def _words(given: object) -> tuple[str, ...]:
     if not isinstance(given, list) or not all(isinstance(word, str) and word for word in given):
         raise ValueError("`sentence` is no list of words")
@@ -110,6 +119,14 @@ def read_semeval(path: str | Path, *, language: str = "en") -> Iterator[Sentence
                 path,
                 line=first,
             )
+        for number, line in enumerate(block[1:], first + 1):
+            if other := _NUMBERED.fullmatch(line.strip()):
+                raise DataError(
+                    f"sentence {other[1]} stands in the block of sentence {found[1]}; put a blank "
+                    "line before it",
+                    path,
+                    line=number,
+                )
         yield _semeval(found[1], found[2], block[1].strip(), language=language, origin=origin)
 
 

@@ -87,8 +87,8 @@ def role_cells(frames: Frames, words: int) -> list[str | None]:
     for frame in frames.frames:
         if cells[frame.predicate] is not None:
             raise DataError(
-                f"word {frame.predicate + 1} is a predicate twice; CoNLL-U has a place for one "
-                "each: leave one out, or write JSON lines"
+                f"word {frame.predicate + 1} is a predicate twice; give it once, with all its "
+                "arguments"
             )
         parts = [f"{quoted(s.label, _RESERVED)}:{s.start + 1}-{s.end}" for s in frame.arguments]
         cells[frame.predicate] = ";".join([_sense(frame.sense), *parts])

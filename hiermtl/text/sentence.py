@@ -226,5 +226,6 @@ def misfit(layer: Layer, words: int) -> str | None:
                     "are half open and not empty"
                 )
         return None
-    count = len(layer.heads) if isinstance(layer, Tree) else len(layer)
+    columns = (layer.heads, layer.relations) if isinstance(layer, Tree) else (layer,)
+    count = next((len(values) for values in columns if len(values) != words), words)
     return None if count == words else f"{count} values for {words} words; give one value per word"

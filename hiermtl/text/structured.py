@@ -103,6 +103,7 @@ class _Reader:
         if not isinstance(values, list):
             self.refuse(f"{name!r} is {values!r:.60}; allowed is a list, of {FORMS[key]} each")
         parts = [_Part() for _ in self.bounds[1:]]
+        predicates: set[int] = set()
         for number, item in enumerate(values):
             match key, item:
                 case "spans", [start, end, str(label)]:
@@ -121,6 +122,12 @@ class _Reader:
                         parts[at].spans.append(Span(*words, label))
                 case "roles", {"predicate": place, **rest}:
                     at, frame = self._frame(place, rest, item, name)
+                    if place in predicates:
+                        self.refuse(
+                            f"{name!r} has the predicate {place} twice; give it once, with all its "
+                            "arguments"
+                        )
+                    predicates.add(place)
                     parts[at].frames.append(frame)
                 case _:
                     self._refuse_form(item, key, name)

@@ -12,6 +12,9 @@ from hiermtl.text.plain import split_text
 from hiermtl.text.sentence import Origin, Passage, Sentence
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+_LONGEST = (1 << 31) - 1
+"""Characters of a cell: more than `csv` itself allows, and the most it can be told."""
+
 SICK_SPLITS = ("TRAIN", "TRIAL", "TEST")
 
 
@@ -170,19 +173,25 @@ def _rows(
     texts = (text for _, text in decoded_lines(read_lines(path), name))
     reader = csv.reader(texts, delimiter=separator, quoting=quoting, strict=True)
     places: dict[str | int, int] | None = None
+    width = None
     while True:
         line = reader.line_num + 1
         try:
-            row = next(reader)
-        except StopIteration:
-            return
+            row = _next_row(reader)
         except csv.Error as error:
-            raise DataError(f"no row of a table ({error})", path, line=line) from None
+            advice = (
+                "close the quotes around a cell, and double those inside it"
+                if quoting == csv.QUOTE_MINIMAL
+                else "take carriage returns out of the cells"
+            )
+            raise DataError(f"no row of a table ({error}); {advice}", path, line=line) from None
+        if row is None:
+            return
         if not row:
             continue
         if places is None:
             if isinstance(columns[0], str):
-                places = _header(row, columns, name)
+                places, width = _header(row, columns, name), len(row)
                 continue
             places = {column: int(column) for column in columns}
         if len(row) <= max(places.values()):
@@ -192,7 +201,28 @@ def _rows(
                 path,
                 line=line,
             )
+        if width is not None and any(row[width:]):
+            advice = (
+                f"put a text that holds {separator!r} in quotes"
+                if quoting == csv.QUOTE_MINIMAL
+                else f"take {'tabs' if separator == chr(9) else repr(separator)} out of the cells"
+            )
+            raise DataError(
+                f"{len(row)} cells, but the header line has {width} columns; {advice}",
+                path,
+                line=line,
+            )
         yield {column: row[at] for column, at in places.items()}, Origin(name, line)
+
+
+def _next_row(reader: Iterator[list[str]]) -> list[str] | None:
+    """The next row, whose cells may be of any length; `None` behind the last."""
+    # The limit is that of all readers of the process.
+    before = csv.field_size_limit(_LONGEST)
+    try:
+        return next(reader, None)
+    finally:
+        csv.field_size_limit(before)
 
 
 def _header(row: list[str], columns: list[str | int], name: str) -> dict[str | int, int]:

@@ -151,6 +151,26 @@ def test_the_first_sentences_are_taken_as_a_slice_and_others_by_index() -> None:
     assert isinstance(layout.select(np.array([0, 2])).units, torch.Tensor)
 
 
+@every_layout
+@pytest.mark.parametrize("chosen", [[0, 1, 3], [0, 2, 3], [1, 3], [2, 3], [3]])
+def test_a_sentence_without_words_may_be_among_those_taken(flat: bool, chosen: list[int]) -> None:
+    """Where nothing stands before and behind a sentence's pieces, its row has no unit."""
+    world = make_world("bilstm", depths={"upos": 1})
+    counts = [3, 2, 1, 0]
+    layouts = [
+        Collator(world.tokenizer, {"upos": 1}, flat=flat)(
+            world.examples([["a"] * count for count in own], [()]), ["upos"]
+        ).layout
+        for own in (counts, [counts[at] for at in chosen])
+    ]
+    own = layouts[0].select(np.array(chosen)).layout
+    for name in ("word_counts", "row_lengths", "row_sentences", "word_units"):
+        if name != "word_units" or flat:  # rows are padded to the longest of all
+            np.testing.assert_array_equal(getattr(own, name), getattr(layouts[1], name))
+    if flat:
+        np.testing.assert_array_equal(own.row_starts, layouts[1].row_starts)
+
+
 def test_a_selection_is_made_once() -> None:
     layout = layout_of()
     assert layout.select(np.array([1, 2])) is layout.select(np.array([1, 2]))

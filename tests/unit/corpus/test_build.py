@@ -18,7 +18,7 @@ from hiermtl.corpus.sources import columns_source, conllu_source, dataset_source
 from hiermtl.errors import DataError, RecipeError, RunError
 from hiermtl.folders import cache_folder
 from hiermtl.text.conllu import read_conllu
-from hiermtl.text.sentence import Sentence, Tree
+from hiermtl.text.sentence import Sentence, Span, Spans, Tree
 
 Counted = Callable[[Source], tuple[Source, list[int]]]
 NASTY = Path(__file__).parents[2] / "data" / "nasty.conllu"
@@ -73,6 +73,15 @@ def test_labels_are_trains_sorted_then_those_seen_later(
     }
     assert "toy upos: 1 labels on 2 words do not occur in train (X)" in corpus.lines()
     assert "toy train: 4 sentences, 8 words" in corpus.lines()
+
+
+def test_unseen_labels_of_spans_are_on_items_not_on_words(tmp_path: Path) -> None:
+    def source(*labels: str) -> Source:
+        spans = Spans(tuple(Span(0, 2, label) for label in labels))
+        return Source((), lambda: [Sentence(("a", "b"), {"entity": spans})], {"is": labels})
+
+    corpus = build_corpus("toy", {"train": source("x"), "dev": source("y", "z")}, cache=tmp_path)
+    assert "toy entity: 2 labels on 2 items do not occur in train (y, z)" in corpus.lines()
 
 
 def test_the_stored_form_is_class_labels_with_nulls(

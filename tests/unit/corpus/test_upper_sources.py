@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hiermtl.corpus.sources import crossre_source, propbank_source, semeval_source
+from hiermtl.corpus.sources import (
+    conllu_source,
+    crossre_source,
+    jsonl_source,
+    propbank_source,
+    semeval_source,
+)
 from hiermtl.errors import DataError
 from hiermtl.text.sentence import Frames, Passage, Sentence
 
@@ -48,3 +54,65 @@ def test_relations_come_with_their_entities(tmp_path: Path) -> None:
     path.write_text(json.dumps(line))
     (found,) = sentences(crossre_source(path))
     assert set(found.layers) == {"entity", "relation"}
+
+
+def test_relations_that_no_pair_of_spans_can_have_are_counted(tmp_path: Path) -> None:
+    """They are not learnt, since pairs are of two different spans, and scored as missed."""
+    path = tmp_path / "a.json"
+    ner = [[0, 0, "p"], [2, 2, "p"]]
+    good, own = [0, 0, 2, 2, "met"], [0, 0, 0, 0, "is"]
+    lines = [
+        {"sentence": ["Ada", "met", "Bob"], "ner": ner, "relations": [good, own]},
+        {"sentence": ["Ada", "met", "Bob"], "ner": ner, "relations": [own, own]},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    source = crossre_source(path)
+    assert len(sentences(source)) == len(sentences(source)) == 2
+    assert source.reports() == (
+        "relation: 3 from words to themselves, not learnt, and missed in scores",
+    )
+    path.write_text(json.dumps({**lines[0], "relations": [good]}))
+    assert sentences(source)
+    assert source.reports() == ()
+
+
+def test_relations_of_words_that_are_no_span_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    line = {
+        "words": ["Ada", "met", "Bob"],
+        "spans": {"entity": [[0, 1, "p"], [2, 3, "p"]], "mention": [[1, 2, "v"]]},
+        "relations": {"relation": [[0, 1, 2, 3, "met"], [0, 2, 2, 3, "met"], [1, 2, 2, 3, "x"]]},
+    }
+    path.write_text(json.dumps(line) + "\n" + json.dumps({**line, "spans": {}}) + "\n")
+    columns = {"entity": "spans.entity", "relation": "relations.relation"}
+    source = jsonl_source(path, columns)
+    assert len(sentences(source)) == 2
+    assert source.reports() == (
+        "relation: 2 of words that are no span of entity, not learnt from gold spans",
+    )
+    both = jsonl_source(path, {**columns, "mention": "spans.mention"})
+    assert len(sentences(both)) == 2
+    assert both.reports() == (
+        "relation: 1 of words that are no span of entity or mention, not learnt from gold spans",
+    )
+    alone = jsonl_source(path, {"relation": "relations.relation"})
+    assert len(sentences(alone)) == 2
+    assert alone.reports() == ()
+
+
+def test_sentences_whose_mentions_are_no_spans_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.conllu"
+    sentence = "1\tAda\t_\tX\t_\t_\t0\troot\t_\t{}\n2\tcame\t_\tX\t_\t_\t1\tdep\t_\t{}\n\n"
+    declared = "# global.Entity = eid-etype-head-other\n"
+    parts = sentence.format("Entity=(e1[1/2]-person-1-)", "Entity=(e1[2/2]-person-1-)")
+    whole = sentence.format("Entity=(e1-person-1-)", "_")
+    path.write_text(declared + parts + whole + parts + sentence.format("_", "_"))
+    source = conllu_source(path)
+    assert len(sentences(source)) == len(sentences(source)) == 4
+    assert source.reports() == (
+        "Entity= of 2 sentences is not read: mentions have several parts or stand on empty nodes, "
+        "or `# global.Entity` names no group and type",
+    )
+    path.write_text(f"{declared}# global.EntityLayers = mention\n{whole}")
+    assert len(sentences(source)) == 1
+    assert source.reports() == ()

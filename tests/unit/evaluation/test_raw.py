@@ -1,6 +1,6 @@
 """Evaluation from plain text: the text of documents, alignment, and which documents count."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from hiermtl.evaluation import HeadInfo, evaluate_raw
 from hiermtl.evaluation.measures import counted_by
 from hiermtl.text.conllu import parse_conllu
 from hiermtl.text.documents import by_document, conllu_rows, raw_text
-from hiermtl.text.sentence import Layer, Sentence, Tree
+from hiermtl.text.sentence import Layer, Relation, Relations, Sentence, Span, Spans, Tree
 
 GOLD = """# newdoc id = one
 # newpar
@@ -270,3 +270,39 @@ def test_words_known_to_have_no_lemma_are_no_gold_by_themselves(answers: Any) ->
     scores = evaluate_raw(nlp, gold, data="a")
     assert "lemma" not in scores.tasks
     assert {row.metric for row in scores.filter(task="dep")} == {"las", "uas", "clas"}
+
+
+@pytest.mark.parametrize("tasks", [None, ["relation"]])
+@pytest.mark.parametrize("told", [True, False])
+def test_types_of_arguments_are_compared_where_gold_tells_them(
+    answers: Callable[..., Any], told: bool, tasks: list[str] | None
+) -> None:
+    """Whether or not entities are asked for as well, by a model that says what it is asked."""
+
+    class Obedient(answers):  # type: ignore[misc]
+        def annotate_texts(self, texts: Any, tasks: Sequence[str]) -> Iterator[Any]:
+            for document in super().annotate_texts(texts, tasks):
+                for one in document:
+                    own = {task: one.layers[task] for task in tasks}
+                    yield [Sentence(one.words, own)]
+
+    def strict(kind: str) -> float:
+        met = Relations((Relation((0, 1), (2, 3), "met"),))
+        gold: dict[str, Layer] = {"relation": met}
+        if told:
+            gold["entity"] = Spans((Span(0, 1, "PER"), Span(2, 3, "PER")))
+        own = Spans((Span(0, 1, "PER"), Span(2, 3, kind)))
+        nlp = Obedient(
+            system=[[found("Ada met Max", relation=met, entity=own)]],
+            heads={
+                "entity": HeadInfo("span", "spans", ("PER",)),
+                "relation": HeadInfo("relation", "relations", ("met",), reads=("entity",)),
+            },
+            depths={"entity": 1, "relation": 2},
+        )
+        sentences = [Sentence(("Ada", "met", "Max"), gold)]
+        rows = evaluate_raw(nlp, sentences, tasks=tasks, data="toy")
+        return next(row.score for row in rows if row.metric == "f1_strict")
+
+    assert strict("PER") == 100
+    assert strict("LOC") == (0 if told else 100)

@@ -1,6 +1,7 @@
 """Evaluation on gold words: what a model is asked, and what becomes of its answers."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -9,7 +10,16 @@ import pytest
 from hiermtl.errors import DataError, ModelError, RunError
 from hiermtl.evaluation import HeadInfo, evaluate
 from hiermtl.hierarchy import Hierarchy, Task
-from hiermtl.text.sentence import Layer, Mentions, Sentence, Span, Tree
+from hiermtl.text.sentence import (
+    Layer,
+    Mentions,
+    Relation,
+    Relations,
+    Sentence,
+    Span,
+    Spans,
+    Tree,
+)
 
 DOG: dict[str, Layer] = {"upos": ("DET", "NOUN"), "dep": Tree((2, 0), ("det", "root"))}
 GOLD = [
@@ -182,4 +192,92 @@ def test_a_document_is_read_whole_and_scored_where_it_has_gold() -> None:
     assert scores.main("coref").items == 3
     assert scores.notes == (
         "coref: 2 sentences name no document; those that follow each other are scored as one",
+    )
+
+
+TYPED = Spans((Span(0, 1, "PER"), Span(2, 3, "PER")))
+MET: dict[str, Layer] = {
+    "entity": TYPED,
+    "relation": Relations((Relation((0, 1), (2, 3), "met"),)),
+}
+BETWEEN = {
+    "entity": HeadInfo("span", "spans", ("PER",)),
+    "relation": HeadInfo("relation", "relations", ("met",), reads=("entity",)),
+}
+
+
+def strict(answers: Callable[..., Any], gold: Sentence, own: dict[str, Layer], **how: Any) -> float:
+    """The strict F1 of relations, by a model that says what it is asked and nothing else."""
+    given = evaluate_with(answers, own, gold, **how)
+    return next(row.score for row in given if row.metric == "f1_strict")
+
+
+def evaluate_with(
+    answers: Callable[..., Any], own: dict[str, Layer], gold: Sentence, *, listed: bool, **how: Any
+) -> Any:
+    class Obedient(answers):  # type: ignore[misc]
+        def predict_layers(self, sentences: Any, tasks: Sequence[str]) -> Iterator[Any]:
+            for layers in super().predict_layers(sentences, tasks):
+                yield {task: layer for task, layer in layers.items() if task in tasks}
+
+    nlp = Obedient([own], heads=BETWEEN, depths={"entity": 1, "relation": 2})
+    return evaluate(nlp, [gold] if listed else iter([gold]), data="toy", **how)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("tasks", [None, ["relation"]])
+def test_types_of_arguments_are_compared_also_where_relations_are_asked_for_alone(
+    answers: Callable[..., Any], tasks: list[str] | None, listed: bool
+) -> None:
+    gold = Sentence(("Ada", "met", "Max"), MET)
+    how = {"tasks": tasks, "listed": listed}
+    assert strict(answers, gold, MET, **how) == 100
+    other = {**MET, "entity": Spans((Span(0, 1, "PER"), Span(2, 3, "LOC")))}
+    assert strict(answers, gold, other, **how) == 0
+    rows = evaluate_with(answers, MET, gold, **how)
+    assert rows.tasks == (("entity", "relation") if tasks is None else ("relation",))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_types_of_arguments_that_gold_does_not_tell_are_not_compared(
+    answers: Callable[..., Any], listed: bool
+) -> None:
+    gold = Sentence(("Ada", "met", "Max"), {"relation": MET["relation"]})
+    assert strict(answers, gold, MET, listed=listed) == 100
+    # That there is no entity is something else than not knowing.
+    none = Sentence(("Ada", "met", "Max"), {**MET, "entity": Spans(())})
+    assert strict(answers, none, MET, listed=listed) == 0
+
+
+def test_a_model_is_told_gold_only_where_there_is_some(answers: Callable[..., Any]) -> None:
+    """It says nothing of a sentence without words, and reads predictions where gold is silent."""
+
+    class Told(answers):  # type: ignore[misc]
+        def predict_sentences(
+            self, sentences: Iterable[Sentence], tasks: Sequence[str]
+        ) -> Iterator[Any]:
+            for sentence in sentences:
+                none = {"entity": Spans(()), "relation": Relations(())}
+                found = dict(MET) if sentence.words else none
+                if "entity" in sentence.layers and sentence.words:
+                    found["relation.informed"] = Relations(())
+                yield found
+
+    nlp = Told(
+        heads={**BETWEEN, "relation": replace(BETWEEN["relation"], informed=True)},
+        depths={"entity": 1, "relation": 2},
+    )
+    words = ("Ada", "met", "Max")
+    bare = Sentence(words, {"relation": MET["relation"]})
+    none = Sentence((), {"entity": Spans(()), "relation": Relations(())})
+    scores = evaluate(nlp, [Sentence(words, MET), none], data="toy")
+    of_relations = {row.metric: row.score for row in scores if row.task == "relation"}
+    assert (of_relations["f1"], of_relations["f1_given"]) == (100, 0)
+    assert not scores.notes
+    scores = evaluate(nlp, [bare, none, bare], data="toy")
+    of_relations = {row.metric: row.score for row in scores if row.task == "relation"}
+    assert (of_relations["f1"], of_relations["f1_given"]) == (100, 100)
+    assert (
+        "relation: 2 sentences have no gold of 'entity', so f1_given is there of predicted ones"
+        in scores.notes
     )

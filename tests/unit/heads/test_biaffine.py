@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hiermtl.errors import ModelError
-from hiermtl.heads import BiaffineHead
+from hiermtl.heads import BiaffineHead, base
 from hiermtl.records import MISSING, HeadOutput, Tap
+from hiermtl.structures.tree import is_tree
+from tests.unit.heads.test_relation import Largest
 from tests.unit.heads.test_tagging import layout_of
 
 LABELS = ("root", "subj", "mod")
@@ -223,3 +225,34 @@ def test_no_words_are_no_obstacle() -> None:
     assert [[len(part) for part in pair] for pair in head.decode(output)] == [[0, 0], [0, 0]]
     nothing = torch.zeros(0, dtype=torch.long)
     assert head.loss(output, {"heads": nothing, "relations": nothing}) == 0
+
+
+def test_sentences_of_other_lengths_have_the_same_trees_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    head = head_of()
+    output, _ = scored(head, (3, 9, 0, 1, 4, 30, 2, 5, 17, 8))
+    whole = head.decode(output)
+    sure, surest = head.confidence(output, whole), head.surest(output)
+    monkeypatch.setattr(base, "_CELLS", 100)
+    assert len(base.alike(output.layout.word_counts, power=2)) > 4
+    for one, other in zip(whole, head.decode(output), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+    torch.testing.assert_close(head.confidence(output, whole), sure)
+    torch.testing.assert_close(head.surest(output), surest)
+
+
+def test_a_long_sentence_of_a_document_does_not_cost_the_others_its_room() -> None:
+    """Padded to the longest, there would be 400 times 400 numbers for each of 401 sentences."""
+    torch.manual_seed(0)
+    head = BiaffineHead(5, LABELS, arc_width=4, label_width=3).eval()
+    layout = layout_of((4,) * 400 + (400,))
+    output = HeadOutput(
+        head(Tap(torch.randn(layout.words, 5), layout)), layout, np.arange(layout.sentences)
+    )
+    with torch.no_grad(), Largest() as largest:
+        found = head.decode(output)
+        head.confidence(output, found)
+    assert largest.numbers < 2 * 400 * 400
+    assert all(is_tree(heads) for heads, _ in found)

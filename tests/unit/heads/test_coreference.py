@@ -236,3 +236,22 @@ def test_documents_without_mentions_have_no_clusters_and_no_loss() -> None:
 def test_distances_are_told_apart_less_and_less() -> None:
     far = torch.tensor([0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 31, 32, 63, 64, 1000])
     assert _step(far).tolist() == [0, 1, 2, 3, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9]
+
+
+def test_what_stands_far_before_a_mention_does_not_change_its_vector() -> None:
+    """Its words' mean is told by totals of all words, which must not grow with the document."""
+    head = head_of().float()
+    words, last = 100_000, 4
+    torch.manual_seed(0)
+    states = torch.randn(words, 6) + 1
+    found = []
+    for count in (words, last):
+        layout = layout_of((count,))
+        members = Groups(np.array([0]), np.array([1]), np.array(["document"]))
+        with torch.no_grad():
+            scores = head(Tap(states[-count:], layout, members))
+            output = HeadOutput(scores, layout, np.arange(1), np.arange(1), members)
+            spans = torch.tensor([(0, count - 3, count - 2, 0), (0, count - 3, count, 1)])
+            output = replace(output, read={"mention": spans})
+            found.append(head._vectors(output, head._found(output)))
+    torch.testing.assert_close(*found, rtol=0, atol=1e-4)

@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hiermtl.heads import base
 from hiermtl.heads.roles import RolesHead
 from hiermtl.records import MISSING, HeadOutput, Tap
+from tests.unit.heads.test_relation import Largest
 from tests.unit.heads.test_tagging import layout_of
 from tests.unit.structures.test_bio import legal
 
@@ -172,3 +174,33 @@ def test_words_without_any_predicate_give_no_items() -> None:
     assert [items.shape for items in head.decode(output)] == [(0, 4)] * len(COUNTS)
     head = RolesHead(5, ("ARG0",), size=3)
     assert [items.shape for items in head.decode(scored(head.double()))] == [(0, 4)] * len(COUNTS)
+
+
+def long_and_short(head: RolesHead, counts: tuple[int, ...]) -> HeadOutput:
+    layout = layout_of(counts)
+    torch.manual_seed(1)
+    states = torch.randn(layout.words, 5, dtype=torch.float64)
+    return HeadOutput(head(Tap(states, layout)), layout, np.arange(layout.sentences))
+
+
+def test_sentences_of_other_lengths_have_the_same_items_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    head = head_of()
+    output = long_and_short(head, (3, 9, 0, 1, 4, 30, 2, 5, 17, 8))
+    whole = head.decode(output)
+    assert sum(len(items) for items in whole) > 100
+    monkeypatch.setattr(base, "_CELLS", 100)
+    for one, other in zip(whole, head.decode(output), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_long_sentence_of_a_document_does_not_cost_the_others_its_room() -> None:
+    """Padded to the longest, there would be 1,200 numbers for each predicate and tag."""
+    head = head_of()
+    output = long_and_short(head, (4,) * 3000 + (1200,))
+    with torch.no_grad(), Largest() as largest:
+        found = head.decode(output)
+    predicates = sum((items[:, 1] == items[:, 0]).sum() for items in found)
+    assert predicates > 4000
+    assert largest.numbers < predicates * 1200 * 4 / 2

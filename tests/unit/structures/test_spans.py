@@ -1,5 +1,6 @@
 """Spans that can stand together, against taking them one after the other."""
 
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -80,3 +81,25 @@ def test_a_sentence_of_any_length_is_chosen_for() -> None:
     few = slice(0, 300)
     wanted = one_by_one(starts[few], ends[few], scores[few], owners[few])
     assert {place for place in found.tolist() if place < 300} == wanted
+
+
+def test_memory_is_not_that_of_the_largest_group_for_each() -> None:
+    """A sentence in which much overlaps, in a long document in which little does."""
+    count, wide = 2_000, 400
+    random = np.random.default_rng(0)
+    first = random.integers(0, 70, size=wide)
+    starts = np.concatenate([np.zeros(count, dtype=np.int64), first])
+    ends = np.concatenate([np.full(count, 2), first + random.integers(1, 30, size=wide)])
+    owners = np.concatenate([np.arange(count), np.full(wide, count)])
+    words = np.array([2] * count + [100])
+    scores = random.random(count + wide)
+    tracemalloc.start()
+    try:
+        found = nested(starts, ends, scores, owners=owners, words=words)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    own = slice(count, None)
+    wanted = one_by_one(starts[own], ends[own], scores[own], owners[own])
+    assert set(found.tolist()) == {*range(count), *(count + place for place in wanted)}
+    assert peak < 50e6

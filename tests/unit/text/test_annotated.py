@@ -46,6 +46,13 @@ def test_layers_lie_where_annotate_puts_them(tmp_path: Path) -> None:
     assert (one.doc_id, one.sent_id) == (two.doc_id, two.sent_id) == ("d1", None)
 
 
+def test_half_surrogates_are_read_as_the_replacement_character(tmp_path: Path) -> None:
+    """They stand in JSON where a text was cut in an emoji, and no corpus can hold them."""
+    (found,) = read(tmp_path, {"words": ["a\ud83d", "b"], "text": "a\ud83d b"})
+    assert (found.words, found.text) == (("a\ufffd", "b"), "a\ufffd b")
+    assert found.space_after == (True, False)
+
+
 def test_layers_lie_where_the_columns_say(tmp_path: Path) -> None:
     columns = {"ner": "gold.ner", "pos": "gold.pos", **TREE}
     lines = [

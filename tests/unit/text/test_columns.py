@@ -44,6 +44,17 @@ def test_conll2003_documents_and_blank_lines_with_tabs_are_boundaries(tmp_path: 
     assert found[0].layers == {"xpos": ("NNP",), "chunk": ("B-NP",), "ner": ("B-ORG",)}
 
 
+@pytest.mark.parametrize("inside", ["\u00a0", "\u3000", "\u2009", "\x85"])
+def test_other_white_space_is_part_of_a_word_in_columns_apart_by_spaces(
+    tmp_path: Path, inside: str
+) -> None:
+    """As in `25 000`: cut there, its second half would be read as the label."""
+    word = f"25{inside}000"
+    path = write(tmp_path, f"{word} O\n\tkronor \t B-X \n")
+    (found,) = read_columns(path, {"ner": 1}, separator=" ")
+    assert (found.words, found.layers["ner"]) == ((word, "kronor"), ("O", "B-X"))
+
+
 def test_columns_may_be_named_by_a_header(tmp_path: Path) -> None:
     path = write(tmp_path, "id\tform\ttag\n1\ta\tO\n\n1\tb\tB-X\n")
     found = list(read_columns(path, {"ner": "tag"}, words="form"))

@@ -1,9 +1,12 @@
 """Edit scripts."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hiermtl.text import edits
 from hiermtl.text.edits import apply_edits, edit_script, inserted
 
 TEXT = st.text(st.sampled_from("abcABC|+-\u2192\u00df\u0130\u4f60"), max_size=8) | st.text(
@@ -41,6 +44,16 @@ def test_a_script_of_any_word_can_be_applied_to_any_other(
     word: str, other: str, lemma: str
 ) -> None:
     assert isinstance(apply_edits(other, edit_script(word, lemma)), str)
+
+
+@pytest.mark.parametrize("case", [str, str.lower, str.upper, str.capitalize])
+def test_a_word_that_is_its_lemma_but_for_case_is_not_searched_through(
+    case: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As addresses are, of which the longest common part takes the square of their length."""
+    word = "Https://example.org/" + "aB" * 50_000
+    monkeypatch.setattr(edits, "_common", None)
+    assert apply_edits(word, edit_script(word, case(word))) == case(word)
 
 
 def test_scripts_carry_over() -> None:

@@ -36,6 +36,15 @@ def test_class_ids_become_names_and_trees_are_put_together() -> None:
     assert third.words == ()
 
 
+@pytest.mark.parametrize(("heads", "relations"), [([2, 0], ["x"]), ([0], ["x", "y"])])
+def test_heads_and_relations_are_as_many_as_words(heads: list[int], relations: list[str]) -> None:
+    data = datasets.Dataset.from_dict(
+        {"tokens": [["a", "b"]], "head": [heads], "deprel": [relations]}
+    )
+    with pytest.raises(DataError, match="dataset:1: layer 'dep' has 1 values for 2 words"):
+        next(read_dataset(data, {"dep": {"heads": "head", "relations": "deprel"}}))
+
+
 def test_a_missing_column_is_named_with_those_present() -> None:
     data = datasets.Dataset.from_dict(ROWS, features=FEATURES)
     with pytest.raises(

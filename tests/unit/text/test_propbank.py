@@ -59,6 +59,7 @@ def test_brackets_nest_and_repeat() -> None:
     [
         (["*)"], r"f:3: '\*\)' for word 1 closes what no word has opened"),
         (["(A*", "*"], r"f:3: \(A at word 1 is never closed"),
+        (["*", "(*)"], r"f:4: '\(\*\)' for word 2 opens an argument without a role"),
         (["A"], r"f:3: 'A' for word 1 is no bracketing"),
         (["(A*", "x*)"], r"f:4: 'x\*\)' for word 2 is no bracketing"),
     ],

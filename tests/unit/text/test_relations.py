@@ -47,6 +47,11 @@ def test_ends_become_half_open_and_a_pair_keeps_all_its_relations(tmp_path: Path
         ),
         ({"relations": [[0, 0, 1, 1, "x"]]}, r"a relation names the words \(1, 1\), which are no"),
         ({"ner": None}, "no object of CrossRE"),
+        (
+            {"relations": [[0, 0, 2, 3, None]]},
+            r"a\.json:1: no object of CrossRE \(the relation \[0, 0, 2, 3, None\] has no label\)",
+        ),
+        ({"ner": [[0, 0, None]], "relations": []}, r"the entity \[0, 0, None\] has no label"),
         ({"relations": [[0, 0]]}, "a relation names the words|no object of CrossRE"),
         ({"sentence": "Ada met"}, "`sentence` is no list of words"),
         ({"ner": [[0, 0, "a"], [0, 0, "b"]]}, "two entities stand on the words 0 to 0"),
@@ -115,6 +120,14 @@ def test_malformed_blocks_are_named(
 ) -> None:
     with pytest.raises(DataError, match=message):
         list(read_semeval(semeval(tmp_path / "a.txt", sentence, relation)))
+
+
+def test_a_block_holds_one_sentence(tmp_path: Path) -> None:
+    """Where the blank line between two is missing, the second would be lost."""
+    path = semeval(tmp_path / "a.txt", "The <e1>fire</e1> made <e2>smoke</e2>.")
+    path.write_text(path.read_text().rstrip("\n") + "\n" + path.read_text().replace("7", "8"))
+    with pytest.raises(DataError, match=r"a\.txt:4: sentence 8 stands in the block of sentence 7"):
+        list(read_semeval(path))
 
 
 def test_a_block_must_be_numbered(tmp_path: Path) -> None:

@@ -135,6 +135,11 @@ IN_TWO = "which is in two sentences, words 0 to 3 and words 4 to 8; keep it in o
         ("roles", {"x": [{"predicate": 1, "arguments": [[0, 1]]}]}, r"\[\[0, 1\]\]}; allowed is"),
         ("roles", {"x": [{"predicate": 1, "arguments": [[4, 5, "y"]]}]}, IN_TWO),
         ("roles", {"x": [{"predicate": 5, "arguments": [[3, 5, "y"]]}]}, IN_TWO),
+        (
+            "roles",
+            {"x": [{"predicate": 5}, {"predicate": 1}, {"predicate": 5, "sense": "y"}]},
+            r"a.jsonl:1: 'roles.x' has the predicate 5 twice; give it once, with all its arguments",
+        ),
         ("spans", {"upos": []}, "level 'upos' lies in `tags` and in `spans`; leave one"),
     ],
 )

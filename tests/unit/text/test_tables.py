@@ -1,5 +1,6 @@
 """Tables of texts and of pairs."""
 
+import csv
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,25 @@ def test_tabs_columns_by_number_and_numbers(tmp_path: Path) -> None:
     assert pairs[1].origin.line == 3
 
 
+def test_empty_cells_behind_the_last_column_are_none(tmp_path: Path) -> None:
+    """As spreadsheets write them."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,n\na,b,,\n")
+    (found,) = read_table(path, text="text", labels={"n": "n"})
+    assert found.labels == {"n": "b"}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_texts_may_be_long(tmp_path: Path, name: str) -> None:
+    """`csv` refuses cells of more than 131,072 characters, unless told otherwise for all."""
+    count, limit = 30_000, csv.field_size_limit()
+    mark = "," if name == "a.csv" else "\t"
+    (tmp_path / name).write_text(f"text{mark}label\n{'word ' * count}{mark}x\n")
+    (found,) = read_table(tmp_path / name, text="text", labels={"kind": "label"})
+    assert len(found.sentences[0].words) == count
+    assert csv.field_size_limit() == limit
+
+
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
@@ -49,7 +69,31 @@ def test_tabs_columns_by_number_and_numbers(tmp_path: Path) -> None:
         ("text,n\nx,y\n", {"text": "text", "numbers": {"n": "n"}}, r":2: column 'n' is 'y'; a fin"),
         ("text,n\nx,\n", {"text": "text", "labels": {"n": "n"}}, r":2: column 'n' is empty"),
         ("text\n   \n", {"text": "text"}, r":2: the text is empty; fill it"),
-        ('text\nx\n"a\nb\n', {"text": "text"}, r"a\.csv:3: no row of a table \(unexpected end of"),
+        (
+            'text\nx\n"a\nb\n',
+            {"text": "text"},
+            r"a\.csv:3: no row of a table \(unexpected end of data\); close the quotes",
+        ),
+        (
+            'text\n"a" b\n',
+            {"text": "text"},
+            r"a\.csv:2: no row of a table \(.*\); .*, and double those inside it",
+        ),
+        (
+            "text\tn\na\rb\tc\n",
+            {"text": "text", "separator": "\t"},
+            r"a\.csv:2: no row of a table \(new-line.*\); take carriage returns out of the cells",
+        ),
+        (
+            "text,n\nwell,a\nno, never,b\n",
+            {"text": "text", "labels": {"n": "n"}},
+            r"a\.csv:3: 3 cells, but the header line has 2 columns; put a text that holds ','",
+        ),
+        (
+            "text\tn\na\tb\tc\n",
+            {"text": "text", "separator": "\t"},
+            r"a\.csv:2: 3 cells, but the header line has 2 columns; take tabs out of the cells",
+        ),
         (CSV, {"text": -1}, "columns are counted from 0"),
         (CSV, {"text": "text", "separator": "::"}, "separator '::'; allowed is one character"),
         (
