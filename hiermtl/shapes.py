@@ -12,9 +12,17 @@ NAMES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
 ANNOTATING, TRAINING = 16, 64
 
-_OURS = [name for name in NAMES if name not in os.environ]
+SET = "HIERMTL_SHAPES"
+"""What this module has set, for processes that begin with it; all else is a user's."""
+
+_OURS = [
+    name
+    for name in NAMES
+    if name not in os.environ or f"{name}={os.environ[name]}" in os.environ.get(SET, "").split()
+]
 
 
 def keep_shapes(count: int) -> None:
-    """Sets both, but what the process began with stays; of no effect after the first product."""
+    """Sets both, but what a user has set stays; of no effect after the first product."""
     os.environ.update(dict.fromkeys(_OURS, str(count)))
+    os.environ[SET] = " ".join(f"{name}={count}" for name in _OURS)

@@ -6,6 +6,7 @@ is whole, so that a part that is done twice, because a worker died, is there onc
 when a job is started again is not done again.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -32,6 +33,9 @@ RECORDS = 10_000
 
 JOB, DONE = "_job.json", "_SUCCESS"
 """Files of the output folder: what is to be done, and that it is."""
+
+LOCK = ".lock.tmp"
+"""A file there while a command writes to the folder."""
 
 DEVICES = ("cpu", "cuda")
 """Where workers can compute."""
@@ -75,7 +79,7 @@ def annotate_on_cluster(
         ModelError: The model, a task or the precision is not there.
         DataError: The input is missing or malformed; what was done until then stays.
         RecipeError: Formats, tasks or places do not go together, the folder is another job's, or
-            Ray is not installed.
+            another command is writing to it, or Ray is not installed.
         RunError: Something cannot be written, or Ray gave up.
     """
     ray = _ray()
@@ -102,39 +106,40 @@ def annotate_on_cluster(
         "formats": sorted({job.format for job in jobs}),
         "records": records,
     }
-    _begin(folder, said, jobs)
-    todo = [job for job in jobs if not os.path.exists(job.target)]
-    if todo:
-        (folder / DONE).unlink(missing_ok=True)
-    asked = _Asked(
-        str(Path(model).absolute()) if Path(model).exists() else str(model),
-        nlp.precision if device == "cpu" else precision,
-        device,
-        names,
-    )
-    there = len(jobs) - len(todo)
-    total = AnnotateReport(0, 0, 0.0, 0, 0, names, left_out, tuple(skipped), there)
-    for found in _done(ray, asked, todo, workers=workers):
-        total = replace(
-            total,
-            sentences=total.sentences + found["sentences"],
-            words=total.words + found["words"],
-            documents=total.documents + found["documents"],
-            files=total.files + 1,
-            seconds=found["seconds"],
+    with _alone(folder):
+        _begin(folder, said, jobs)
+        todo = [job for job in jobs if not os.path.exists(job.target)]
+        if todo:
+            (folder / DONE).unlink(missing_ok=True)
+        asked = _Asked(
+            str(Path(model).absolute()) if Path(model).exists() else str(model),
+            nlp.precision if device == "cpu" else precision,
+            device,
+            names,
         )
-        if told is not None:
-            told(there + total.files, len(jobs))
-    missing = [job.target for job in jobs if not os.path.exists(job.target)]
-    if missing:
-        raise RunError(
-            f"{len(missing)} of {len(jobs)} parts were not written, {missing[0]} among them; check "
-            f"that all machines see {folder}, and start again"
-        )
-    for left in folder.rglob(".*.tmp"):
-        left.unlink(missing_ok=True)
-    write_whole(folder / DONE, "")
-    return total
+        there = len(jobs) - len(todo)
+        total = AnnotateReport(0, 0, 0.0, 0, 0, names, left_out, tuple(skipped), there)
+        for found in _done(ray, asked, todo, workers=workers):
+            total = replace(
+                total,
+                sentences=total.sentences + found["sentences"],
+                words=total.words + found["words"],
+                documents=total.documents + found["documents"],
+                files=total.files + 1,
+                seconds=found["seconds"],
+            )
+            if told is not None:
+                told(there + total.files, len(jobs))
+        missing = [job.target for job in jobs if not os.path.exists(job.target)]
+        if missing:
+            raise RunError(
+                f"{len(missing)} of {len(jobs)} parts were not written, {missing[0]} among them; "
+                f"check that all machines see {folder}, and start again"
+            )
+        for left in folder.rglob(".*.tmp"):
+            left.unlink(missing_ok=True)
+        write_whole(folder / DONE, "")
+        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,19 +310,52 @@ def _of_part(job: Job) -> list[Any]:
     return [os.path.abspath(job.source), state.st_size, state.st_mtime_ns, *range_]
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Makes the output folder, and inside keeps other commands from writing to it.
+
+    A lock ends with the process that holds it. Where a file system has none, nothing is kept.
+
+    Raises:
+        RecipeError: Another command is writing to it.
+        RunError: It cannot be made.
+    """
+    place = folder / LOCK
+    try:
+        folder.mkdir(exist_ok=True)
+        file = place.open("ab")
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be used ({error.strerror}); name another") from error
+    with file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RecipeError(
+                f"another command is writing to the folder {folder}; wait until it has ended, or "
+                "name another folder"
+            ) from None
+        except (ImportError, OSError):
+            pass
+        try:
+            yield
+        finally:
+            place.unlink(missing_ok=True)
+
+
 def _begin(folder: Path, said: dict[str, Any], jobs: Sequence[Job]) -> None:
-    """Makes the output folder, or finds it to be this job's.
+    """Makes the output folder this job's, or finds it to be.
 
     Parts whose input has changed since, or is no longer there, are removed.
 
     Raises:
         RecipeError: It holds something else.
-        RunError: It cannot be made.
+        RunError: It cannot be read.
     """
     parts = {os.path.relpath(job.target, folder): _of_part(job) for job in jobs}
     file = folder / JOB
     try:
-        folder.mkdir(exist_ok=True)
         there = [path for path in folder.iterdir() if not path.name.endswith(".tmp")]
         if there and not file.exists():
             raise RecipeError(
@@ -325,7 +363,7 @@ def _begin(folder: Path, said: dict[str, Any], jobs: Sequence[Job]) -> None:
                 "another, or empty it"
             )
         before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {**said}
-        if not isinstance(before, dict):
+        if not isinstance(before, dict) or not isinstance(before.get("parts", {}), dict):
             raise ValueError(before)
         differ = [key for key in said if before.get(key) != said[key]]
         if differ:

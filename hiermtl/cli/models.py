@@ -1,12 +1,13 @@
 """`hiermtl evaluate`, `annotate`, `benchmark` and `export`."""
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from hiermtl.atomic import write_whole
+from hiermtl.atomic import written_whole
 from hiermtl.cli.arguments import (
     DataDir,
     Device,
@@ -162,39 +163,43 @@ def evaluate(
             "there is nothing to write; add --calibration, --confusion, --cost or --exits",
             param_hint="--details",
         )
+    import json as plain
+
     from hiermtl import commands
 
-    scores = commands.evaluate(
-        model,
-        data,
-        split=split,
-        tasks=wanted,
-        raw=raw,
-        by=by or (),
-        intervals=intervals,
-        calibration=calibration,
-        confusion=confusion,
-        cost=cost,
-        exits=exits,
-        precision=precision,
-        device=device,
-        data_dir=data_dir,
-    )
-    if details is not None:
-        import json as plain
-
-        write_whole(details, plain.dumps(scores.details(), ensure_ascii=False, indent=1) + "\n")
-    if json is not None:
-        write_whole(json, scores.to_json() + "\n")
-        if quiet:
-            return
-    match format:
-        case "text":
-            typer.echo(scores.to_text())
-        case "markdown":
-            typer.echo(scores.to_markdown())
-        case "json":
-            typer.echo(scores.to_json())
+    # Places to write to are found missing before the work, and what is found is told in any case.
+    with ExitStack() as places:
+        rows = None if json is None else places.enter_context(written_whole(json))
+        more = None if details is None else places.enter_context(written_whole(details))
+        scores = commands.evaluate(
+            model,
+            data,
+            split=split,
+            tasks=wanted,
+            raw=raw,
+            by=by or (),
+            intervals=intervals,
+            calibration=calibration,
+            confusion=confusion,
+            cost=cost,
+            exits=exits,
+            precision=precision,
+            device=device,
+            data_dir=data_dir,
+        )
+        if rows is None or not quiet:
+            match format:
+                case "text":
+                    typer.echo(scores.to_text())
+                case "markdown":
+                    typer.echo(scores.to_markdown())
+                case "json":
+                    typer.echo(scores.to_json())
+        if rows is not None:
+            rows.write(f"{scores.to_json()}\n".encode())
+        if more is not None:
+            told = plain.dumps(scores.details(), ensure_ascii=False, indent=1)
+            more.write(f"{told}\n".encode())
 
 
 def annotate(
@@ -204,7 +209,10 @@ def annotate(
     ],
     *,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUTPUT", help="File to write, or -.")
+        str,
+        typer.Option(
+            "--output", "-o", metavar="OUTPUT", help="File to write, or -; of a folder, a folder."
+        ),
     ],
     tasks: Tasks = None,
     format: Annotated[
@@ -218,7 +226,14 @@ def annotate(
         ),
     ] = None,
     precision: Precision = None,
-    device: Device = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            help="cpu, or cuda. Default: cuda where there is one; of workers and a cluster, cpu.",
+        ),
+    ] = None,
     workers: Annotated[
         int,
         typer.Option(

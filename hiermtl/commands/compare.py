@@ -60,14 +60,15 @@ def compare(
         raise RecipeError(f"resamples is {resamples}; allowed is 1 or more")
     paths = list(map(Path, runs))
     names = _arms([path for path in paths if (path / RECIPE).is_file()])
-    results = [
-        replace(result, arm=names.get(path, result.arm))
-        for path in paths
-        for result in _results(path, split=split, data_dir=data_dir)
-    ]
-    arms = list(dict.fromkeys(result.arm for result in results))
+    results, arms = [], dict[str, str]()
+    for path in paths:
+        for result in _results(path, split=split, data_dir=data_dir):
+            results.append(replace(result, arm=names.get(path, result.arm)))
+            arms.setdefault(results[-1].arm, result.arm)
     if controls is None:
-        controls = [arm for arm in arms if arm.split("/")[0] in CONTROLS] or arms[:1]
+        # Arms that are named by folders are of recipes all the same.
+        own = [arm for arm, recipe in arms.items() if recipe.split("/")[0] in CONTROLS]
+        controls = own or list(arms)[:1]
     first = {arm: place for place, arm in enumerate(controls)}
     results.sort(key=lambda result: first.get(result.arm, len(first)))
     return compare_results(results, controls=controls, test=test, resamples=resamples)

@@ -33,6 +33,7 @@ from hiermtl.commands.run_folder import (
     finished,
     shown,
 )
+from hiermtl.commands.tasks import auxiliary_tasks
 from hiermtl.commands.train import check_packages, check_precision, train_built
 from hiermtl.config import HierarchicalConfig
 from hiermtl.corpus.build import Corpus
@@ -97,7 +98,7 @@ def extend(
                 "name a recipe, or only tasks to drop"
             )
         return _only_drop(base, tokenizer, dropped=dropped, output=output)
-    before = trained_on(base)
+    before = _with_helpers(base)
     loaded = _loaded(recipe, {**(overrides or {}), **settings}, before, base.stack.depth)
     folder = Path(output or loaded.training.output or default_output(loaded))
     check_folder(folder, loaded, resume=resume)
@@ -117,7 +118,8 @@ def extend(
     with first_on_each_machine():
         corpora = training_corpora(loaded, data_dir=data_dir)
         built, kept = _extended(base, tokenizer, loaded, corpora, dropped=dropped)
-    plain = _merged(before, loaded, kept, data_dir=data_dir)
+    stay = (*kept, *_helping(before, loaded, kept))
+    plain = _merged(before, loaded, stay, data_dir=data_dir)
     about_all = load_recipe(plain)
     begin(folder, loaded, beside={EXTENDS: json.dumps(about, indent=2)})
     with failing_told(folder):
@@ -138,6 +140,35 @@ def extend(
         half=half,
         about=about_all,
     )
+
+
+def _with_helpers(base: HierarchicalModel) -> Recipe:
+    """The recipe a model was trained by, with its tasks and the auxiliary ones that helped.
+
+    Raises:
+        ModelError: As `trained_on`.
+    """
+    own = trained_on(base)
+    whole = load_recipe(base.config.recipe)
+    return whole.only({*own.tasks, *auxiliary_tasks(whole)})
+
+
+def _helping(before: Recipe, after: Recipe | None, kept: Iterable[str]) -> list[str]:
+    """The auxiliary tasks of a model's recipe that can be told beside what is kept and new.
+
+    Not those that a new task takes the name of, or that read a task which is no longer there.
+    """
+    new = set() if after is None else set(after.tasks)
+    found = [task for task in auxiliary_tasks(before) if task not in new]
+    there = {*kept, *new, *found}
+    while lost := [
+        task
+        for task in found
+        if not there.issuperset(getattr(before.tasks[task].head, "reads", None) or ())
+    ]:
+        found = [task for task in found if task not in lost]
+        there -= set(lost)
+    return found
 
 
 def _dropped(base: HierarchicalModel, drop: Iterable[str]) -> list[str]:
@@ -288,6 +319,7 @@ def _with_weights(
         language=kept.language,
         precision=kept.precision,
         recipe=kept.recipe,
+        learnt=_still_learnt(kept, new),
         absent=kept.absent,
     )
     model = HierarchicalModel(config, seed=seed)
@@ -310,6 +342,14 @@ def _with_weights(
     return model.eval()
 
 
+def _still_learnt(kept: HierarchicalConfig, new: set[str]) -> dict[str, Any]:
+    """What a scheme had learnt that the model has no longer; nothing where a new head is in it."""
+    learnt = kept.learnt
+    read = learnt.get("structure", {}).get("reads", {})
+    hardened = learnt.get("scheme") not in (None, kept.sharing["name"])
+    return dict(learnt) if hardened and not new & set(read) else {}
+
+
 def _with_dropout(encoder: Mapping[str, Any], rate: float | None) -> dict[str, Any]:
     """An encoder's config with its rates of dropout replaced."""
     if rate is None:
@@ -327,7 +367,7 @@ def _with_dropout(encoder: Mapping[str, Any], rate: float | None) -> dict[str, A
 def _merged(
     before: Recipe, after: Recipe, kept: Iterable[str], *, data_dir: str | Path | None
 ) -> dict[str, Any]:
-    """What the model remembers: how each of its tasks was trained, and on what.
+    """What the model remembers: how each of its tasks, and what helped, was trained, and on what.
 
     Raises:
         RecipeError: A corpus has the name of another one of the model's.
@@ -390,8 +430,8 @@ def _only_drop(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RecipeError(f"{folder} is occupied; name another folder with -o")
     model = base.without(gone)
-    before = trained_on(base)
-    left = before.only(kept).model_dump(mode="json")
+    before = _with_helpers(base)
+    left = before.only((*kept, *_helping(before, None, kept))).model_dump(mode="json")
     for task, given in left["tasks"].items():
         given["corpus"] = list(corpora_of(before, task))
     loaded = load_recipe(left)

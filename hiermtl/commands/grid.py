@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from hiermtl.commands.compare import RESULTS, scored
 from hiermtl.commands.tasks import main_tasks
 from hiermtl.commands.train import train
 from hiermtl.corpus.cache import digest
-from hiermtl.errors import DataError, RecipeError
+from hiermtl.errors import DataError, RecipeError, RunError, listing
 from hiermtl.evaluation.best import main_score
 from hiermtl.evaluation.compare import Comparison, compare_results
 from hiermtl.evaluation.results import read_result
@@ -78,7 +79,8 @@ def grid(
         quiet: Shows nothing.
 
     Raises:
-        HiermtlError: Its message gives the value, what is allowed and the next step.
+        HiermtlError: Its message gives the value, what is allowed and the next step. RunError where
+            a process died.
     """
     keep_shapes(TRAINING)  # processes of jobs begin with it
     if jobs < 1:
@@ -188,6 +190,12 @@ class _Runner:
             path = self.result(job)
             result = read_result(path)
             self._check(job, path, result.fingerprint)
+            other = sorted({row.split for row in result.rows} - {self.split})
+            if other:
+                raise RecipeError(
+                    f"{path} is of split {listing(other)}, and the grid is of {self.split}; delete "
+                    "it to run it again, or give another folder with -o"
+                )
             if self.gap and not result.train:
                 raise RecipeError(
                     f"{path} was made before the grid had gap: true, and its model is gone; delete "
@@ -240,6 +248,11 @@ class _Runner:
         )
         try:
             yield pool
+        except BrokenProcessPool as error:
+            raise RunError(
+                f"one of {self.jobs} processes died, perhaps because memory ran out; start the "
+                "grid again, which goes on with what is not done, with fewer --jobs"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from hiermtl.config import FORMAT_VERSION, HierarchicalConfig
 from hiermtl.encoders import encoder_from_config
@@ -187,7 +188,13 @@ def _building(folder: Path) -> Iterator[None]:
     """Tells what goes wrong inside of the config that a model is built from."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        StrictDataclassError,  # transformers checks the kinds of an encoder's values by it
+    ) as error:
         raise ModelError(
             f"{folder / CONFIG}: no model can be built from it ({error!r:.200}); copy the file "
             "again, or train again"

@@ -12,6 +12,8 @@ import shutil
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from safetensors import SafetensorError, safe_open
+
 from hiermtl.errors import ModelError
 
 WEIGHTS = "model.safetensors"
@@ -24,7 +26,7 @@ def weight_files(folder: Path) -> list[Path]:
     """The files that hold the weights of a model folder: one, or the shards its index names.
 
     Raises:
-        ModelError: There are none, or one that the index names is missing.
+        ModelError: There are none, the index names none, or one that it names is missing.
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
@@ -33,11 +35,32 @@ def weight_files(folder: Path) -> list[Path]:
             f"{folder}: there is no {WEIGHTS}; a model folder holds its weights in that file: "
             "copy the whole folder, or train again"
         )
-    names = sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))
+    names = _names_in(folder / INDEX)
     for name in names:
         if not (folder / name).is_file():
             raise ModelError(f"{folder}: {INDEX} names {name}, which is missing; copy it too")
     return [folder / name for name in names]
+
+
+def _names_in(index: Path) -> list[str]:
+    """The names of shards, each once.
+
+    Raises:
+        ModelError: There are none, or something stands in the place of one.
+    """
+    given = read_json(index).get("weight_map")
+    if not isinstance(given, dict) or not given:
+        raise ModelError(
+            f"{index}: weight_map is {given!r:.100}; allowed is an object that names a file for "
+            "each tensor; copy the file again"
+        )
+    for tensor, name in given.items():
+        if not isinstance(name, str):
+            raise ModelError(
+                f"{index}: weight_map[{tensor!r}] is {name!r:.100}; allowed is the name of a file; "
+                "copy the file again"
+            )
+    return sorted(set(given.values()))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -76,10 +99,15 @@ def check_weights(path: Path, *, checksum: bool = True) -> None:
         tensors = [value for name, value in header.items() if name != "__metadata__"]
         try:
             end = start + max((int(tensor["data_offsets"][1]) for tensor in tensors), default=0)
-        except (KeyError, TypeError, ValueError, IndexError):
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError):
             raise _damaged(path, "its header does not say where the tensors lie") from None
         if size != end:
             raise _damaged(path, f"it has {size} bytes, and its header promises {end}")
+        try:
+            with safe_open(path, framework="np"):
+                pass
+        except SafetensorError as error:
+            raise _damaged(path, str(error)) from None
         known = (header.get("__metadata__") or {}).get(_KEY)
         if checksum and known is not None and known != _digest(file):
             raise _damaged(path, "its bytes are not those that were written (checksum)")

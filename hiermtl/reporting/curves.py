@@ -80,7 +80,7 @@ def read_log(path: Path) -> Log | None:
             log.epoch = float(entry["epoch"]) if "epoch" in entry else log.epoch
             if "main" in entry and (top is None or float(entry["main"]) > top[1]):
                 top = step, float(entry["main"])
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             log.bad += 1
     log.metrics, log.losses = list(curves.values()), list(losses.values())
     if top is not None:

@@ -108,10 +108,18 @@ class Facts:
                 return encoder[key]
         return None
 
+    def _helped(self) -> dict[str, Any]:
+        """The auxiliary tasks of the recipe that the model remembers.
+
+        Of a model that was extended it is of more than its last training.
+        """
+        known = _part(_part(self.config, "recipe"), "tasks")
+        return {name: task for name, task in known.items() if _part(known, name).get("auxiliary")}
+
     def rungs(self) -> list[Rung]:
         """The tasks, lowest first; those whose depth is open last."""
         tasks = _part(self.config, "tasks")
-        planned = _part(self.recipe, "tasks")
+        planned = {**self._helped(), **_part(self.recipe, "tasks")}
         names = [*tasks, *(name for name in planned if name not in tasks)]
         mains = {row.task: row for row in reversed(self.rows.get("dev", ()))}
         found = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from hiermtl.errors import listing
 from hiermtl.evaluation.compare_table import Table, table_notes, text_columns, titled_tables
 from hiermtl.evaluation.scores import ScoreRow
 from hiermtl.evaluation.table import shown_score
@@ -245,6 +246,10 @@ def _sharing(material: Material) -> Content:
         found.append(_said(["What ", scheme, " has learnt of how its tasks share."]))
     else:
         found.append(_said([scheme, " learns nothing of how its tasks share; what it shares is:"]))
+    reads = described.get("structure", {}).get("reads", {})
+    since = [r.task for r in material.rungs if not r.auxiliary and r.task not in reads]
+    if since and material.facts.extends:
+        found.append(_said(f"Not in it, since the model was extended by them: {listing(since)}."))
     if material.drawn is not None:
         found.append(tag("figure", Markup(material.drawn)))
     else:

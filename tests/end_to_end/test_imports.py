@@ -18,11 +18,12 @@ LIGHT = ("hiermtl.model", "hiermtl.training", "hiermtl.annotation.predict")
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
     """Runs code in an environment that says nothing of shapes, as users' do."""
+    said = (*SHAPES, "HIERMTL_SHAPES")
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env={name: value for name, value in environment().items() if name not in SHAPES},
+        env={name: value for name, value in environment().items() if name not in said},
         timeout=120,
         check=False,
     )
@@ -60,6 +61,20 @@ def test_few_shapes_are_remembered_unless_the_user_says_how_many() -> None:
         for name in SHAPES:
             found = python(f"import os\nos.environ[{name!r}] = '7'\n" + begun).stdout
             assert found == f"{[('7' if other == name else count) for other in SHAPES]}\n"
+
+
+@pytest.mark.parametrize("users", [None, "7", "16"])
+def test_a_process_begun_by_another_takes_none_of_its_numbers_for_a_users(
+    users: str | None,
+) -> None:
+    """The one annotates, the other trains; a number of the user's stays in both, even if alike."""
+    child = (
+        "import os, hiermtl\nfrom hiermtl.shapes import TRAINING, keep_shapes\n"
+        f"keep_shapes(TRAINING)\nprint([os.environ[name] for name in {SHAPES}])"
+    )
+    told = "" if users is None else f"import os\nos.environ[{SHAPES[0]!r}] = {users!r}\n"
+    begun = f"import subprocess, sys, hiermtl\nsubprocess.run([sys.executable, '-c', {child!r}])"
+    assert python(told + begun).stdout == f"{[users or '64', '64']}\n"
 
 
 @pytest.mark.parametrize("call", ["train('nothing')", "extend('nothing', 'nothing')"])

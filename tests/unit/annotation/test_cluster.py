@@ -163,11 +163,45 @@ def test_what_a_killed_command_left_is_no_obstacle_and_damage_is_named(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".0123.tmp").touch()
     begun(model, tmp_path, monkeypatch)
-    (tmp_path / "out" / cluster.JOB).write_text("[]")
-    with pytest.raises(RunError, match=r"its _job\.json is damaged"):
-        annotate_on_cluster(model, tmp_path / "in", tmp_path / "out")
+    told = json.loads((tmp_path / "out" / cluster.JOB).read_text())
+    for damaged in ([], {**told, "parts": ["0.jsonl"]}):
+        (tmp_path / "out" / cluster.JOB).write_text(json.dumps(damaged))
+        with pytest.raises(RunError, match=r"its _job\.json is damaged"):
+            annotate_on_cluster(model, tmp_path / "in", tmp_path / "out")
     with pytest.raises(RecipeError, match=r"device 'tpu'; .* allowed are cpu and cuda"):
         annotate_on_cluster(model, tmp_path / "in", tmp_path / "out", device="tpu")
+
+
+def test_two_commands_do_not_write_to_one_folder(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second leaves all of the first alone; the lock of one that was killed is none."""
+    lines(tmp_path, 5, 1)
+    out = tmp_path / "out"
+    (tmp_path / "in" / "1.jsonl").rename(tmp_path / "one.jsonl")
+    refused: list[str] = []
+
+    def second(*given: Any, **options: Any) -> Any:
+        monkeypatch.setattr(cluster, "_done", lambda *given, **options: iter(()))
+        (out / ".0123.tmp").touch()
+        before = sorted(out.iterdir())
+        for source in (tmp_path / "in", tmp_path / "one.jsonl"):
+            with pytest.raises(RecipeError, match=r"another command is writing to .*out; wait unt"):
+                annotate_on_cluster(model, source, out, records=2)
+            refused.append(source.name)
+        assert sorted(out.iterdir()) == before
+        raise RunError("broken off")
+
+    monkeypatch.setattr(cluster, "_ray", lambda: None)
+    monkeypatch.setattr(cluster, "_done", second)
+    with pytest.raises(RunError, match="broken off"):
+        annotate_on_cluster(model, tmp_path / "in", out, records=2)
+    assert refused == ["in", "one.jsonl"]
+    assert not (out / cluster.LOCK).exists()
+    (out / cluster.LOCK).touch()
+    monkeypatch.setattr(cluster, "_done", second)
+    with pytest.raises(RunError, match="broken off"):
+        annotate_on_cluster(model, tmp_path / "in", out, records=2)
 
 
 def hiermtl_model(folder: Path) -> Annotator:

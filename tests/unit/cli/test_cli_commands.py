@@ -1,6 +1,8 @@
 """Each command calls one function with what was typed, and prints what comes back."""
 
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,6 +139,33 @@ def test_evaluate_writes_rows_and_nothing_around_them(program: Any, tmp_path: Pa
     assert json.loads(program("evaluate", "m", "--format", "json").stdout) == json.loads(
         path.read_text()
     )
+
+
+def test_evaluate_looks_for_its_places_before_the_work_and_prints_before_it_writes(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for given in (("--json",), ("--cost", "--details")):
+        found = program("evaluate", "m", *given, str(tmp_path / "none" / "found.json"))
+        assert (found.exit_code, found.stdout, program.calls) == (2, "", [])
+        assert "none does not exist; make it" in found.stderr
+    printed = program("evaluate", "m").stdout
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def sync(_: int) -> None:
+        raise full
+
+    monkeypatch.setattr("hiermtl.atomic.os.fsync", sync)
+    found = program("evaluate", "m", "--json", str(tmp_path / "found.json"))
+    assert (found.exit_code, found.stdout) == (1, printed)
+    assert "no space left" in found.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_annotate_says_where_it_computes_and_what_it_writes(program: Any) -> None:
+    """Workers and a cluster do not take a graphics processor unless told to."""
+    said = " ".join(program("annotate", "--help").stdout.split())
+    assert "Default: cuda where there is one; of workers and a cluster, cpu." in said
+    assert "File to write, or -; of a folder, a folder." in said
 
 
 def test_details_of_nothing_are_refused_before_anything_is_scored(program: Any) -> None:

@@ -13,10 +13,13 @@ from safetensors.torch import load_file, save_file
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands import check, compare, evaluate, extend, train
+from hiermtl.commands.extend import _helping
 from hiermtl.config import HierarchicalConfig
 from hiermtl.errors import ModelError, RecipeError
 from hiermtl.evaluation import ScoreRow, Scores
 from hiermtl.model import HierarchicalModel
+from hiermtl.recipe import load_recipe
+from hiermtl.reporting import Material, gather, page
 from hiermtl.training import loop
 from hiermtl.training.checkpoint import load_checkpoint
 from tests.unit.commands.runs import DEV, TASKS, TRAIN, conllu, of_files, recipe
@@ -251,3 +254,68 @@ def test_a_task_is_dropped_whose_level_others_stand_on(tmp_path: Path) -> None:
     assert same(scores(old, ["upos", "ner"]), scores(new, ["upos", "ner"]))
     with pytest.raises(ModelError, match="task 'dep' reads what upos predicts"):
         extend(base.folder, drop=["upos"], output=tmp_path / "none")
+
+
+def test_what_helped_is_told_of_a_model_that_was_extended(tmp_path: Path) -> None:
+    """In its card, its recipe and its report, also where tasks were only dropped; and again."""
+    options = {"training.max_steps": 1}
+    helped = train(recipe(tasks=HELPED), output=tmp_path / "base", quiet=True, **options)
+    extend(helped.folder, CHUNKS, output=tmp_path / "new", quiet=True, overrides=options)
+    extend(tmp_path / "new", drop=["ner", "dep"], output=tmp_path / "less")
+    again = {
+        **CHUNKS,
+        "tasks": {"other": {"depth": 1, "column": "upos", "head": "tagging"}},
+    }
+    extend(tmp_path / "less", again, output=tmp_path / "more", quiet=True, overrides=options)
+    for name, tasks in (
+        ("new", {*TASKS, "chunk"}),
+        ("less", {"upos", "chunk"}),
+        ("more", {"upos", "chunk", "other"}),
+    ):
+        card = (tmp_path / name / "README.md").read_text()
+        assert "Auxiliary tasks, which are not in it, helped to train it: `often`." in card, name
+        assert set(load(tmp_path / name).tasks) == tasks
+        rungs = {rung.task: rung.auxiliary for rung in gather(tmp_path / name).rungs()}
+        assert rungs == {**dict.fromkeys(tasks, False), "often": True}, name
+        assert set(evaluate(tmp_path / name).tasks) == tasks
+    alone = train(recipe(), output=tmp_path / "alone", quiet=True, **options)
+    extend(alone.folder, CHUNKS, output=tmp_path / "plain", quiet=True, overrides=options)
+    assert "Auxiliary" not in (tmp_path / "plain" / "README.md").read_text()
+    assert not any(rung.auxiliary for rung in gather(tmp_path / "plain").rungs())
+
+
+def test_what_helped_and_read_a_task_that_is_dropped_is_not_told() -> None:
+    tasks = {
+        "upos": {"depth": 1},
+        "span": {"depth": 1, "column": "entity", "head": "span"},
+        "relation": {"depth": 2, "head": {"name": "relation", "reads": ["span"]}},
+        "often": FREQUENCY,
+    }
+    tasks["relation"]["auxiliary"] = True
+    before = load_recipe(recipe(tasks=tasks))
+    assert _helping(before, None, ["upos", "span"]) == ["relation", "often"]
+    assert _helping(before, None, ["upos"]) == ["often"]
+    after = load_recipe(recipe(tasks={"often": {"depth": 1, "column": "upos", "head": "tagging"}}))
+    assert _helping(before, after, ["upos"]) == []
+
+
+def test_what_a_scheme_had_learnt_is_told_of_a_model_that_was_extended(tmp_path: Path) -> None:
+    """But where the head is new that it had learnt of."""
+    options = {"training.max_steps": 3}
+    given = recipe(tasks=HELPED, sharing="learned")
+    base = train(given, output=tmp_path / "base", quiet=True, **options)
+    told = load(base.folder).model.described()
+    assert told["scheme"] == "learned"
+    assert told["learnt"]["centres"].keys() == HELPED.keys()
+    extend(base.folder, CHUNKS, output=tmp_path / "new", quiet=True, overrides=options)
+    new = load(tmp_path / "new").model
+    assert new.described() == told
+    assert new.config.sharing["name"] == "low_supervision"
+    for folder, said in ((tmp_path / "new", True), (base.folder, False)):
+        facts = gather(folder)
+        shown = page(Material(facts, facts.rungs(), described=load(folder).model.described()))
+        assert ("Not in it, since the model was extended by them: chunk." in shown) == said
+        assert "<code>learned</code> has learnt of how its tasks share" in shown
+    again = {**CHUNKS, "tasks": {"upos": {"depth": 1}}}
+    extend(base.folder, again, output=tmp_path / "other", quiet=True, overrides=options)
+    assert load(tmp_path / "other").model.described()["scheme"] == "low_supervision"

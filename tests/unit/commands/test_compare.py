@@ -20,14 +20,16 @@ from hiermtl.recipe.resolved import resolved
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-def run(folder: Path, seed: int, keys: Mapping[str, Any] = NOTHING) -> Path:
-    """A run folder of `quickstart` that was scored before, as far as `compare` looks at it."""
+def run(
+    folder: Path, seed: int, keys: Mapping[str, Any] = NOTHING, *, name: str = "quickstart"
+) -> Path:
+    """A run folder of a recipe that was scored before, as far as `compare` looks at it."""
     folder.mkdir(parents=True)
-    recipe = load_recipe("quickstart", {"training.seed": seed, **keys})
+    recipe = load_recipe(name, {"training.seed": seed, **keys})
     (folder / "recipe.json").write_text(json.dumps(resolved(recipe)))
     row = ScoreRow(1, 1, "upos", "accuracy", 70.0, 100, "d", "dev", "accuracy", "fp32", seed)
     units = Units("accuracy", Accuracy().columns, np.array([[70.0, 100.0]]))
-    result = RunResult("quickstart", None, seed, {}, {}, (row,), {"upos": units})
+    result = RunResult(name, None, seed, {}, {}, (row,), {"upos": units})
     result.write(folder / "result-dev.json")
     return folder
 
@@ -46,6 +48,19 @@ def test_seeds_of_the_same_keys_stay_one_arm(tmp_path: Path) -> None:
     given += [run(tmp_path / f"flat-{seed}", seed) for seed in (10, 11)]
     found = compare(given, controls=["flat"])
     assert [(mean.arm, mean.seeds) for mean in found.means] == [("flat", 2), ("low", 2)]
+
+
+def test_controls_are_those_of_recipes_that_are_whatever_their_folders_are_called(
+    tmp_path: Path,
+) -> None:
+    given = [
+        run(tmp_path / "low", 0, name="low_supervision/sample"),
+        run(tmp_path / "flat", 0, name="hard/sample"),
+        run(tmp_path / "flat-slow", 0, {"training.lr": 1e-4}, name="hard/sample"),
+    ]
+    found = compare(given)
+    assert {item.control for item in found.differences} == {"flat", "flat-slow"}
+    assert next(mean.arm for mean in found.means) == "flat"
 
 
 def test_folders_of_one_name_are_arms_by_their_paths(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 """Experiments: what is done is skipped, and what is chosen on dev is used for all seeds."""
 
+import importlib
 import json
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +12,12 @@ import pytest
 
 from hiermtl.commands import compare, grid, train
 from hiermtl.commands.corpora import open_corpora
-from hiermtl.errors import DataError, RecipeError
+from hiermtl.errors import DataError, RecipeError, RunError
 from hiermtl.evaluation import read_result
 from hiermtl.recipe import load_recipe
 from tests.unit.commands.runs import TASKS, recipe
+
+grid_module = importlib.import_module("hiermtl.commands.grid")
 
 GRID: dict[str, Any] = {
     "arms": {
@@ -116,6 +122,34 @@ def test_runs_side_by_side_give_the_same_numbers(tmp_path: Path) -> None:
     file = written(tmp_path, arms={"low": "own.yaml"})
     alone = grid(file, tmp_path / "alone", quiet=True)
     assert grid(file, tmp_path / "beside", jobs=2, quiet=True).means == alone.means
+
+
+def test_results_of_another_split_are_not_taken_for_those_asked_for(tmp_path: Path) -> None:
+    one: dict[str, Any] = {"arms": {"low": "own.yaml"}, "seeds": [0], "tune": []}
+    folder = tmp_path / "out"
+    assert grid(written(tmp_path, **one, split="dev"), folder, quiet=True).split == "dev"
+    file = written(tmp_path, **one)
+    with pytest.raises(
+        RecipeError, match=r"low-30-0-0\.json is of split dev, and the grid is of te"
+    ):
+        grid(file, folder, quiet=True)
+    next((folder / "results").iterdir()).unlink()
+    assert grid(file, folder, quiet=True).split == "test"
+
+
+class Dying(Executor):
+    """Processes of which the system ends one at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(BrokenProcessPool("A child process terminated abruptly"))
+        return future
+
+
+def test_a_process_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid_module, "ProcessPoolExecutor", lambda *given, **options: Dying())
+    with pytest.raises(RunError, match=r"one of 2 processes died.*start the grid again.*fewer --j"):
+        grid(written(tmp_path), tmp_path / "out", jobs=2, quiet=True)
 
 
 @pytest.mark.parametrize(

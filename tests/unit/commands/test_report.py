@@ -146,6 +146,11 @@ def test_a_damaged_model_or_checkpoint_is_a_note(run: Run, tmp_path: Path) -> No
     assert "the model cannot be loaded" in page.text
     assert "Finished" not in page.text
     assert f"{newest.name} cannot be read" in page.text
+    (folder / "config.json").unlink()
+    about = json.loads((newest / "config.json").read_text(encoding="utf-8"))
+    for damaged in ({**about, "encoder": "x"}, {**about, "tasks": {"upos": "x"}}):
+        (newest / "config.json").write_text(json.dumps(damaged), encoding="utf-8")
+        assert f"{newest.name} cannot be read" in page_of(folder, tmp_path).text
 
 
 def test_a_failed_run_says_what_failed_until_it_is_gone_on_with(

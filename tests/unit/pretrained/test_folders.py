@@ -231,6 +231,31 @@ def retensor(change: Callable[[dict], object]) -> Callable[[Path], None]:
     return damage
 
 
+def rehead(change: Callable[[dict], object]) -> Callable[[Path], None]:
+    """The header of the weights changed, and no byte of a tensor."""
+
+    def damage(folder: Path) -> None:
+        data = (folder / "model.safetensors").read_bytes()
+        end = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:end])
+        change(header)
+        text = json.dumps(header).encode()
+        whole = len(text).to_bytes(8, "little") + text + data[end:]
+        (folder / "model.safetensors").write_bytes(whole)
+
+    return damage
+
+
+def index(content: object) -> Callable[[Path], None]:
+    """An index in the place of the weights."""
+
+    def damage(folder: Path) -> None:
+        (folder / "model.safetensors").unlink()
+        (folder / "model.safetensors.index.json").write_text(json.dumps(content))
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -271,6 +296,21 @@ def retensor(change: Callable[[dict], object]) -> Callable[[Path], None]:
             retensor(lambda t: t.update({"heads.ner.start": torch.zeros(7)})),
             r"another shape.*heads\.ner\.start \(7,\) instead of \(3,\)",
         ),
+        (
+            rehead(lambda h: h["heads.ner.start"].update(dtype="F99")),
+            r"model\.safetensors: damaged or cut short: .*F99.*; copy the file again",
+        ),
+        (rehead(lambda h: h["heads.ner.start"].update(shape=[4])), "damaged or cut short"),
+        (rehead(lambda h: h["heads.ner.start"].update(data_offsets=[0, 1e999])), "damaged or"),
+        (rehead(lambda h: h.update(__metadata__=["sha256"])), "damaged or cut short"),
+        (edit(lambda d: d.update(dtype=[])), r"no model can be built from it \(IndexError"),
+        (edit(lambda d: d["encoder"].update(hidden_act=[3])), "no model can be built.*hidden_act"),
+        (index({}), r"index\.json: weight_map is None; allowed is an object .*; copy the file"),
+        (index({"weight_map": None}), r"index\.json: weight_map is None; allowed is an object"),
+        (index({"weight_map": ["a"]}), r"weight_map is \['a'\]; allowed is an object that names"),
+        (index({"weight_map": {}}), r"weight_map is \{\}; allowed is an object that names"),
+        (index({"weight_map": {"a": 3}}), r"weight_map\['a'\] is 3; allowed is the name of a file"),
+        (index({"weight_map": {"a": ["b"]}}), r"weight_map\['a'\] is \['b'\]; allowed is the name"),
     ],
 )
 def test_damage_is_named(folder: Path, damage: Callable[[Path], None], message: str):

@@ -66,6 +66,7 @@ def test_only_the_main_metric_of_each_data_set_is_a_curve(tmp_path: Path) -> Non
 
 def test_lines_that_are_no_entries_are_counted(tmp_path: Path) -> None:
     broken = ["{half", "[]", '"x"', "3", "{}", '{"step": "x"}', '{"step": 2, "losses": {"a": "x"}}']
+    broken += ['{"step": 1e999}', '{"step": 2, "main": 1' + "0" * 400 + "}", "[" * 100_000]
     log = read_log(log_of(tmp_path, *broken, {"step": 3, "losses": {"upos": 1.0}}))
     assert log is not None
     assert (log.bad, log.last) == (len(broken), 3)
