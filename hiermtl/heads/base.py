@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hiermtl.precision import full_precision
 from hiermtl.records import Batch, HeadOutput, Layout, Tap, Unit, placed, recurring
+from hiermtl.structures.padding import alike
 
 
 class Head(nn.Module, ABC):
@@ -174,32 +175,6 @@ def split_by_sentence(
     # Slices: np.split takes ten times as long, which tells where sentences are many.
     ends = np.cumsum(word_counts).tolist()
     return [values[first:last] for first, last in pairwise([0, *ends])]
-
-
-_CELLS = 1 << 24
-"""Numbers of a padded table above which it is made for some of its rows at a time."""
-
-
-def alike(lengths: np.ndarray, *, power: int = 1, width: int = 1) -> list[np.ndarray]:
-    """Places of rows, ascending, in parts that padded to their longest are no large table.
-
-    In most batches that is one part of all. In a document one sentence may be many times as long as
-    the others, and padded to that each would take its room.
-
-    Args:
-        lengths: (rows,) words of each.
-        power: How a row's cells grow with the words it is padded to.
-        width: Numbers of a cell.
-    """
-    if len(lengths) * int(lengths.max(initial=0)) ** power * width <= _CELLS:
-        return [np.arange(len(lengths))]
-    steps = np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64)
-    parts = []
-    for step in np.unique(steps).tolist():
-        rows = np.flatnonzero(steps == step)
-        most = max(1, _CELLS // (2 ** (step * power) * width))
-        parts += [rows[at : at + most] for at in range(0, len(rows), most)]
-    return parts
 
 
 def in_parts(

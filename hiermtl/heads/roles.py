@@ -27,11 +27,12 @@ from torch import Tensor, nn
 
 from hiermtl.corpus.items import SENSE
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, alike, evened, pad_words, split_by_sentence
+from hiermtl.heads.base import Head, evened, pad_words, split_by_sentence
 from hiermtl.heads.biaffine import with_one
 from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap, placed
 from hiermtl.structures.bio import best_bio, spans_of_bio
+from hiermtl.structures.padding import alike
 
 
 class RolesHead(Head):

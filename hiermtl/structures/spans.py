@@ -1,9 +1,9 @@
 """Choosing among scored spans those that can stand together."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
+
+from hiermtl.structures.padding import alike
 
 MOST_PER_WORD = 4
 """Candidates per word of a sentence that are looked at, the best; spans that do not cross are fewer
@@ -50,22 +50,13 @@ def nested(
     counts = np.bincount(groups)
     begins = np.cumsum(counts) - counts
     kept = np.zeros(len(order), dtype=bool)
-    for alike in _about_as_large(counts):
-        within = np.arange(counts[alike].max())
-        there = within < counts[alike][:, None]
-        places = (begins[alike][:, None] + within)[there]
+    for chosen in alike(counts, power=2, most=_CELLS):
+        within = np.arange(counts[chosen].max(initial=0))
+        there = within < counts[chosen][:, None]
+        places = (begins[chosen][:, None] + within)[there]
         kept[places] = _stand_together(starts[order[places]], ends[order[places]], there)
     found = order[kept]
     return found[np.lexsort((-ends[found], starts[found], owners[found]))]
-
-
-def _about_as_large(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """The groups, those at a time that are about as large, of at most `_CELLS` pairs or one."""
-    powers = np.ceil(np.log2(counts)).astype(np.int64)
-    for power in np.unique(powers).tolist():
-        alike = np.flatnonzero(powers == power)
-        step = max(1, _CELLS >> (2 * power))
-        yield from (alike[at : at + step] for at in range(0, len(alike), step))
 
 
 def _stand_together(

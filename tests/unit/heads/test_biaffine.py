@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hiermtl.errors import ModelError
-from hiermtl.heads import BiaffineHead, base
+from hiermtl.heads import BiaffineHead
 from hiermtl.records import MISSING, HeadOutput, Tap
+from hiermtl.structures import padding
 from hiermtl.structures.tree import is_tree
 from tests.unit.heads.test_relation import Largest
 from tests.unit.heads.test_tagging import layout_of
@@ -234,8 +235,8 @@ def test_sentences_of_other_lengths_have_the_same_trees_in_parts(
     output, _ = scored(head, (3, 9, 0, 1, 4, 30, 2, 5, 17, 8))
     whole = head.decode(output)
     sure, surest = head.confidence(output, whole), head.surest(output)
-    monkeypatch.setattr(base, "_CELLS", 100)
-    assert len(base.alike(output.layout.word_counts, power=2)) > 4
+    monkeypatch.setattr(padding, "CELLS", 100)
+    assert len(padding.alike(output.layout.word_counts, power=2)) > 4
     for one, other in zip(whole, head.decode(output), strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[1], other[1])

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hiermtl.heads import CrfHead, base
+from hiermtl.heads import CrfHead
 from hiermtl.heads.base import pad_words
 from hiermtl.records import MISSING, HeadOutput, Tap
+from hiermtl.structures import padding
 from tests.unit.heads.test_relation import Largest
 from tests.unit.heads.test_tagging import layout_of
 
@@ -178,7 +179,7 @@ def test_sentences_of_other_lengths_have_the_same_labels_in_parts(
     head = head_of()
     output = scored(head, (3, 9, 0, 1, 4, 30, 2, 5, 17, 8))
     whole, posterior = head.decode(output), head.marginals(output)
-    monkeypatch.setattr(base, "_CELLS", 100)
+    monkeypatch.setattr(padding, "CELLS", 100)
     for one, other in zip(whole, head.decode(output), strict=True):
         np.testing.assert_array_equal(one, other)
     torch.testing.assert_close(head.marginals(output), posterior)
@@ -187,7 +188,7 @@ def test_sentences_of_other_lengths_have_the_same_labels_in_parts(
 def test_a_long_sentence_of_a_document_does_not_cost_the_others_its_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(base, "_CELLS", 10_000)
+    monkeypatch.setattr(padding, "CELLS", 10_000)
     head = head_of()
     output = scored(head, (4,) * 400 + (300,))
     with torch.no_grad(), Largest() as largest:

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hiermtl.heads import base
 from hiermtl.heads.roles import RolesHead
 from hiermtl.records import MISSING, HeadOutput, Tap
+from hiermtl.structures import padding
 from tests.unit.heads.test_relation import Largest
 from tests.unit.heads.test_tagging import layout_of
 from tests.unit.structures.test_bio import legal
@@ -190,7 +190,7 @@ def test_sentences_of_other_lengths_have_the_same_items_in_parts(
     output = long_and_short(head, (3, 9, 0, 1, 4, 30, 2, 5, 17, 8))
     whole = head.decode(output)
     assert sum(len(items) for items in whole) > 100
-    monkeypatch.setattr(base, "_CELLS", 100)
+    monkeypatch.setattr(padding, "CELLS", 100)
     for one, other in zip(whole, head.decode(output), strict=True):
         np.testing.assert_array_equal(one, other)
 
