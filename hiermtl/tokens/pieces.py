@@ -3,13 +3,15 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hiermtl.errors import ModelError
 from hiermtl.text.casing import casing
 from hiermtl.tokens.base import Rows, Tokenizer
+
+_Value = TypeVar("_Value")
 
 CACHED_WORDS = 65_536
 """Word forms that are remembered: more than a window of annotation has of them, as a rule."""
@@ -85,9 +87,7 @@ class PieceTokenizer(Tokenizer):
     def _lookup(self, words: Sequence[str]) -> list[np.ndarray]:
         unseen = [word for word in dict.fromkeys(words) if word not in self._pieces]
         if unseen:
-            if len(self._pieces) + len(unseen) > CACHED_WORDS:
-                # What these words bring is most of what others will.
-                self._pieces = {word: self._pieces[word] for word in words if word in self._pieces}
+            self._pieces = _with_room(self._pieces, words, more=len(unseen))
             # Past transformers' own call, which makes masks and types for every word as well.
             backend = self._tokenizer.backend_tokenizer
             backend.no_padding()
@@ -125,10 +125,8 @@ class PieceTokenizer(Tokenizer):
         return made
 
     def _casing(self, words: Sequence[str]) -> np.ndarray:
-        known = self._casings
-        unseen = [word for word in dict.fromkeys(words) if word not in known]
-        if len(known) + len(unseen) > CACHED_WORDS:
-            known = self._casings = {word: known[word] for word in words if word in known}
+        unseen = [word for word in dict.fromkeys(words) if word not in self._casings]
+        known = self._casings = _with_room(self._casings, words, more=len(unseen))
         known.update((word, casing(word)) for word in unseen)
         return np.fromiter((known[word] for word in words), dtype=np.int32, count=len(words))
 
@@ -161,3 +159,13 @@ class PieceTokenizer(Tokenizer):
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json and its companions."""
         self._tokenizer.save_pretrained(folder)
+
+
+def _with_room(known: dict[str, _Value], words: Sequence[str], *, more: int) -> dict[str, _Value]:
+    """What is known, if `CACHED_WORDS` leave room for more; else what is known of these words.
+
+    What these words bring is most of what others will.
+    """
+    if len(known) + more <= CACHED_WORDS:
+        return known
+    return {word: known[word] for word in words if word in known}
