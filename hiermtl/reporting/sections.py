@@ -249,7 +249,7 @@ def _sharing(material: Material) -> Content:
     reads = described.get("structure", {}).get("reads", {})
     since = [r.task for r in material.rungs if not r.auxiliary and r.task not in reads]
     if since and material.facts.extends:
-        found.append(_said(f"Not in it, since the model was extended by them: {listing(since)}."))
+        found.append(_said(f"Added when the model was extended, and not in it: {listing(since)}."))
     if material.drawn is not None:
         found.append(tag("figure", Markup(material.drawn)))
     else:

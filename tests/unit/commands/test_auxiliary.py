@@ -314,7 +314,7 @@ def test_what_a_scheme_had_learnt_is_told_of_a_model_that_was_extended(tmp_path:
     for folder, said in ((tmp_path / "new", True), (base.folder, False)):
         facts = gather(folder)
         shown = page(Material(facts, facts.rungs(), described=load(folder).model.described()))
-        assert ("Not in it, since the model was extended by them: chunk." in shown) == said
+        assert ("Added when the model was extended, and not in it: chunk." in shown) == said
         assert "<code>learned</code> has learnt of how its tasks share" in shown
     again = {**CHUNKS, "tasks": {"upos": {"depth": 1}}}
     extend(base.folder, again, output=tmp_path / "other", quiet=True, overrides=options)
