@@ -11,7 +11,7 @@ CONFIG = "config.json"
 
 SCORES, COST, LOG = "scores.json", "cost.json", "log.jsonl"
 ENVIRONMENT, FAILURE = "environment.json", "failure.json"
-EXTENDS, PROBE = "extends.json", "probe.json"
+EXTENDS, PROBE, REMARKS = "extends.json", "probe.json", "remarks.json"
 CHECKPOINTS, SKIPPED = "checkpoints", "skipped"
 """Subfolders: checkpoints, and what steps that were left out trained on."""
 

@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hiermtl.commands.corpora import MOST_WORDS, used_examples
+from hiermtl.commands.corpora import used_examples
+from hiermtl.commands.remarks import (
+    document_lines,
+    nothing_to_learn,
+    unknown_labels,
+    unlearnt_spans,
+)
 from hiermtl.commands.tasks import (
     auxiliary_tasks,
     document_tasks,
@@ -26,7 +32,7 @@ from hiermtl.corpus.examples import (
     Wanted,
 )
 from hiermtl.corpus.items import SENSE
-from hiermtl.corpus.names import OF_PASSAGES, PLACES
+from hiermtl.corpus.names import OF_PASSAGES
 from hiermtl.corpus.plain import TextCorpus
 from hiermtl.encoders import Encoder
 from hiermtl.encoders.bilstm import BiLstmEncoder
@@ -264,8 +270,9 @@ def make_examples(
                 f"tasks.{task}.corpus, tasks.{task}.column and training.max_examples"
                 + (f", or lower tasks.{task}.head.min_count" if _least(options) > 1 else "")
             )
-    lines += _unknown_labels(recipe, corpora, labels)
-    return examples, lines + _nothing_to_learn(recipe, labels)
+    lines += unknown_labels(recipe, corpora, labels)
+    lines += unlearnt_spans(recipe, corpora, labels)
+    return examples, lines + nothing_to_learn(recipe, labels)
 
 
 def split_examples(
@@ -296,7 +303,7 @@ def split_examples(
                 "read as its unknown piece"
             )
         if split == "train":
-            lines += _document_lines(recipe, corpus)
+            lines += document_lines(recipe, corpus)
     return parts, lines
 
 
@@ -333,59 +340,6 @@ def _part(
     if used["limit"] is None:
         return part, None
     return part, np.concatenate([chosen.passages, len(passages) + np.arange(len(rest))])
-
-
-def _document_lines(recipe: Recipe, corpus: Corpus) -> list[str]:
-    """How many documents there are to train on, and how many sentences name none."""
-    used = used_examples(recipe, corpus.name)
-    if used["document"] is None:
-        return []
-    chosen = corpus.chosen("train", **used)
-    assert chosen.parts is not None
-    names = corpus.split("train").data.column("doc_id").to_pylist()
-    own = [names[row] for row in chosen.rows.tolist()]
-    documents = sum(not at or name != own[at - 1] for at, name in enumerate(own))
-    parts = len(np.unique(chosen.parts))
-    cut = f", cut into {parts} of at most {MOST_WORDS:,} words" if parts > documents else ""
-    lines = [f"{corpus.name} train: {documents} documents{cut}"]
-    unnamed = own.count(None)
-    if unnamed:
-        lines.append(
-            f"{corpus.name} train: {unnamed} sentences name no document (`# newdoc`); those that "
-            "follow each other in a file are one"
-        )
-    return lines
-
-
-def _unknown_labels(
-    recipe: Recipe, corpora: Mapping[str, Corpus], labels: Mapping[str, Sequence[str]]
-) -> list[str]:
-    """A line for each task of items of which train has labels that the model has not."""
-    lines = []
-    for name, tasks in layers_of(recipe).items():
-        for task, layer in tasks.items():
-            if HEADS[recipe.tasks[task].head.name].layer not in PLACES:
-                continue
-            known = set(labels[task])
-            counts = zip(corpora[name].names[layer], corpora[name].counts[layer], strict=True)
-            lost = {label: count for label, count in counts if count and label not in known}
-            if lost:
-                shown = ", ".join(sorted(lost, key=lambda label: (-lost[label], label))[:5])
-                lines.append(
-                    f"{task}: {sum(lost.values())} items of {name} train have {len(lost)} labels "
-                    f"that the model does not have, which are not learnt ({shown}"
-                    f"{', ...' if len(lost) > 5 else ''})"
-                )
-    return lines
-
-
-def _nothing_to_learn(recipe: Recipe, labels: Mapping[str, Sequence[str]]) -> list[str]:
-    """A line for each task whose labels are all one; a tree with one relation is a tree still."""
-    return [
-        f"{task}: {own[0]!r} is its only label in train, so that it learns nothing"
-        for task, own in labels.items()
-        if len(own) == 1 and HEADS[recipe.tasks[task].head.name].layer in ("tags", "label")
-    ]
 
 
 def make_settings(recipe: Recipe, precision: str) -> Settings:

@@ -26,6 +26,7 @@ from hiermtl.commands.processes import (
     launched,
     share,
 )
+from hiermtl.commands.remarks import as_remarks
 from hiermtl.commands.run_folder import (
     Cost,
     Run,
@@ -40,7 +41,7 @@ from hiermtl.commands.tasks import as_trained, auxiliary_tasks, judging_tasks, m
 from hiermtl.corpus.build import Corpus
 from hiermtl.errors import ModelError, RecipeError, listing
 from hiermtl.evaluation import main_score
-from hiermtl.folders import CONFIG, PROBE, RECIPE
+from hiermtl.folders import CONFIG, PROBE, RECIPE, REMARKS
 from hiermtl.model import HierarchicalModel
 from hiermtl.precision import resolve_device, resolve_precision
 from hiermtl.recipe import (
@@ -177,7 +178,7 @@ def train_built(
     accelerator = _accelerator(recipe, folder)
     precision = resolve_precision(recipe.training.precision, accelerator.device)
     settings = make_settings(recipe, precision)
-    begin(folder, recipe)
+    begin(folder, recipe, beside={REMARKS: as_remarks(built.lines)})
     quiet = quiet or not accelerator.is_main_process
     for line in () if quiet else built.lines:
         print(line, file=sys.stderr)  # noqa: T201 - what was counted must be seen, not only kept
@@ -231,7 +232,7 @@ def _train_apart(
     """
     with first_on_each_machine():
         whole = build(recipe, corpora)
-    begin(folder, recipe)
+    begin(folder, recipe, beside={REMARKS: as_remarks(whole.lines)})
     cost = Cost()
     for task in whole.model.hierarchy.names:
         part = recipe.only([task])

@@ -23,6 +23,7 @@ from hiermtl.folders import (
     LOG,
     PROBE,
     RECIPE,
+    REMARKS,
     SCORES,
 )
 from hiermtl.pretrained.weights import INDEX, weight_files
@@ -61,8 +62,9 @@ class Facts:
 
     `folder` is the last part of its path, `asked` how the report was asked for it, which finds it
     again. `recipe` and `config` are as the files have them, empty where there are none. `rows` are
-    scores by split. `apart` has for tasks that are trained one after the other whether that is
-    done, `extends` the model that was extended, `touched` when the run last wrote something.
+    scores by split, `remarks` what was said of the training data. `apart` has for tasks that are
+    trained one after the other whether that is done, `extends` the model that was extended,
+    `touched` when the run last wrote something.
     `notes` say what is missing or damaged. `finished` is whether there is a model.
     """
 
@@ -77,6 +79,7 @@ class Facts:
     failure: Mapping[str, Any] = field(default_factory=dict)
     environment: Sequence[Mapping[str, Any]] = ()
     probe: Sequence[Mapping[str, Any]] = ()
+    remarks: Sequence[str] = ()
     checkpoints: Sequence[str] = ()
     apart: Mapping[str, bool] = field(default_factory=dict)
     extends: Mapping[str, Any] = field(default_factory=dict)
@@ -180,6 +183,7 @@ def gather(folder: Path, *, asked: str | Path | None = None, probe: Path | None 
         cost=_mapping(folder / COST, notes),
         failure=_mapping(folder / FAILURE, notes),
         environment=_list(folder / ENVIRONMENT, notes),
+        remarks=[str(line) for line in _list(folder / REMARKS, notes)],
         checkpoints=checkpoints,
         extends=_mapping(folder / EXTENDS, notes),
         touched=_touched(folder),

@@ -298,6 +298,9 @@ def _recipe(material: Material) -> Content:
             tag("h3", "Data"),
             table(("corpus", "format", "licence", "note"), rows, words=range(4)),
         ]
+    if material.facts.remarks:
+        said = [tag("li", remark) for remark in material.facts.remarks]
+        found += [_said("What was said of the data before training:"), tag("ul", said)]
     shown = yaml.safe_dump(_flat(recipe), sort_keys=False, allow_unicode=True, width=100)
     block = tag("pre", tag("code", shown), tabindex="0")
     found.append(tag("details", tag("summary", "The whole recipe, with all its values"), block))

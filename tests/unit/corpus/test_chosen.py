@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hiermtl.commands.build import _document_lines, _part, _unknown_labels
+from hiermtl.commands.build import _part
 from hiermtl.commands.corpora import open_corpora, used_examples
+from hiermtl.commands.remarks import document_lines
 from hiermtl.corpus.chosen import choose, document_parts
 from hiermtl.recipe import load_recipe
 from hiermtl.records import Example, Group
@@ -141,7 +142,7 @@ def test_a_file_without_documents_is_one(tmp_path: Path) -> None:
     assert sizes(found) == [4]
     assert entities(found) == [[0, 0, 0, 0]]
     corpus = open_corpora(recipe, splits=["train"])["x"]
-    assert _document_lines(recipe, corpus) == [
+    assert document_lines(recipe, corpus) == [
         "x train: 1 documents",
         "x train: 4 sentences name no document (`# newdoc`); those that follow each other in a "
         "file are one",
@@ -193,15 +194,3 @@ def test_sentences_are_counted_where_documents_are_examples(tmp_path: Path, limi
     alone = recipe.only(["mention"])
     again = corpus.sentences_of("train", **used_examples(alone, "x"))
     assert [s.words for s in again] == words
-
-
-def test_labels_that_are_not_learnt_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "a.conllu").write_text(CONLLU)
-    recipe = recipe_of(tmp_path, ["a.conllu"])
-    corpora = open_corpora(recipe, splits=["train"])
-    known = {"mention": ["person"], "coref": ["mention"]}
-    assert _unknown_labels(recipe, corpora, known) == []
-    assert _unknown_labels(recipe, corpora, {**known, "mention": ["place"]}) == [
-        "mention: 4 items of x train have 1 labels that the model does not have, which are not "
-        "learnt (person)"
-    ]

@@ -54,6 +54,14 @@ def test_a_model_says_more_than_its_recipe(tmp_path: Path) -> None:
     assert ner.score == row("ner", 60.0)
 
 
+def test_what_was_said_of_the_data_is_shown(tmp_path: Path) -> None:
+    said = ["ner: 3 spans have <more> words"]
+    found = gather(write(tmp_path, recipe={"name": "x"}, remarks=said))
+    assert found.remarks == said
+    assert "ner: 3 spans have &lt;more&gt; words" in page(material(found))
+    assert "said of the data" not in page(material(gather(write(tmp_path, remarks=[]))))
+
+
 def test_without_weights_a_folder_is_not_finished(tmp_path: Path) -> None:
     assert not gather(write(tmp_path, config={"tasks": {"ner": {"depth": 2}}})).finished
 
