@@ -46,6 +46,15 @@ def test_a_cluster_writes_what_one_process_writes(model: Path, tmp_path: Path) -
     one, many = tmp_path / "one", tmp_path / "many"
     assert (one / "a.jsonl").read_bytes() == (many / "a.jsonl").read_bytes()
     assert pq.read_table(one / "b.parquet") == pq.read_table(many / "b.parquet")
+
+
+@pytest.mark.slow
+def test_a_job_that_is_done_is_not_done_again(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        texts(tmp_path / "in" / f"{name}.jsonl", 30)
+    command = ("annotate", model, tmp_path / "in", "-o", tmp_path / "many", "--engine", "ray")
+    assert "60 sentences" in alone(*command).stderr
     assert "2 parts were there already" in alone(*command).stderr
 
 
