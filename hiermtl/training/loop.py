@@ -290,7 +290,8 @@ class _Training:
         edit = sharing.propose(model.stack, step, done=(step + 1) / self.total)
         if edit is not None:
             model.restructured()
-            carry(self.stepper.optimizer, model, edit)
+            beside = self.trained.balancer.parameters()
+            carry(self.stepper.optimizer, model, edit, beside=beside)
             if leash is not None and task is not None:
                 leash.follow(edit, task)
             self.replicas.restructured()

@@ -4,7 +4,7 @@ State is kept by name, never by position: after a change of structure the order 
 another one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -141,11 +141,17 @@ def like(weight: Tensor, value: Tensor) -> Tensor:
     return distribute_tensor(value, weight.device_mesh, weight.placements)
 
 
-def carry(optimizer: torch.optim.Optimizer, model: nn.Module, edit: Edit) -> None:
-    """Lets new parameters join their parent's group, with a copy of its state.
+def carry(
+    optimizer: torch.optim.Optimizer,
+    model: nn.Module,
+    edit: Edit,
+    *,
+    beside: Iterable[nn.Parameter] = (),
+) -> None:
+    """Lets new parameters join their parent's group, with a copy of its state; forgets others.
 
     Without the copy the first step of an Adam on the new parameter alone would be several times too
-    long.
+    long. Forgotten is what neither the model has any more nor stands `beside` it.
     """
     named = dict(model.named_parameters())
     for child_name, parent_name in edit.born.items():
@@ -161,3 +167,8 @@ def carry(optimizer: torch.optim.Optimizer, model: nn.Module, edit: Edit) -> Non
             optimizer.state[child] = {
                 k: v.clone() if isinstance(v, Tensor) else v for k, v in state
             }
+    there = {id(weight) for weight in (*named.values(), *beside)}
+    for group in optimizer.param_groups:
+        group["params"] = [weight for weight in group["params"] if id(weight) in there]
+    for weight in [weight for weight in optimizer.state if id(weight) not in there]:
+        del optimizer.state[weight]

@@ -229,6 +229,24 @@ def test_a_child_goes_on_as_its_parent() -> None:
         assert own.data_ptr() != value.data_ptr()
 
 
+def test_what_a_model_no_longer_has_is_forgotten() -> None:
+    """Blocks that a scheme removes would keep three tensors of their size in memory."""
+    family, optimizer, _ = grown(with_state=True)
+    beside = nn.Parameter(torch.ones(2))
+    optimizer.add_param_group({"params": [beside]})
+    beside.grad = torch.ones(2)
+    optimizer.step()
+    del family.child
+    carry(optimizer, family, Edit(), beside=[beside])
+    assert [group["params"] for group in optimizer.param_groups] == [[family.parent], [beside]]
+    assert set(optimizer.state) == {family.parent, beside}
+    carry(optimizer, family, Edit())
+    assert set(optimizer.state) == {family.parent}
+    # A group that is left empty is no harm.
+    family.parent.grad = torch.ones(3, 3)
+    optimizer.step()
+
+
 def test_without_a_copy_of_the_state_a_childs_first_step_is_too_long() -> None:
     family, _, start = grown(with_state=False)
     own, parents = (family.child - start).norm(), (family.parent - start).norm()
