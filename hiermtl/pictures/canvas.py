@@ -43,6 +43,8 @@ STYLE: Mapping[Any, Any] = MappingProxyType(
         "axes.edgecolor": MUTED,
         "axes.facecolor": PAPER,
         "axes.grid": False,
+        # Names are a user's, whose dollars enclose no formulas.
+        "text.parse_math": False,
         "xtick.color": MUTED,
         "ytick.color": MUTED,
         "xtick.labelcolor": INK,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hiermtl.encoders import PRETRAINED, Encoder, PretrainedEncoder
 from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.pretrained.hub import fetch, refuse_code
@@ -122,6 +124,8 @@ def _read(
     options = {"add_pooling_layer": False} if pooler else {}
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        # Of files in half precision too: what is put on the encoder is fp32, and so is training.
+        config.dtype = torch.float32
         if dropout is not None:
             for rate in family.dropouts:
                 setattr(config, rate, dropout)
@@ -133,6 +137,7 @@ def _read(
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
+                dtype=torch.float32,
                 **options,
             )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

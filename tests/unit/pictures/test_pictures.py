@@ -94,6 +94,17 @@ def test_one_task_and_many_fit_too(scheme: str, tasks: tuple[str, ...]) -> None:
     check_names_and_fit(describe(made), tasks)
 
 
+@pytest.mark.parametrize("name", ["a$x$b", r"$\frac$"])
+def test_dollars_in_a_name_are_no_formula(name: str) -> None:
+    """`$x$` would be drawn as an italic x, and a formula that is none would be an error."""
+    for scheme in SHARING:
+        tasks = (name, "upos")
+        made = SHARING[scheme](Hierarchy(Task(t, 2) for t in tasks), [8] * 3, labels={"upos": 4})
+        assert f">{name}" in svg(hierarchy(scheme, structure=describe(made)["structure"]))
+        assert f">{name}" in svg(draw(**describe(made)))
+    assert f">{name}: depth 12<" in svg(curves(probe_rows(name), {name: 12}))
+
+
 def test_a_sluice_network_that_mixes_nothing_shows_its_hierarchy() -> None:
     own = Hierarchy([Task("upos", 2)])
     made = SHARING["sluice"](own, [8] * 3, labels={"upos": 4}, betas="off")

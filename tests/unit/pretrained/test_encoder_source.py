@@ -9,10 +9,12 @@ import pytest
 import torch
 from transformers import BertModel
 
+from hiermtl.config import HierarchicalConfig
 from hiermtl.errors import ModelError
+from hiermtl.model import HierarchicalModel
 from hiermtl.pretrained import encoder_source
 from hiermtl.records import Example
-from hiermtl.tokens import Collator, PieceTokenizer
+from hiermtl.tokens import Collator, PieceTokenizer, Tokenizer
 
 
 def test_the_encoder_has_the_pretrained_weights(encoder_folder: Path):
@@ -29,6 +31,28 @@ def test_the_encoder_has_the_pretrained_weights(encoder_folder: Path):
         expected = reference(batch.inputs["ids"][None, :length]).last_hidden_state[0]
     torch.testing.assert_close(states[:length], expected)
     assert tokenizer.limit == 22
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_weights_that_are_stored_in_half_precision_become_fp32(
+    encoder_folder: Path, bert: tuple[HierarchicalModel, Tokenizer], half: torch.dtype
+):
+    source = BertModel.from_pretrained(encoder_folder).to(half)
+    source.save_pretrained(encoder_folder)
+    encoder, tokenizer = encoder_source(encoder_folder)
+    tasks = bert[0].config.tasks
+    model = HierarchicalModel(HierarchicalConfig(encoder.config(), tasks), encoder)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    stored = source.get_parameter("encoder.layer.0.output.dense.weight")
+    taken = model.stack.block(1, "shared").get_parameter("parts.outer.weight")
+    assert torch.equal(taken, stored.float())
+    arrays = tokenizer.encode([["ab", "c", "."]])
+    example = Example(arrays["pieces"][0], arrays["piece_counts"][0])
+    batch = Collator(tokenizer, {"upos": 1})([example], ["upos"])
+    assert model.eval()(batch, ["upos"])["upos"].scores["labels"].dtype == torch.float32
+    # Nor is a model that is built from the config alone, to load weights into, in half precision.
+    again = HierarchicalModel(model.config)
+    assert {weight.dtype for weight in again.parameters()} == {torch.float32}
 
 
 def test_nothing_is_printed(encoder_folder: Path, capfd: pytest.CaptureFixture[str]):
