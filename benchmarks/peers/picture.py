@@ -54,6 +54,8 @@ def picture(result: Mapping[str, Any]) -> "Figure":
                     axes.plot([own], [height], marker="o", fillstyle="none", color=INK)
             axes.set_yticks(range(len(found)), [name for name, *_ in reversed(found)])
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.xaxis.set_minor_formatter(lambda *_: "")
             axes.margins(x=0.15)
             axes.set_title(TITLES[work])
             axes.spines[["top", "right"]].set_visible(False)
