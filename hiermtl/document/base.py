@@ -424,8 +424,9 @@ class Document:
         heads and `dep_` (`root` as `ROOT`), `ner` to `ents`, and other levels of spans to
         `doc.spans`; the mentions of each thing of `coref` to `doc.spans["coref_clusters_1"]` and so
         on. What spaCy has no field for (roles, relations, other tags and trees, labels of the
-        whole) is in `doc._.hiermtl`, by task, as spaCy's tokens and spans, and as plain data like
-        that of `to_dict` in `doc.user_data["hiermtl.srl"]` and so on; labels of the whole are
+        whole; also all of `upos` or `feats` where a value is none of spaCy's, which stays empty in
+        its field) is in `doc._.hiermtl`, by task, as spaCy's tokens and spans, and as plain data
+        like that of `to_dict` in `doc.user_data["hiermtl.srl"]` and so on; labels of the whole are
         categories in `doc.cats` too. Words are the document's; runs of white space between them
         become one space.
 
