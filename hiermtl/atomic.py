@@ -29,9 +29,9 @@ def free_bytes(place: str | Path) -> int:
 def written_whole(path: str | Path) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` when the block ends without an error.
 
-    Until then a file of that name stays as it was; after an error nothing new is left behind. A
-    link goes on pointing where it did. A pipe or a device cannot be replaced and is written to
-    directly.
+    Until then a file of that name stays as it was; after an error nothing new is left behind. The
+    new one may be read and written by those who might the old one. A link goes on pointing where it
+    did. A pipe or a device cannot be replaced and is written to directly.
 
     Raises:
         RecipeError: There is no such folder, or `path` is one.
@@ -53,6 +53,8 @@ def written_whole(path: str | Path) -> Iterator[BinaryIO]:
             if not special:
                 os.fsync(file.fileno())
         if not special:
+            if os.path.exists(place):
+                shutil.copymode(place, beside)
             os.replace(beside, place)
     except OSError as error:
         full = disk_is_full(error)

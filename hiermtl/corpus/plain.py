@@ -88,8 +88,9 @@ def text_source(base: Source) -> Source:
         kinds = {
             "sentences": "that begin inside a word are read as going on",
             "multiwords": "are left whole, since their words cannot be told from their form",
+            "words": "are white space alone and passed over",
         }
-        names = {"sentences": "sentences", "multiwords": "multiword tokens"}
+        names = {"sentences": "sentences", "multiwords": "multiword tokens", "words": "words"}
         return tuple(f"{lost[n]} {names[n]} {said}" for n, said in kinds.items() if lost[n])
 
     options = {"reader": "text", "stretch": STRETCH, "base": dict(base.options)}

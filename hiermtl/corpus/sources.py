@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -119,7 +120,9 @@ def table_source(
         return read_pairs(path, first=texts[0], second=texts[1], **said)
 
     plain = {"labels": dict(labels), "numbers": dict(numbers), "language": language}
-    return Source((Path(path),), read, {"reader": "table", "texts": list(texts), **plain})
+    return Source(
+        (Path(path),), read, {"reader": "table", "texts": list(texts), **plain, **_split()}
+    )
 
 
 def propbank_source(path: str | Path) -> Source:
@@ -165,12 +168,19 @@ def semeval_source(
         yield from (one for place, one in enumerate(every) if (place in out) == dev)
 
     options = {"reader": "semeval", "language": language, "spread": held_out, "dev": dev}
+    options |= _split()
     return Source((Path(path),), read, options)
 
 
 def sick_source(path: str | Path, split: str) -> Source:
     """A split of SICK; see `read_sick`."""
-    return Source((Path(path),), lambda: read_sick(path, split), {"reader": "sick", "split": split})
+    options = {"reader": "sick", "split": split, **_split()}
+    return Source((Path(path),), lambda: read_sick(path, split), options)
+
+
+def _split() -> dict[str, str]:
+    """What decides, beside a text and its language, which words it is split into."""
+    return {"spacy": version("spacy")}
 
 
 def docbin_source(path: str | Path) -> Source:

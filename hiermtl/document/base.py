@@ -22,6 +22,7 @@ from hiermtl.errors import DataError, ModelError, listing, nearest
 from hiermtl.text.bio import bio_spans, is_span_tag, repair_bio
 from hiermtl.text.conllu import render_conllu
 from hiermtl.text.conllu_write import WRITABLE, Written
+from hiermtl.text.documents import Multiword, multiwords_of
 from hiermtl.text.plain import word_offsets
 from hiermtl.text.sentence import (
     Frames,
@@ -160,7 +161,7 @@ class Document:
         Raises:
             ModelError: The level is absent, or no tags.
         """
-        self._check_kind(task, "tags")
+        self.check_kind(task, "tags")
         found = (layers[task] for layers in self.layers)
         return tuple(chain.from_iterable(tags for tags in found if isinstance(tags, tuple)))
 
@@ -172,34 +173,36 @@ class Document:
         Raises:
             ModelError: The level is absent, or holds no spans.
         """
-        if self._kind_of(task) != "spans":
-            self._check_kind(task, "tags", "spans")
-            return tuple(self._tagged(task))
-        return tuple(
-            self._span(sentence, span.start, span.end, span.label)
-            for sentence, layers in zip(self.sentences, self.layers, strict=True)
-            for span in cast("Spans", layers[task]).spans
-        )
+        self.check_kind(task, *SPANNED)
+        return tuple(chain.from_iterable(self._spans_in(one, task) for one in self.sentences))
 
-    def _tagged(self, task: str) -> Iterator[Span]:
-        """The spans of a level whose labels are IOB2."""
-        tags = self.tags(task)
-        for sentence in self.sentences:
-            own = repair_bio(tags[sentence.start : sentence.end])[0]
-            found = bio_spans(own)
-            if found is None:
-                odd = next(tag for tag in own if not is_span_tag(tag))
-                raise ModelError(
-                    f"level {task!r} holds no spans: one of its labels is {odd!r}, and allowed are "
-                    f"O, B-... and I-...; read it with tags({task!r})"
-                )
-            for start, end, label in found:
-                yield self._span(sentence, start, end, label)
+    def _spans_in(self, sentence: SentenceView, task: str) -> tuple[Span, ...]:
+        """Those of a sentence."""
+        layer = self.layers[sentence.place][task]
+        if isinstance(layer, Spans):
+            found = [(span.start, span.end, span.label) for span in layer.spans]
+        else:
+            found = _tagged(cast("Tags", layer), task)
+        return tuple(self._span(sentence, start, end, label) for start, end, label in found)
+
+    def spans_in(self, sentence: SentenceView, task: str) -> tuple[Span, ...]:
+        """Those of a sentence of the document.
+
+        Raises:
+            ModelError: As `spans`.
+        """
+        self.check_kind(task, *SPANNED)
+        return self._spans_in(sentence, task)
 
     def _span(self, sentence: SentenceView, start: int, end: int, label: str) -> Span:
         """A span of a sentence, in words of the document."""
-        text = slice_of(self.source[sentence.place], start, end)
+        text = slice_of(self.source[sentence.place], start, end, self._tokens[sentence.place])
         return Span(sentence.start + start, sentence.start + end, label, text)
+
+    @cached_property
+    def _tokens(self) -> tuple[tuple[Multiword, ...], ...]:
+        """The multiword tokens of each sentence."""
+        return tuple(tuple(multiwords_of(sentence)) for sentence in self.source)
 
     def arcs(self, task: str = "dep") -> Arcs:
         """The trees of a level; `tree` is the one of `dep`.
@@ -207,7 +210,7 @@ class Document:
         Raises:
             ModelError: The level is absent, or no tree.
         """
-        self._check_kind(task, "tree")
+        self.check_kind(task, "tree")
         heads: list[int] = []
         relations: list[str] = []
         for sentence, layers in zip(self.sentences, self.layers, strict=True):
@@ -234,7 +237,7 @@ class Document:
         Raises:
             ModelError: The level is absent, or holds none.
         """
-        self._check_kind(task, "frames")
+        self.check_kind(task, "frames")
         return tuple(
             Predicate(
                 sentence.start + frame.predicate,
@@ -253,7 +256,7 @@ class Document:
         Raises:
             ModelError: The level is absent, or holds none.
         """
-        self._check_kind(task, "relations")
+        self.check_kind(task, "relations")
         known: dict[tuple[int, int], Span] = {}
         for level in self.kinds:
             if self.kinds[level] == "spans":
@@ -276,7 +279,7 @@ class Document:
         Raises:
             ModelError: The level is absent, or holds none.
         """
-        self._check_kind(task, "mentions")
+        self.check_kind(task, "mentions")
         found: dict[str, list[Span]] = {}
         for sentence, layers in zip(self.sentences, self.layers, strict=True):
             for span in cast("Mentions", layers[task]).mentions:
@@ -421,8 +424,9 @@ class Document:
         heads and `dep_` (`root` as `ROOT`), `ner` to `ents`, and other levels of spans to
         `doc.spans`; the mentions of each thing of `coref` to `doc.spans["coref_clusters_1"]` and so
         on. What spaCy has no field for (roles, relations, other tags and trees, labels of the
-        whole) is in `doc._.hiermtl`, by task, as spaCy's tokens and spans, and as plain data like
-        that of `to_dict` in `doc.user_data["hiermtl.srl"]` and so on; labels of the whole are
+        whole; also all of `upos` or `feats` where a value is none of spaCy's, which stays empty in
+        its field) is in `doc._.hiermtl`, by task, as spaCy's tokens and spans, and as plain data
+        like that of `to_dict` in `doc.user_data["hiermtl.srl"]` and so on; labels of the whole are
         categories in `doc.cats` too. Words are the document's; runs of white space between them
         become one space.
 
@@ -433,8 +437,8 @@ class Document:
 
         return as_spacy(self, nlp)
 
-    def _check_kind(self, task: str, *wanted: str) -> None:
-        """Raises ModelError where a level is absent or of another kind."""
+    def check_kind(self, task: str, *wanted: str) -> None:
+        """Raises ModelError where a level is absent or of another kind than those wanted."""
         kind = self._kind_of(task)
         if kind not in wanted:
             raise ModelError(
@@ -504,6 +508,23 @@ def conllu_columns(tasks: Mapping[str, str], kinds: Mapping[str, str]) -> dict[s
     return {task: layer for layer, task in owners.items()}
 
 
+def _tagged(tags: Tags, task: str) -> list[tuple[int, int, str]]:
+    """The spans of IOB2 labels of a sentence.
+
+    Raises:
+        ModelError: A label is of another form.
+    """
+    own = repair_bio(tags)[0]
+    found = bio_spans(own)
+    if found is None:
+        odd = next(tag for tag in own if not is_span_tag(tag))
+        raise ModelError(
+            f"level {task!r} holds no spans: one of its labels is {odd!r}, and allowed are "
+            f"O, B-... and I-...; read it with tags({task!r})"
+        )
+    return found
+
+
 def _shown(label: str | float) -> str:
     return label if isinstance(label, str) else f"{label:.2f}"
 
@@ -523,3 +544,6 @@ READ_WITH = {
 """Kind of level to the method that reads it."""
 
 KINDS = tuple(READ_WITH)
+
+SPANNED = ("tags", "spans")
+"""Kinds of levels that may hold labelled spans."""

@@ -1,5 +1,6 @@
 """Documents to spaCy: onto a new `Doc`, or onto one that is there."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,9 @@ TOKEN_FIELDS = ("upos", "xpos", "feats", "lemma")
 
 EXTENSION = "hiermtl"
 """The name of `doc._`, and the key of `doc.user_data`, that tell of the levels of a `Doc`."""
+
+# What spaCy reads as features; of other values it makes an error, or none.
+_FEATURES = re.compile(r"[^=|]+=[^=|]+(\|[^=|]+=[^=|]+)*", re.DOTALL)
 
 
 class Role(NamedTuple):
@@ -162,10 +166,20 @@ class _Filler:
         ):
             if task not in self.document.kinds:
                 continue
+            whole = True
             values = [token.text if blank is None else blank for token in doc]
             for place, tag in zip(self.places, self.document.tags(task), strict=True):
-                empty = (task == "upos" and tag not in IDS) or (task, tag) == ("feats", "_")
-                values[place] = "" if empty or tag is None else tag
+                if tag is None or (task, tag) == ("feats", "_"):
+                    values[place] = ""
+                    continue
+                held = not (task == "upos" and tag not in IDS)
+                held = held and not (task == "feats" and not _FEATURES.fullmatch(tag))
+                values[place] = tag if held else ""
+                whole = whole and held
+            if not whole:
+                self._keep(_key(task), self._plain(task, "tags"))
+            elif self.overwrite:
+                doc.user_data.pop(_key(task), None)
             number = doc.vocab.morphology.add if task == "feats" else strings.add
             column = np.array([number(value) for value in values], dtype=np.uint64)
             if not self.overwrite:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from hiermtl.text.documents import Multiword, multiwords_of
 from hiermtl.text.sentence import Layer, Sentence, Tags
 
 if TYPE_CHECKING:
@@ -75,12 +76,21 @@ class SentenceView:
         return self.document.layers[self.place]
 
     def tags(self, task: str) -> Tags:
-        """The labels of the sentence's words."""
-        return self.document.tags(task)[self.start : self.end]
+        """The labels of the sentence's words.
+
+        Raises:
+            ModelError: The level is absent, or no tags.
+        """
+        self.document.check_kind(task, "tags")
+        return cast("Tags", self.layers[task])
 
     def spans(self, task: str = "ner") -> tuple[Span, ...]:
-        """The spans that lie in the sentence, in words of the document."""
-        return tuple(s for s in self.document.spans(task) if self.start <= s.start < self.end)
+        """The spans that lie in the sentence, in words of the document.
+
+        Raises:
+            ModelError: The level is absent, or holds no spans.
+        """
+        return self.document.spans_in(self, task)
 
     def __len__(self) -> int:
         """The number of words."""
@@ -98,8 +108,21 @@ def text_of(sentences: Sequence[Sentence]) -> str:
     return "".join(parts[:-1])
 
 
-def slice_of(sentence: Sentence, start: int, end: int) -> str:
-    """Words `start` to `end` as text, without white space behind the last."""
+def slice_of(
+    sentence: Sentence, start: int, end: int, multiwords: Sequence[Multiword] | None = None
+) -> str:
+    """Words `start` to `end` as text, without white space behind the last.
+
+    Tokens of several words are written as in the text where all of their words are among these.
+    `multiwords` are the sentence's, if they are known.
+    """
     spaces = sentence.space_after or (True,) * len(sentence.words)
-    pairs = zip(sentence.words[start:end], spaces[start:end], strict=True)
-    return "".join(f"{word} " if space else word for word, space in pairs).rstrip(" ")
+    parts = [
+        f"{word} " if space else word
+        for word, space in zip(sentence.words[start:end], spaces[start:end], strict=True)
+    ]
+    for first, last, form in multiwords_of(sentence) if multiwords is None else multiwords:
+        if start <= first and last <= end:
+            space = " " if spaces[last - 1] else ""
+            parts[first - start : last - start] = [form + space, *[""] * (last - first - 1)]
+    return "".join(parts).rstrip(" ")

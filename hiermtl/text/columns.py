@@ -172,6 +172,13 @@ class _Reader:
                     self.name,
                     line=number,
                 )
+            if cells.count(str(place)) > 1:
+                raise DataError(
+                    f"the header has {cells.count(str(place))} columns {place!r}; rename all but "
+                    "one, or take the header out and give columns by their number from 0",
+                    self.name,
+                    line=number,
+                )
         self.word_place = cells.index(self.words)
         self.places = {name: cells.index(str(place)) for name, place in self.columns.items()}
         self.width = 1 + max(self.word_place, *self.places.values(), 0)

@@ -271,7 +271,7 @@ def _fill(cells: list[str], predicted: Mapping[str, Layer], *, place: int) -> No
         value = layer[place]
         if name in COLUMN:
             text = "_" if value is None else _clean(value)
-            cells[COLUMN[name]] = _sorted_feats(text) if name == "feats" else text
+            cells[COLUMN[name]] = sorted_feats(text) if name == "feats" else text
         else:
             cells[9] = _with_key(cells[9], MISC_KEYS[name], value=value)
 
@@ -333,8 +333,8 @@ def _clean(text: str) -> str:
     return _BREAKS.sub(" ", text).strip() or "_"
 
 
-def _sorted_feats(text: str) -> str:
-    # UD orders features by name without regard to case.
+def sorted_feats(text: str) -> str:
+    """Features in UD's order, by name without regard to case."""
     items = text.split("|")
     if all(a.lower() <= b.lower() for a, b in pairwise(items)):
         return text

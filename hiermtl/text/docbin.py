@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hiermtl.errors import DataError
 from hiermtl.text.bio import repair_bio
+from hiermtl.text.conllu_write import sorted_feats
 from hiermtl.text.lines import read_lines
 from hiermtl.text.sentence import Layer, Origin, Sentence, Tree
 
@@ -20,8 +21,9 @@ def read_docbin(
     """Sentences of a `DocBin` with the layers its documents carry.
 
     `upos`, `xpos`, `feats`, `lemma`, `dep` and `ner` (IOB2), where a document is annotated with
-    them; a word without a value has `None`, and spaCy's relation `ROOT` is `root`. Tokens of white
-    space are left out. A document without sentence marks is one sentence. `Sentence.origin` counts
+    them; a word without a value has `None`, and spaCy's relation `ROOT` is `root`. Features
+    stand in UD's order. Tokens of white space are left out; the words before them have white space
+    behind them. A document without sentence marks is one sentence. `Sentence.origin` counts
     documents, not lines. `repairs` is told what was changed: `white space` tokens left out, `ner`
     tags of entities that a sentence mark or white space cut in two.
 
@@ -73,7 +75,7 @@ def _sentence(
         layers["xpos"] = tuple(token.tag_ or None for token in tokens)
     if has["MORPH"]:
         layers["feats"] = tuple(
-            (str(token.morph) or "_") if token.has_morph() else None for token in tokens
+            sorted_feats(str(token.morph) or "_") if token.has_morph() else None for token in tokens
         )
     if has["LEMMA"]:
         layers["lemma"] = tuple(token.lemma_ or None for token in tokens)
@@ -93,10 +95,17 @@ def _sentence(
         tuple(token.text for token in tokens),
         layers,
         doc_id=doc_id,
-        text=span.text,
-        space_after=tuple(bool(token.whitespace_) for token in tokens),
+        text=span.doc.text[tokens[0].idx : tokens[-1].idx + len(tokens[-1])],
+        space_after=tuple(map(_space_follows, tokens)),
         origin=origin,
     )
+
+
+def _space_follows(token: Any) -> bool:
+    """Whether white space stands behind a token, its own or a token of it."""
+    following = token.i + 1
+    own = bool(token.whitespace_)
+    return own or (following < len(token.doc) and token.doc[following].is_space)
 
 
 def _tree(tokens: list[Any], origin: Origin) -> Tree:

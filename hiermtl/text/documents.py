@@ -3,9 +3,13 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import TypeAlias
 
 from hiermtl.text.conllu_write import COLUMN
 from hiermtl.text.sentence import Layer, Sentence, Tree
+
+Multiword: TypeAlias = tuple[int, int, str]
+"""A token of several words: words, half open and from 0 in the sentence, and how it is written."""
 
 _HEAD, _RELATION = 6, 7
 _PARAGRAPH = re.compile(r"#\s*newpar\b")
@@ -63,6 +67,18 @@ def conllu_rows(sentence: Sentence, layers: Mapping[str, Layer | None]) -> list[
             for row, tag in zip(words, layer, strict=True):
                 row[COLUMN[name]] = tag or "_"
     return rows
+
+
+def multiwords_of(sentence: Sentence) -> Iterator[Multiword]:
+    """The tokens of several words, in their order."""
+    if sentence.lines is None:
+        yield from ((token.start, token.end, token.label) for token in sentence.multiwords)
+        return
+    for line in sentence.lines:
+        name, _, rest = line.partition("\t")
+        if "-" in name and not line.startswith("#"):
+            first, last = map(int, name.split("-"))
+            yield first - 1, last, rest.partition("\t")[0]
 
 
 def tokens_of(sentence: Sentence) -> Iterator[tuple[str, tuple[str, ...]]]:

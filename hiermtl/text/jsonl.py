@@ -75,7 +75,7 @@ def parse_jsonl(
 def _line(text: str, origin: Origin, *, pairs: bool) -> JsonLine:
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise DataError(
             f"not JSON ({error}): {text[:40]!r}; "
             'each line must be one object such as {"text": "..."}',

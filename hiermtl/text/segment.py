@@ -47,7 +47,7 @@ class GoldText:
     """A document as text: its atoms and their tags, and what tags cannot say of it, counted.
 
     `lost` counts `sentences` that begin inside an atom, of which it is said that they go on, and
-    `multiwords` whose words are not told.
+    `multiwords` whose words are not told, and `words` that are white space alone.
     """
 
     atoms: Atoms
@@ -80,6 +80,9 @@ def gold_text(sentences: Sequence[Sentence]) -> GoldText:
         kind = "S"
         for form, words in tokens_of(sentence):
             written = "".join(form.split())
+            if not written:
+                lost["words"] += 1
+                continue
             begin = places[done]
             while ends[atom] <= begin:
                 atom += 1

@@ -7,7 +7,7 @@ of them belongs to a *passage*.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -140,6 +140,10 @@ class Sentence:
                 path, line = (self.origin.path, self.origin.line) if self.origin else (None, None)
                 raise DataError(f"layer {name!r} has {problem}", path, line=line)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copies and pickles hold the layers in a plain dictionary; views of one have no such."""
+        return _remade(self, layers=dict(self.layers))
+
     def with_layers(self, layers: Mapping[str, Layer]) -> "Sentence":
         """The same sentence with these layers added or replaced."""
         return replace(self, layers=MappingProxyType({**self.layers, **layers}))
@@ -166,6 +170,16 @@ class Passage:
             path, line = (self.origin.path, self.origin.line) if self.origin else (None, None)
             needed = "a pair has two" if self.pair else "a passage has one or more"
             raise DataError(f"a passage of {count} sentences; {needed}", path, line=line)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As of a sentence."""
+        return _remade(self, labels=dict(self.labels))
+
+
+def _remade(record: Sentence | Passage, **plain: object) -> tuple[object, ...]:
+    """What makes a record again, with these of its fields."""
+    own = (plain.get(one.name, getattr(record, one.name)) for one in fields(record))
+    return type(record), tuple(own)
 
 
 def kind_of(layer: Layer) -> LayerKind:

@@ -235,4 +235,11 @@ def _header(row: list[str], columns: list[str | int], name: str) -> dict[str | i
                 name,
                 line=1,
             )
+        if row.count(str(column)) > 1:
+            raise DataError(
+                f"the header line has {row.count(str(column))} columns {column!r}; rename all but "
+                "one, or take the header line out and give columns by their number from 0",
+                name,
+                line=1,
+            )
     return {column: row.index(str(column)) for column in columns}

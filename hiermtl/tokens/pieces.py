@@ -85,9 +85,11 @@ class PieceTokenizer(Tokenizer):
         return all(map(np.array_equal, self._lookup(words), self._lookup(lowered)))
 
     def _lookup(self, words: Sequence[str]) -> list[np.ndarray]:
-        unseen = [word for word in dict.fromkeys(words) if word not in self._pieces]
+        # Another thread may put other words in the place of those that are known: these stay.
+        known = self._pieces
+        unseen = [word for word in dict.fromkeys(words) if word not in known]
         if unseen:
-            self._pieces = _with_room(self._pieces, words, more=len(unseen))
+            known = self._pieces = _with_room(known, words, more=len(unseen))
             # Past transformers' own call, which makes masks and types for every word as well.
             backend = self._tokenizer.backend_tokenizer
             backend.no_padding()
@@ -96,8 +98,8 @@ class PieceTokenizer(Tokenizer):
                 [[word] for word in unseen], is_pretokenized=True, add_special_tokens=False
             )
             for word, found in zip(unseen, encoded, strict=True):
-                self._pieces[word] = np.array(found.ids, dtype=np.int32)
-        return [self._pieces[word] for word in words]
+                known[word] = np.array(found.ids, dtype=np.int32)
+        return [known[word] for word in words]
 
     def encode(self, sentences: Sequence[Sequence[str]]) -> dict[str, list[np.ndarray]]:
         """Piece ids, pieces per word and, if wanted, each piece's casing.
@@ -125,8 +127,9 @@ class PieceTokenizer(Tokenizer):
         return made
 
     def _casing(self, words: Sequence[str]) -> np.ndarray:
-        unseen = [word for word in dict.fromkeys(words) if word not in self._casings]
-        known = self._casings = _with_room(self._casings, words, more=len(unseen))
+        known = self._casings
+        unseen = [word for word in dict.fromkeys(words) if word not in known]
+        known = self._casings = _with_room(known, words, more=len(unseen))
         known.update((word, casing(word)) for word in unseen)
         return np.fromiter((known[word] for word in words), dtype=np.int32, count=len(words))
 

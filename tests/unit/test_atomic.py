@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,13 @@ def test_a_full_disk_is_known_however_it_is_said() -> None:
     assert all(map(disk_is_full, said))
     assert not disk_is_full(PermissionError(errno.EACCES, "Permission denied"))
     assert not disk_is_full(ValueError("os error 13"))
+
+
+def test_a_file_that_is_replaced_keeps_who_may_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_whole(path, "first")
+    for mode in (0o600, 0o640):
+        path.chmod(mode)
+        write_whole(path, "again")
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert path.read_text() == "again"

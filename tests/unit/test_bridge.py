@@ -219,3 +219,20 @@ def test_tags_that_a_document_does_not_read_as_spans_stay_tags() -> None:
     doc = Document([Sentence(WORDS)], [bare]).to_spacy()
     assert list(doc._.hiermtl["mark"]) == list(bare["mark"])
     assert list(doc.spans) == ["typed"]
+
+
+def test_features_and_parts_of_speech_that_spacy_cannot_hold_are_kept_beside_it() -> None:
+    given = {"feats": ("m|sg", "Case=Nom", "_"), "upos": ("NOUN", "FOO", "PUNCT")}
+    doc = Document([Sentence(("a", "b", "c"))], [given]).to_spacy()
+    assert [str(token.morph) for token in doc] == ["", "Case=Nom", ""]
+    assert [token.pos_ for token in doc] == ["NOUN", "", "PUNCT"]
+    kept = {name: list(tags) for name, tags in given.items()}
+    assert doc._.hiermtl == kept
+    packed = DocBin(docs=[doc], store_user_data=True)
+    (again,) = packed.get_docs(VOCAB)
+    assert again._.hiermtl == kept
+    fine = {"feats": ("Case=Nom", "_", "_"), "upos": ("NOUN", "X", "PUNCT")}
+    fill(doc, Document([Sentence(("a", "b", "c"))], [fine]), range(3))
+    assert doc._.hiermtl == {}  # filled again, nothing of before is left
+    plain = {"feats": ("Case=Nom", "_", None), "upos": ("NOUN", "X", None)}
+    assert Document([Sentence(("a", "b", "c"))], [plain]).to_spacy()._.hiermtl == {}

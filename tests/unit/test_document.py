@@ -1,10 +1,14 @@
 """The document: levels, spans, trees, and the formats it goes to."""
 
+import copy
 import io
 import json
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import spacy
@@ -18,6 +22,7 @@ from hiermtl.text.sentence import (
     Frame,
     Frames,
     Mentions,
+    Passage,
     Relation,
     Relations,
     Sentence,
@@ -277,3 +282,67 @@ def test_structures_are_read_as_they_were_written(tmp_path: Path) -> None:
     ]
     (tmp_path / "a.jsonl").write_text(json.dumps(Document(sentences, whole).to_dict()))
     assert [dict(found.layers) for found in read_annotated(tmp_path / "a.jsonl")] == whole
+
+
+GERMAN = b"""# text = Er lebt im Haus.
+1\tEr\t_\tPRON\t_\t_\t2\tnsubj\t_\t_
+2\tlebt\t_\tVERB\t_\t_\t0\troot\t_\t_
+3-4\tim\t_\t_\t_\t_\t_\t_\t_\t_
+3\tin\t_\tADP\t_\t_\t5\tcase\t_\t_
+4\tdem\t_\tDET\t_\t_\t5\tdet\t_\t_
+5\tHaus\t_\tNOUN\t_\t_\t2\tobl\t_\tSpaceAfter=No
+6\t.\t_\tPUNCT\t_\t_\t2\tpunct\t_\t_
+
+"""
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_text_of_a_span_writes_multiword_tokens_as_the_text_does(kept: bool) -> None:
+    (read,) = parse_conllu(GERMAN.splitlines(keepends=True), "f")
+    found = replace(read, lines=None, multiwords=(TextSpan(2, 4, "im"),))
+    spans = Spans((TextSpan(2, 5, "whole"), TextSpan(3, 5, "cut"), TextSpan(2, 4, "token")))
+    own = Document([read if kept else found], [{"entity": spans}])
+    assert [span.text for span in own.spans("entity")] == ["im Haus", "dem Haus", "im"]
+    bare = Document([replace(read if kept else found, text=None)], [{}])
+    assert bare.text == bare.sentences[0].text == "Er lebt im Haus."
+
+
+def test_documents_and_sentences_are_copied_and_pickled(doc: Document) -> None:
+    (read,) = parse_conllu(GERMAN.splitlines(keepends=True), "f")
+    passage = Passage((read, from_words(["a"])), MappingProxyType({"like": 3.5}), pair=True)
+    for again in (copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
+        assert again(read) == read
+        assert again(passage) == passage
+        assert again(doc) == doc
+        assert again(doc).to_dict() == doc.to_dict()
+
+
+def test_levels_of_sentences_are_read_in_time_linear_in_the_document() -> None:
+    class Counted(dict[str, object]):
+        looked = 0
+
+        def __getitem__(self, key: str) -> object:
+            Counted.looked += 1
+            return super().__getitem__(key)
+
+    count = 30
+    layer = {"upos": ("X", "Y"), "ner": ("B-A", "I-A"), "entity": Spans((TextSpan(0, 1, "p"),))}
+    made = Document([from_words(["a", "b"])] * count, [layer] * count)
+    made.layers = tuple(Counted(layers) for layers in made.layers)
+    for number, view in enumerate(made.sentences):
+        assert view.tags("upos") == ("X", "Y")
+        assert view.spans() == (Span(2 * number, 2 * number + 2, "A"),)
+        assert view.spans("entity") == (Span(2 * number, 2 * number + 1, "p"),)
+    assert Counted.looked == 3 * count
+
+
+def test_levels_that_a_sentence_lacks_or_has_otherwise_are_refused(doc: Document) -> None:
+    view = doc.sentences[0]
+    with pytest.raises(ModelError, match=r"no level 'xpos'"):
+        view.tags("xpos")
+    with pytest.raises(ModelError, match=r"'dep' is a tree"):
+        view.spans("dep")
+    with pytest.raises(ModelError, match=r"one of its labels is 'PROPN'"):
+        view.spans("upos")
+    with pytest.raises(ModelError, match=r"'dep' is a tree"):
+        view.tags("dep")

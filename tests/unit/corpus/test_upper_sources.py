@@ -11,6 +11,8 @@ from hiermtl.corpus.sources import (
     jsonl_source,
     propbank_source,
     semeval_source,
+    sick_source,
+    table_source,
 )
 from hiermtl.errors import DataError
 from hiermtl.text.sentence import Frames, Passage, Sentence
@@ -116,3 +118,22 @@ def test_sentences_whose_mentions_are_no_spans_are_counted(tmp_path: Path) -> No
     path.write_text(f"{declared}# global.EntityLayers = mention\n{whole}")
     assert len(sentences(source)) == 1
     assert source.reports() == ()
+
+
+def test_corpora_whose_texts_spacy_splits_are_read_anew_with_another_spacy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def options() -> list[dict[str, object]]:
+        table = {"labels": {"kind": "label"}, "numbers": {}, "language": "en"}
+        made = (
+            table_source("a.csv", ["text"], **table),
+            semeval_source("a.txt", language="en"),
+            sick_source("a.txt", "TRAIN"),
+        )
+        return [dict(source.options) for source in made]
+
+    before = options()
+    assert options() == before
+    monkeypatch.setattr("hiermtl.corpus.sources.version", lambda name: f"{name} 99")
+    for old, new in zip(before, options(), strict=True):
+        assert new != old

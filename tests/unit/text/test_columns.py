@@ -145,3 +145,9 @@ def test_real_files_have_their_known_sizes(
 ) -> None:
     found = [len(s.words) for s in read_columns(data_folder / name, {"ner": place}, words=words)]
     assert (len(found), sum(found)) == (sentences, count)
+
+
+def test_a_column_that_the_header_names_twice_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "word\ttag\ttag\nHello\tA\tB\n")
+    with pytest.raises(DataError, match=r"f.tsv:1: .*2 columns 'tag'; .*number"):
+        next(read_columns(path, {"kind": "tag"}, words="word"))

@@ -9,6 +9,7 @@ from spacy.tokens import Doc, DocBin
 
 from hiermtl.errors import DataError
 from hiermtl.text.docbin import read_docbin
+from hiermtl.text.documents import raw_text
 from hiermtl.text.sentence import Tree
 
 VOCAB = spacy.blank("en").vocab
@@ -99,3 +100,29 @@ def test_what_was_left_out_or_mended_is_counted(tmp_path: Path) -> None:
     whole = Doc(VOCAB, words=["New", "York"], ents=["B-LOC", "I-LOC"])
     list(read_docbin(write(tmp_path / "b.spacy", whole), repairs=repairs))
     assert not repairs
+
+
+def test_white_space_that_is_a_token_follows_the_word_before(tmp_path: Path) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    text = "\n Hello  there.\nNew line\there.\n\nAnd more"
+    found = list(read_docbin(write(tmp_path / "a.spacy", nlp(text))))
+    assert [sentence.words for sentence in found] == [
+        ("Hello", "there", "."),
+        ("New", "line", "here", "."),
+        ("And", "more"),
+    ]
+    assert [sentence.space_after for sentence in found] == [
+        (True, False, True),
+        (True, True, False, True),
+        (True, False),
+    ]
+    assert [sentence.text for sentence in found] == ["Hello  there.", "New line\there.", "And more"]
+    assert raw_text(found) == "Hello  there. New line\there. And more"
+
+
+def test_features_stand_in_the_order_of_ud(tmp_path: Path) -> None:
+    given = ("Number=Sing|NumType=Card", "Number=Plur|Number[psor]=Sing|PronType=Int,Rel")
+    doc = Doc(VOCAB, words=["a", "b"], morphs=list(given))
+    (found,) = read_docbin(write(tmp_path / "a.spacy", doc))
+    assert found.layers["feats"] == given

@@ -69,3 +69,11 @@ def test_pairs_are_read_where_they_are_wanted() -> None:
 def test_a_malformed_line_is_refused(line: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         list(parse_jsonl([line], "-"))
+
+
+def test_a_number_too_long_to_read_is_an_error_with_its_line() -> None:
+    lines = [b'{"words": ["a"]}', b'{"words": ["a"], "id": %s}' % (b"9" * 5000)]
+    found = parse_jsonl(lines, "f")
+    next(found)
+    with pytest.raises(DataError, match=r"f:2: not JSON \(Exceeds the limit"):
+        next(found)

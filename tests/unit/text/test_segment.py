@@ -271,3 +271,16 @@ def test_gold_tags_give_the_treebank_back(data_folder: Path, name: str) -> None:
     # White space divides tokens whatever the tags are.
     assert wrong["Words"].f1 < scores["Words"].f1 - 1
     assert wrong["Sentences"].f1 < 10
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_word_of_white_space_alone_is_passed_over_and_counted(at: int) -> None:
+    rows = ["a", "b", "."]
+    rows.insert(at - 1 if at < 3 else 3, "\u00a0")
+    lines = [f"{n}\t{form}" + "\t_" * 8 for n, form in enumerate(rows, 1)]
+    block = "\n".join(lines) + "\n\n"
+    found = list(parse_conllu((block * 2).encode().splitlines(keepends=True), "f"))
+    gold = gold_text(found)
+    assert gold.lost == {"words": 2}
+    made = segmented(gold.atoms, gold.tags)
+    assert [one.words for one in made] == [("a", "b", ".")] * 2

@@ -151,3 +151,12 @@ def test_real_files_have_their_known_sizes(data_folder: Path) -> None:
     path = data_folder / "banking77" / "test.csv"
     texts = list(read_table(path, text="text", labels={"intent": "category"}))
     assert (len(texts), len({text.labels["intent"] for text in texts})) == (3080, 77)
+
+
+def test_a_column_that_the_header_names_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("label,text,label,note,note\nno,Hello,yes,,\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"a.csv:1: .*2 columns 'label'; .*number"):
+        next(read_table(path, text="text", labels={"kind": "label"}))
+    (found,) = read_table(path, text="text")  # what is not asked for may stand twice
+    assert found.sentences[0].words == ("Hello",)

@@ -1,5 +1,8 @@
 """Word by word gives the library's own pieces."""
 
+import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +179,25 @@ def test_a_tokenizer_of_lower_case_is_known_by_its_pieces() -> None:
     backend.normalizer = normalizers.BertNormalizer(lowercase=False)
     found = PieceTokenizer(PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]"), 64)
     assert not found.lowers
+
+
+def test_threads_that_forget_words_do_not_take_them_from_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hiermtl.tokens.pieces.CACHED_WORDS", 20)
+    own = PieceTokenizer(piece_backend(), 64, casing=True)
+    letters = "abcdefg"
+    forms = [first + second for first in letters + letters.upper() for second in letters]
+
+    def read(seed: int) -> None:
+        draw = random.Random(seed)
+        for _ in range(600):
+            own.encode([draw.choices(forms, k=12)])
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(read, range(4)))
+    finally:
+        sys.setswitchinterval(before)
