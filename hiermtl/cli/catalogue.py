@@ -57,7 +57,11 @@ def show_recipe(name: RecipeArgument, *, quiet: Quiet = False) -> None:
 def copy_recipe(
     name: RecipeArgument,
     destination: Annotated[
-        Path, typer.Argument(metavar="DEST", help="A new file, or a folder that exists.")
+        str,
+        typer.Argument(
+            metavar="DEST",
+            help="A new file ending in .yaml, or a folder: one that exists, or DEST/.",
+        ),
     ],
     *,
     quiet: Quiet = False,

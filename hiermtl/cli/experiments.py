@@ -1,11 +1,12 @@
 """`hiermtl grid`, `hiermtl compare` and `hiermtl report`."""
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
-from hiermtl.atomic import write_whole
+from hiermtl.atomic import written_whole
 from hiermtl.cli.arguments import DataDir, Device, Quiet, read_names
 from hiermtl.cli.output import say
 
@@ -51,8 +52,9 @@ def grid(
     """
     from hiermtl import commands
 
-    found = commands.grid(file, output, jobs=jobs, keep=keep, data_dir=data_dir, quiet=quiet)
-    _show(found, format=format, json=json, quiet=quiet)
+    with written_whole(json) if json is not None else nullcontext() as place:
+        found = commands.grid(file, output, jobs=jobs, keep=keep, data_dir=data_dir, quiet=quiet)
+        _show(found, format=format, json=place, quiet=quiet)
 
 
 def compare(
@@ -84,8 +86,9 @@ def compare(
     against = read_names(controls, option="--controls")
     from hiermtl import commands
 
-    found = commands.compare(runs, split=split, controls=against, test=test, data_dir=data_dir)
-    _show(found, format=format, json=json, quiet=quiet)
+    with written_whole(json) if json is not None else nullcontext() as place:
+        found = commands.compare(runs, split=split, controls=against, test=test, data_dir=data_dir)
+        _show(found, format=format, json=place, quiet=quiet)
 
 
 def report(
@@ -148,17 +151,17 @@ def report(
     say(f"wrote {found.file}", quiet=quiet)
 
 
-def _show(found: "Comparison", *, format: str, json: Path | None, quiet: bool) -> None:
+def _show(found: "Comparison", *, format: str, json: BinaryIO | None, quiet: bool) -> None:
+    """What was found, printed and then written, so that it is told in any case."""
+    if json is None or not quiet:
+        match format:
+            case "markdown":
+                typer.echo(found.to_markdown())
+            case "json":
+                typer.echo(found.to_json())
+            case "csv":
+                typer.echo(found.to_csv(), nl=False)
+            case _:
+                typer.echo(found.to_text())
     if json is not None:
-        write_whole(json, found.to_json() + "\n")
-        if quiet:
-            return
-    match format:
-        case "markdown":
-            typer.echo(found.to_markdown())
-        case "json":
-            typer.echo(found.to_json())
-        case "csv":
-            typer.echo(found.to_csv(), nl=False)
-        case _:
-            typer.echo(found.to_text())
+        json.write(f"{found.to_json()}\n".encode())

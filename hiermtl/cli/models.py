@@ -163,6 +163,10 @@ def evaluate(
             "there is nothing to write; add --calibration, --confusion, --cost or --exits",
             param_hint="--details",
         )
+    if details is not None and json is not None and details.resolve() == json.resolve():
+        raise typer.BadParameter(
+            f"{details} is named by --json too; name another file", param_hint="--details"
+        )
     import json as plain
 
     from hiermtl import commands

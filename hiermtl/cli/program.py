@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hiermtl.atomic import disk_is_full
 from hiermtl.cli import catalogue, depths, experiments, models, runs
 from hiermtl.errors import HiermtlError
 from hiermtl.last_word import leave_word
@@ -32,10 +33,24 @@ class Program(TyperGroup):
             typer.echo("interrupted", err=True)
             raise typer.Exit(130) from error
         except BrokenPipeError as error:
-            # Whoever read our output has closed it; Python must not flush to it again when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Whoever read our output has closed it.
+            _write_no_more()
+            raise typer.Exit(1) from error
+        except OSError as error:
+            # Errors of files name them, or are messages of ours.
+            if error.filename is not None or not disk_is_full(error):
+                raise
+            _write_no_more()
+            typer.echo(
+                "error: no space is left for the output; make room, or send it elsewhere", err=True
+            )
             raise typer.Exit(1) from error
         return result
+
+
+def _write_no_more() -> None:
+    """Keeps Python from flushing to a standard output again, when it ends, that takes nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(

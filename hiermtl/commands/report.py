@@ -21,7 +21,7 @@ from hiermtl.config import HierarchicalConfig
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.plain import TextCorpus
 from hiermtl.environment import environment
-from hiermtl.errors import HiermtlError, ModelError, RecipeError
+from hiermtl.errors import HiermtlError, ModelError, RecipeError, listing
 from hiermtl.evaluation.measures import gold_layer
 from hiermtl.folders import CHECKPOINTS, CONFIG, LOG, RECIPE
 from hiermtl.model import HierarchicalModel
@@ -99,12 +99,18 @@ def report(
     """
     if errors < 0:
         raise RecipeError(f"errors is {errors}; allowed is 0 or more")
+    others = list(compare_with)
+    if controls and not others:
+        raise RecipeError(
+            f"controls names {listing(map(repr, controls))}, but no run is given to compare with; "
+            "give some (compare_with, --compare), or leave controls out"
+        )
     if probe is not None and not Path(probe).is_file():
         raise RecipeError(f"{probe}: there is no such file; name what `hiermtl probe` wrote")
     with written_whole(output) as file:
         material, drawn = _material(
             run,
-            list(compare_with),
+            others,
             controls,
             probe=None if probe is None else Path(probe),
             errors=errors,

@@ -55,6 +55,7 @@ from hiermtl.recipe import (
 )
 from hiermtl.recipe.encoder import BilstmEncoder
 from hiermtl.shapes import TRAINING, keep_shapes
+from hiermtl.text.plain import check_language
 from hiermtl.training import (
     Evaluation,
     make_accelerator,
@@ -289,7 +290,11 @@ def check_precision(recipe: Recipe) -> None:
 
 
 def check_packages(recipe: Recipe) -> None:
-    """Raises RecipeError for a tracker, or a balancing, whose package is not installed."""
+    """Raises RecipeError for a tracker, or a balancing, whose package is not installed.
+
+    And for a language that spaCy does not know.
+    """
+    check_language(recipe.language)
     check_trackers(recipe)
     make_balancer(make_settings(recipe, "fp32"), {})
 

@@ -39,7 +39,7 @@ def fetch(name: str, *, revision: str | None, looked: list[str], bare: bool = Fa
             the hub cannot be reached and the cache has no copy.
     """
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
+    from huggingface_hub.errors import RevisionNotFoundError
 
     try:
         with quiet():
@@ -50,7 +50,7 @@ def fetch(name: str, *, revision: str | None, looked: list[str], bare: bool = Fa
         raise ModelError(
             f"{name} has no revision {revision!r} on the hub; {_known_revisions(HfApi(), name)}"
         ) from None
-    except (OSError, ValueError, HfHubHTTPError) as error:
+    except (OSError, ValueError, _unanswered()) as error:
         raise ModelError(
             f"there is no model {name!r}; looked for {listing([*looked, _why(name, error)])}; "
             "name an existing folder, or copy the model's folder here and name that"
@@ -96,7 +96,7 @@ def push(
         raise ModelError(
             f"{name!r} is no name on the hub ({_first(error)}); allowed is owner/name"
         ) from None
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, _unanswered()) as error:
         raise _refused(name, error) from None
     return done.oid
 
@@ -121,14 +121,14 @@ def _refuse_files(name: str, revision: str | None) -> None:
     Of what is in the cache none were fetched.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError
     from huggingface_hub.errors import RevisionNotFoundError as NoRevision
 
     try:
         files = HfApi().list_repo_files(name, revision=revision)
     except (RepositoryNotFoundError, NoRevision):
         raise
-    except (OSError, HfHubHTTPError):
+    except (OSError, _unanswered()):
         return
     code = sorted(fnmatch.filter(files, _CODE))
     if code:
@@ -137,6 +137,17 @@ def _refuse_files(name: str, revision: str | None) -> None:
             "hiermtl is tensors, JSON and text; nothing of it was fetched. If you trust it, "
             "download its other files into a folder and name that"
         )
+
+
+def _unanswered() -> type[Exception]:
+    """What the hub's library raises where nobody answers, which is no `OSError`.
+
+    It is an error of its HTTP library, another one from version to version, and its own errors
+    descend from it.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return next(kind for kind in HfHubHTTPError.__bases__ if issubclass(kind, Exception))
 
 
 def _known_revisions(api: Any, name: str) -> str:

@@ -9,7 +9,8 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
-    model_validator,
+    ValidationInfo,
+    field_validator,
 )
 
 from hiermtl.errors import listing, nearest
@@ -91,15 +92,17 @@ class Grid(Section):
         """The grid's file."""
         return Path(self._source)
 
-    @model_validator(mode="after")
-    def _check_controls(self) -> Self:
-        for name in self.controls:
-            if name not in self.arms:
+    @field_validator("controls")
+    @classmethod
+    def _check_controls(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        # Arms that are in error themselves are not there.
+        arms = info.data.get("arms", value)
+        for name in value:
+            if name not in arms:
                 raise problem(
-                    f"names the control {name!r}, which is no arm{nearest(name, self.arms)} (arms: "
-                    f"{listing(self.arms)})"
+                    f"names {name!r}, which is no arm{nearest(name, arms)} (arms: {listing(arms)})"
                 )
-        return self
+        return value
 
     def located(self, path: Path) -> Self:
         """The same grid, read from there."""

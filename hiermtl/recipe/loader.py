@@ -101,6 +101,11 @@ class _Reader:
             place = f"{mark.line + 1}:{mark.column + 1}: " if mark else ""
             problem = ", ".join(filter(None, (error.context, error.problem)))
             raise RecipeError(f"{self.source}:{place}{problem}") from error
+        except RecursionError:
+            raise RecipeError(
+                f"{self.source}: too many lists or mappings lie inside each other to be read; "
+                "close those that are open"
+            ) from None
         except yaml.YAMLError as error:
             reason = str(error).splitlines()[0]
             raise RecipeError(f"{self.source}: not readable as YAML: {reason}") from error

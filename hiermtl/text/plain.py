@@ -140,6 +140,23 @@ class _Pipeline:
             ]
 
 
+def check_language(language: str) -> None:
+    """Raises RecipeError for a code that spaCy does not know; its tokenizer may be missing yet."""
+    from spacy.util import get_lang_class
+
+    try:
+        get_lang_class(language)
+    except ImportError:
+        raise _unknown(language) from None
+
+
+def _unknown(language: str) -> RecipeError:
+    return RecipeError(
+        f"language {language!r}; allowed are the codes of spaCy's languages (en, de, sv, "
+        "zh, ar, ...) and xx for any other"
+    )
+
+
 @lru_cache(maxsize=8)
 def _pipeline(language: str) -> _Pipeline:
     import spacy
@@ -149,10 +166,7 @@ def _pipeline(language: str) -> _Pipeline:
     except ImportError as error:
         missing = str(error).strip().splitlines()[0]
         if "can't import" in missing.lower() or "E048" in missing:
-            raise RecipeError(
-                f"language {language!r}; allowed are the codes of spaCy's languages (en, de, sv, "
-                "zh, ar, ...) and xx for any other"
-            ) from None
+            raise _unknown(language) from None
         raise RecipeError(
             f"language {language!r}: its tokenizer needs a package that is not installed "
             f"({missing}); install it, or use "

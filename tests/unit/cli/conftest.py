@@ -66,6 +66,8 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
         "make_folder": None,
         "probe": SimpleNamespace(**vars(scores), save=program.function("save", None)),
         "exits": scores,
+        "compare": scores,
+        "grid": scores,
         "export": SimpleNamespace(scores={}, to_text=lambda: "TEXT"),
         "sample": None,
         "demo": None,

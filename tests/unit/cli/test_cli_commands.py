@@ -161,6 +161,26 @@ def test_evaluate_looks_for_its_places_before_the_work_and_prints_before_it_writ
     assert not list(tmp_path.iterdir())
 
 
+def test_rows_and_details_go_to_two_files(program: Any, tmp_path: Path) -> None:
+    file = str(tmp_path / "found.json")
+    found = program("evaluate", "m", "--cost", "--json", file, "--details", file)
+    assert (found.exit_code, program.calls) == (2, [])
+    assert "found.json is named by --json too; name another file" in found.stderr
+
+
+@pytest.mark.parametrize("command", [("compare", "runs/a"), ("grid", "levels.yaml")])
+def test_comparisons_look_for_their_place_before_the_work(
+    program: Any, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    found = program(*command, "--json", str(tmp_path / "none" / "found.json"))
+    assert (found.exit_code, found.stdout, program.calls) == (2, "", [])
+    assert "none does not exist; make it" in found.stderr
+    found = program(*command, "--json", str(tmp_path / "found.json"))
+    assert (found.exit_code, found.stdout) == (0, "TEXT\n")
+    assert json.loads((tmp_path / "found.json").read_text()) == ROWS
+    assert program(*command, "--json", str(tmp_path / "found.json"), "-q").stdout == ""
+
+
 def test_annotate_says_where_it_computes_and_what_it_writes(program: Any) -> None:
     """Workers and a cluster do not take a graphics processor unless told to."""
     said = " ".join(program("annotate", "--help").stdout.split())
@@ -296,6 +316,14 @@ def test_recipes_are_copied(program: Any, tmp_path: Path) -> None:
     assert path.read_text() == show_recipe("quickstart")
     found = program("recipes", "copy", "quickstart", str(path))
     assert (found.exit_code, "mine.yaml exists" in found.stderr) == (2, True)
+
+
+def test_a_recipe_is_copied_into_a_folder_that_a_slash_says_is_one(
+    program: Any, tmp_path: Path
+) -> None:
+    found = program("recipes", "copy", "hard/sample", f"{tmp_path}/new/")
+    assert found.stderr == f"wrote {tmp_path}/new/hard-sample.yaml\n"
+    assert (tmp_path / "new" / "hard-sample.yaml").read_text() == show_recipe("hard/sample")
 
 
 def test_sample_passes_everything_on(program: Any) -> None:

@@ -61,6 +61,24 @@ def test_an_interruption_is_a_line(program: Any) -> None:
     assert (found.exit_code, found.stderr) == (130, "interrupted\n")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_output_for_which_there_is_no_space_is_a_message() -> None:
+    with open("/dev/full", "w") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "hiermtl", "recipes", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            timeout=60,
+            check=False,
+        )
+    assert (found.returncode, found.stderr) == (
+        1,
+        "error: no space is left for the output; make room, or send it elsewhere\n",
+    )
+
+
 def test_a_fault_of_ours_keeps_its_stack_trace(program: Any) -> None:
     program.raises = ZeroDivisionError("ours")
     found = program("train", "quickstart")

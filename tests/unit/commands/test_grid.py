@@ -156,7 +156,10 @@ def test_a_process_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ("changes", "message"),
     [
         ({"seed": [1]}, "seed is not a key; did you mean 'seeds'"),
-        ({"controls": ["singel"]}, "names the control 'singel', which is no arm; did you mean"),
+        (
+            {"controls": ["singel"]},
+            r"yaml:\d+: controls names 'singel', which is no arm; did you mean",
+        ),
         ({"seeds": []}, "seeds is .*a list of whole numbers is needed"),
         ({"set": {"training.epoch": 1}}, "training.epoch is not a key"),
     ],

@@ -353,6 +353,8 @@ def test_bad_input_is_told(run: Run, tmp_path: Path) -> None:
         report(tmp_path / "nothing", tmp_path / "a.html")
     with pytest.raises(RecipeError, match=r"the folder .*nowhere does not exist"):
         report(run.folder, tmp_path / "nowhere" / "a.html")
+    with pytest.raises(RecipeError, match=r"controls names 'x', but no run .*compare_with"):
+        report(run.folder, tmp_path / "a.html", controls=["x"])
     with pytest.raises(RecipeError, match="errors is -1; allowed is 0 or more"):
         report(run.folder, tmp_path / "a.html", errors=-1)
     assert not (tmp_path / "a.html").exists()

@@ -38,6 +38,25 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
     return found
 
 
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_a_language_that_spacy_does_not_know_is_refused_before_training(
+    tmp_path: Path, command: str
+) -> None:
+    """The model could not split raw text, which would be found when it is used."""
+    given = recipe(language="english")
+    with pytest.raises(RecipeError, match=r"language 'english'; allowed are the codes"):
+        check(given) if command == "check" else train(given, output=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_language_whose_tokenizer_is_not_installed_can_be_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Corpora have words; only raw text needs the tokenizer."""
+    monkeypatch.setitem(sys.modules, "sudachipy", None)
+    assert check(recipe(language="ja"))
+
+
 def test_a_finished_run_is_a_model_folder(run: Run) -> None:
     names = {path.name for path in run.folder.iterdir()}
     assert names >= {"config.json", "model.safetensors", "README.md", "scores.json", "log.jsonl"}

@@ -1,6 +1,8 @@
 """Models of the hub: fetched and pushed, against a stand-in on this machine."""
 
 import json
+import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -172,6 +174,48 @@ def test_a_hub_out_of_order_is_told(hub: Hub, bert: Parts):
         nlp.push_to_hub(NAME, token=WRITER)
     with pytest.raises(ModelError, match=r"no model 'ada/tiny'.*hub \(not reachable: .*existing f"):
         hiermtl.load(NAME)
+
+
+@pytest.fixture
+def unreachable(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers where the hub should be, which its library learns without waiting."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nowhere = f"http://127.0.0.1:{port}"
+    monkeypatch.setattr(constants, "ENDPOINT", nowhere)
+    template = nowhere + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+
+@pytest.mark.usefixtures("unreachable")
+@pytest.mark.parametrize("load", [hiermtl.load, encoder_source])
+def test_a_mistyped_run_folder_is_told_where_no_hub_can_be_reached(
+    load: Callable[[str], object],
+):
+    with pytest.raises(ModelError, match=r"no model 'runs/none'.*runs/none\).*not reachable: "):
+        load("runs/none")
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_without_network_nothing_is_pushed_and_that_is_told(bert: Parts):
+    nlp = hiermtl.Annotator(*bert)
+    with pytest.raises(RunError, match=r"ada/tiny: nothing was pushed .*can be reached"):
+        nlp.push_to_hub(NAME, token=WRITER)
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_the_cache_is_enough_where_no_hub_can_be_reached(
+    hub: Hub, folder: Path, bert: Parts, monkeypatch: pytest.MonkeyPatch
+):
+    hub.add(NAME, files_of(folder))
+    with monkeypatch.context() as reached:
+        reached.setattr(constants, "ENDPOINT", hub.url)
+        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        reached.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        hiermtl.load(NAME)
+    assert_equal(hiermtl.load(NAME).model, bert[0])
 
 
 def test_a_missing_model_is_told_apart_from_a_missing_revision(hub: Hub, folder: Path):

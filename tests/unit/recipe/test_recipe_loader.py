@@ -47,6 +47,11 @@ def test_scalars_are_read_as_people_write_them(text: str, value: object) -> None
     assert type(found) is type(value)
 
 
+def test_lists_in_lists_without_end_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"a\.yaml: .*too many .*inside each other"):
+        read_text("a: " + 3000 * "[", source="a.yaml")
+
+
 def test_keys_are_always_text() -> None:
     assert read_text("no: 1\n1: 2\ntrue: 3\n", source="a").data == {"no": 1, "1": 2, "true": 3}
 
