@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from hiermtl.errors import ModelError, listing, nearest
+from hiermtl.folders import RECIPE
 from hiermtl.pretrained.hub import fetch
 
 SHIPPED = Path(__file__).parents[1] / "_models"
@@ -38,6 +39,14 @@ def find_model(name: str | Path, *, revision: str | None = None) -> Path:
         raise ModelError(
             f"there is no model {str(name)!r}; looked for {listing(looked)}, and it is no hub id "
             "(owner/name); name the folder of a trained model"
+        )
+    runs = sorted(str(recipe.parent) for recipe in path.parent.glob(f"*/{RECIPE}"))
+    if revision is None and runs:
+        # A mistyped run folder, and not a hub model, which would be asked for over the network.
+        raise ModelError(
+            f"there is no model {str(name)!r}; {path.parent} is a folder of runs, and has none of "
+            f"that name{nearest(str(name), runs)}; name one of its folders, or, for a model of the "
+            f"hub, call from a place that has no folder {str(path.parent)!r}"
         )
     return fetch(str(name), revision=revision, looked=looked, bare=True)
 

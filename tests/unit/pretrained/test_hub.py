@@ -198,6 +198,20 @@ def test_a_mistyped_run_folder_is_told_where_no_hub_can_be_reached(
         load("runs/none")
 
 
+def test_the_hub_is_not_asked_for_a_mistyped_run_folder(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    with pytest.raises(ModelError, match="looked for"):
+        hiermtl.load("runs/frist")
+    asked = hub.asked.total()
+    (tmp_path / "runs" / "first" / "recipe.json").touch()
+    with pytest.raises(ModelError, match=r"folder of runs.*did you mean 'runs/first'\?"):
+        hiermtl.load("runs/frist")
+    assert 0 < asked == hub.asked.total()
+
+
 @pytest.mark.usefixtures("unreachable")
 def test_without_network_nothing_is_pushed_and_that_is_told(bert: Parts):
     nlp = hiermtl.Annotator(*bert)
