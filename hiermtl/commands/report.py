@@ -325,8 +325,7 @@ def _drawn(described: Mapping[str, Any], *, why: dict[str, str]) -> Drawn | None
             learnt=described["learnt"],
             structure=described["structure"],
         )
-    # Of names that matplotlib takes for formulas it may make nothing.
-    except (RecipeError, ValueError) as error:
+    except RecipeError as error:
         why["drawn"] = f"Not drawn: {error}."
         return None
     image = io.BytesIO()

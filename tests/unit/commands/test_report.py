@@ -306,14 +306,16 @@ def test_without_matplotlib_numbers_stand_in_for_the_picture(
     assert any("no PNG" in note for note in done.notes)
 
 
-def test_a_name_that_is_no_formula_costs_the_picture_alone() -> None:
+def test_a_name_that_is_no_formula_is_drawn() -> None:
     name = r"$\frac{$"
     empty: dict[str, Any] = {part: {} for part in ("mixes", "ties", "feeds", "sees")}
     structure = {"branches": [{"a": None}, {"a": "a"}], "reads": {name: [[1, "a"]]}, **empty}
     described = {"scheme": "hard", "learnt": {}, "structure": structure}
     why: dict[str, str] = {}
-    assert room._drawn(described, why=why) is None
-    assert why["drawn"].startswith("Not drawn: ")
+    drawn = room._drawn(described, why=why)
+    assert drawn is not None
+    assert name in drawn.svg
+    assert why == {}
 
 
 def test_speed_is_measured_when_asked(
