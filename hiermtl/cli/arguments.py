@@ -66,6 +66,12 @@ def read_overrides(items: Sequence[str] | None) -> dict[str, object]:
             )
         if key in found:
             raise typer.BadParameter(f"{key!r} is set twice; set it once", param_hint="KEY=VALUE")
+        if not text.strip():
+            # What a shell makes of a variable that is not set.
+            raise typer.BadParameter(
+                f"{item!r} has no value; write one, or {key}=null to take the key away",
+                param_hint="KEY=VALUE",
+            )
         found[key] = read_value(text, source=key)
     return found
 

@@ -64,7 +64,7 @@ def test_train_is_silent_when_asked_or_when_another_process_speaks(
 
 
 def test_override_values_are_yaml(program: Any) -> None:
-    program("train", "r", "a=50%", "b=[1, x]", "c={d: true}", "e=", "f=a=b")
+    program("train", "r", "a=50%", "b=[1, x]", "c={d: true}", "e=null", "f=a=b")
     assert program.calls[0][2]["overrides"] == {
         "a": "50%",
         "b": [1, "x"],
@@ -76,7 +76,11 @@ def test_override_values_are_yaml(program: Any) -> None:
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [("training.epochs", "'training.epochs' is not KEY=VALUE"), ("=3", "'=3' is not KEY=VALUE")],
+    [
+        ("training.epochs", "'training.epochs' is not KEY=VALUE"),
+        ("=3", "'=3' is not KEY=VALUE"),
+        ("a.b=", "write one, or a.b=null"),
+    ],
 )
 def test_what_is_no_override_is_a_usage_error(program: Any, argument: str, message: str) -> None:
     found = program("train", "quickstart", argument)
