@@ -6,11 +6,11 @@ behind it lies in `hiermtl.sharing`.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from hiermtl.recipe.base import Options, Table, row
+from hiermtl.recipe.base import Options, Table, problem, row, shown
 
 
 class SharingOptions(Options):
@@ -24,6 +24,21 @@ class SharingOptions(Options):
 
     unadapted: ClassVar[str | None] = None
     """Why the encoder cannot be adapted under the scheme, where that is so."""
+
+    def idle(self) -> dict[str, str]:
+        """The options that do nothing beside the others, and beside what."""
+        return {}
+
+    @model_validator(mode="after")
+    def _check_idle(self) -> Self:
+        for name, beside in self.idle().items():
+            given = getattr(self, name)
+            # A recipe that a run keeps has all options.
+            if given != type(self).model_fields[name].default:
+                raise problem(
+                    f"gives {name} {shown(given)}, which does nothing {beside}; leave {name} out"
+                )
+        return self
 
 
 class SingleSharing(SharingOptions):
@@ -71,6 +86,12 @@ class JointManySharing(SharingOptions):
     zero_softmax: bool = True
     """Whether the layers that score labels start at zero, so that all are equally probable.
     Default: the paper."""
+
+    def idle(self) -> dict[str, str]:
+        """What says how labels are read, where none are."""
+        if self.label_embeddings:
+            return {}
+        return dict.fromkeys(("label_width", "detach_labels"), "without label_embeddings")
 
 
 class LearnedSharing(SharingOptions):
@@ -123,6 +144,11 @@ class AdaptiveSharing(SharingOptions):
     tree: dict[str, list[list[str]]] | None = None
     """Depth -> groups of tasks with a copy each, by hand; then nothing is split. Default: none."""
 
+    def idle(self) -> dict[str, str]:
+        """What says when and where to split, where the tree is given."""
+        deciding = ("alpha", "cost", "every", "decay", "least", "margin", "affinity")
+        return {} if self.tree is None else dict.fromkeys(deciding, "beside a tree")
+
     @field_validator("tree", mode="before")
     @classmethod
     def _depths_as_text(cls, value: Any) -> Any:
@@ -159,6 +185,11 @@ class RelationshipSharing(SharingOptions):
     modes: Literal["auto", "all", "unit_task", "task"] = "auto"
     """Which axes are learned. Default: all where tasks are read at one depth, else units and
     tasks; the paper's code learns tasks alone."""
+
+    def idle(self) -> dict[str, str]:
+        """What belongs to the other estimator."""
+        other = "eps" if self.estimator == "shrunk" else "shrink"
+        return {other: f"with the estimator {self.estimator!r}"}
 
 
 class ColumnsSharing(SharingOptions):
@@ -263,6 +294,10 @@ class SluiceSharing(MixedSharing):
     sparsity: float = Field(default=0.0, ge=0)
     """Strength of a group lasso over the shares between two tasks, which makes them 0 together.
     Default: none."""
+
+    def idle(self) -> dict[str, str]:
+        """What keeps parts apart, where there is one."""
+        return {} if self.subspaces > 1 else {"orthogonality": "with one of subspaces"}
 
 
 class HmtlSharing(SharingOptions):

@@ -131,6 +131,28 @@ CASES = [
         "training.shard is true, so that each process holds a part of the weights, but balancing: "
         "torchjd.upgrad compares gradients of whole weights; leave it out, or set balancing: ",
     ),
+    (
+        {"sharing": {"name": "sluice", "subspaces": 1, "orthogonality": 0.5}},
+        "sharing gives orthogonality 0.5, which does nothing with one of subspaces; leave "
+        "orthogonality out",
+    ),
+    (
+        {"sharing": {"name": "relationship", "shrink": 0.2, "estimator": "mle"}},
+        "sharing gives shrink 0.2, which does nothing with the estimator 'mle'; leave shrink out",
+    ),
+    (
+        {"sharing": {"name": "relationship", "eps": 0.2}},
+        "sharing gives eps 0.2, which does nothing with the estimator 'shrunk'; leave eps out",
+    ),
+    (
+        {"sharing": {"name": "adaptive", "tree": {"1": [["dep"]]}, "margin": "uncertainty"}},
+        "sharing gives margin 'uncertainty', which does nothing beside a tree; leave margin out",
+    ),
+    (
+        {"sharing": {"name": "joint_many", "label_embeddings": False, "label_width": 3}},
+        "sharing gives label_width 3, which does nothing without label_embeddings; leave "
+        "label_width out",
+    ),
     ({"sampling": {}, "sampling.nam": 1}, "sampling.nam is not a key; did you mean 'name'?"),
     (
         {"tasks.ner.head": "crff"},
