@@ -8,7 +8,7 @@ from typing import Any
 from hiermtl.commands.build import build, make_encoder, make_settings
 from hiermtl.commands.corpora import check_leakage, open_corpora
 from hiermtl.commands.tasks import as_trained
-from hiermtl.commands.train import check_packages, check_precision
+from hiermtl.commands.train import check_installed, check_precision
 from hiermtl.errors import listing
 from hiermtl.model import HierarchicalModel
 from hiermtl.recipe import Recipe, auto_tasks, in_reading_order, load_recipe, with_depths
@@ -38,7 +38,7 @@ def check(
     built = build(loaded, corpora, start=start)
     settings = make_settings(loaded, "fp32")
     plan = make_plan(built.model, built.tokenizer, built.examples, settings)
-    check_packages(loaded)
+    check_installed(loaded)
     check_precision(loaded)
     lines = [*idle, *built.lines, *check_leakage(loaded, corpora)]
     for task in built.model.hierarchy:

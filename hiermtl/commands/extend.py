@@ -34,7 +34,7 @@ from hiermtl.commands.run_folder import (
     shown,
 )
 from hiermtl.commands.tasks import auxiliary_tasks
-from hiermtl.commands.train import check_packages, check_precision, train_built
+from hiermtl.commands.train import check_installed, check_precision, train_built
 from hiermtl.config import HierarchicalConfig
 from hiermtl.corpus.build import Corpus
 from hiermtl.encoders import PRETRAINED
@@ -107,7 +107,7 @@ def extend(
         _check_base(folder, about)
         if (folder / CONFIG).exists():
             return finished(folder, loaded)
-    check_packages(loaded)
+    check_installed(loaded)
     check_precision(loaded)
     asked = loaded.training.processes
     if asked > 1 and not launched():

@@ -77,7 +77,7 @@ def unlearnt_spans(
             head = recipe.tasks[task].head
             if not isinstance(head, SpanHead):
                 continue
-            known = np.array([label in set(labels[task]) for label in corpora[name].names[layer]])
+            known = np.isin(corpora[name].names[layer], labels[task])
             far = same = every = 0
             for rows, first, behind, label in _spans(corpora[name], layer):
                 there = (label >= 0) & known[label] if len(known) else label < 0
@@ -89,7 +89,7 @@ def unlearnt_spans(
             if far:
                 lines.append(
                     f"{task}: {far} of {every} spans of {name} train have more than {head.reach} "
-                    f"words, so that they are neither learnt nor found; raise "
+                    "words, so that they are neither learnt nor found; raise "
                     f"tasks.{task}.head.reach to look at longer ones"
                 )
             if same:

@@ -103,7 +103,7 @@ def train(
     check_folder(folder, loaded, resume=resume)
     if resume and (folder / CONFIG).exists():
         return finished(folder, loaded)
-    check_packages(loaded)
+    check_installed(loaded)
     check_precision(loaded)
     for line in () if quiet or os.environ.get("RANK", "0") != "0" else idle:
         print(line, file=sys.stderr)  # noqa: T201 - what is left out must be told
@@ -289,10 +289,10 @@ def check_precision(recipe: Recipe) -> None:
         )
 
 
-def check_packages(recipe: Recipe) -> None:
-    """Raises RecipeError for a tracker, or a balancing, whose package is not installed.
+def check_installed(recipe: Recipe) -> None:
+    """Raises RecipeError for a tracker or a balancing whose package is not installed.
 
-    And for a language that spaCy does not know.
+    And for a language that the installed spaCy does not know.
     """
     check_language(recipe.language)
     check_trackers(recipe)

@@ -454,6 +454,7 @@ def test_bars_are_of_what_was_measured_with_ours_on_the_same_tasks() -> None:
 def test_the_picture_names_every_bar() -> None:
     made = result()
     text = svg(picture(made))
+    assert "mathdefault" not in text  # ticks are numbers, and no formulas
     for name, *_ in bars(works()["annotate"]):
         assert name in text
     for encoder, shown in ((MINILM, "MiniLM"), ("own/encoder", "own/encoder")):
