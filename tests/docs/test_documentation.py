@@ -258,6 +258,14 @@ def test_links_and_paths_of_the_page_hold(page: Path) -> None:
     check_prose(page)
 
 
+def test_every_public_name_stands_in_the_reference() -> None:
+    import hiermtl
+
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\.\. auto(?:function|class|exception):: (\w+)$", page, re.MULTILINE)
+    assert sorted(named) == sorted(set(hiermtl.__all__) - {"__version__"})
+
+
 def test_there_are_pages() -> None:
     assert ROOT / "docs" / "index.md" in PAGES
 
