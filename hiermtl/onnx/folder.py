@@ -129,7 +129,7 @@ def check_packages() -> None:
 
 
 def _write_graph(graph: Graph, path: Path, about: Mapping[str, Any]) -> None:
-    """Writes the graph, what has to be known in its metadata; weights of over 2 GB beside it."""
+    """Writes the graph, what has to be known in its metadata; weights of over 1.5 GB beside it."""
     inputs, axes = example(graph)
     with _silence(), torch.no_grad():
         program = torch.onnx.export(
