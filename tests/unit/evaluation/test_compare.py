@@ -101,6 +101,15 @@ def test_two_seeds_are_not_tested() -> None:
     assert "with fewer than 3 common seeds nothing is tested" in found.to_text()
 
 
+def test_arms_without_a_control_are_told_how_to_get_one() -> None:
+    both = [*runs("a", 0), *runs("b", 0.1)]
+    message = "no arm is a control, so that no differences are shown"
+    assert message in compare_results(both).to_text()
+    assert message in compare_results(both).to_markdown()
+    assert message not in compare_results(both, controls=["a"]).to_text()
+    assert message not in compare_results(runs("a", 0)).to_text()  # one arm
+
+
 def test_tables_say_the_same_in_text_and_markdown() -> None:
     found = compare_results([*runs("single", 0), *runs("low", 0.1)], controls=["single"])
     for table in (found.to_text(), found.to_markdown()):
