@@ -29,6 +29,7 @@ from benchmarks.significance import report as significance
 from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
 from benchmarks.upper import report as upper
+from benchmarks.upper.scores import LevelScores
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "cluster": cluster.markdown,
@@ -62,10 +63,13 @@ PAIRS = "sentences and as many pairs"
 SCHEMES = Experiment(HERE / "schemes" / "bilstm.yaml", FLAT)
 SCHEMES_MINILM = Experiment(HERE / "schemes" / "minilm.yaml", FLAT)
 
-GRIDS: dict[str, Experiment | Trials | Sharings] = {
+GRIDS: dict[str, Experiment | Trials | Sharings | LevelScores] = {
     "joint_many_bilstm": Experiment(HERE / "joint_many" / "bilstm.yaml", JOINT_MANY, PAIRS),
     "joint_many_minilm": Experiment(HERE / "joint_many" / "minilm.yaml", JOINT_MANY, PAIRS),
     "depths_minilm": Experiment(HERE / "depths" / "minilm.yaml", ("by_hand", "top")),
+    "upper_scores": LevelScores(
+        HERE / "upper" / "scores.yaml", HERE / "upper" / "results" / "baselines.json"
+    ),
     "upper_hmtl": Experiment(HERE / "upper" / "hmtl.yaml", ("hmtl",)),
     "schemes_bilstm": SCHEMES,
     "schemes_claims": Trials(

@@ -1,5 +1,6 @@
 """What benchmarks say of what they measured, by results made by hand."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from benchmarks.significance import report as significance
 from benchmarks.speed import report as speed
 from benchmarks.start_up import report as start_up
 from benchmarks.timing import Variant, interleave, ratios
+from benchmarks.upper.scores import LevelScores
 from hiermtl.evaluation.compare import Difference
 from hiermtl.evaluation.results import RunResult, Units
 from hiermtl.evaluation.scores import ScoreRow
@@ -274,10 +276,12 @@ def kept_result(
     train: bool = False,
     score: float = 80.0,
     tasks: Sequence[str] = ("upos",),
+    metric: str = "accuracy",
+    data: str = "d",
     learnt: Mapping[str, Any] | None = None,
 ) -> None:
     def row(split: str, score: float, task: str = "upos") -> ScoreRow:
-        return ScoreRow(1, 1, task, "accuracy", score, 50, "d", split, "accuracy", "fp32", seed)
+        return ScoreRow(1, 1, task, metric, score, 50, data, split, "accuracy", "fp32", seed)
 
     hits = np.tile([[40.0, 50.0]], (3, 1))
     cost = {"steps": 10, "words": 1000, "seconds": 90.0, "parameters": 5000}
@@ -357,6 +361,45 @@ def test_a_trial_is_told_by_what_it_took_from_each_arm(tmp_path: Path) -> None:
     assert "| `low_noise` | +7.0 |" in lines[taken + 7 : mail]
     assert "Less the same arm without, with p:" not in lines[mail:]
     assert "| `low_mail` | +1.0 |" in lines[mail:]
+
+
+def test_upper_levels_stand_beside_rules_and_what_they_need(tmp_path: Path) -> None:
+    """A fifth of what the best rule misses is needed: 60 of 100 ask for 68."""
+    grid, rules = tmp_path / "scores.yaml", tmp_path / "rules.json"
+    grid.write_text("arms: {mention: quickstart, hmtl: quickstart}\n")
+    told = [("", "gum", 60.0), ("", "gum", 50.0), ("gold mentions", "gum", 90.0), ("", "x", 80.0)]
+    rules.write_text(
+        json.dumps(
+            {
+                "rules": [
+                    {"task": "mention", "data": data, "told": how, "scores": {"f1": score}}
+                    for how, data, score in told
+                ]
+            }
+        )
+    )
+    table = LevelScores(grid, rules)
+    assert not table.markdown(), "there is no result yet"
+    (tmp_path / "scores" / "results").mkdir(parents=True)
+    for arm, seeds, data in (
+        ("mention", (0, 1), "gum"),
+        ("hmtl", (0,), "gum"),
+        ("ladder", (0,), "x"),
+    ):
+        for seed in seeds:
+            kept_result(
+                tmp_path / "scores" / "results",
+                arm,
+                seed,
+                size=None,
+                tasks=("mention",),
+                metric="f1",
+                data=data,
+            )
+    text = table.markdown()
+    assert text.startswith("Test, mean and deviation over seeds 0, 1:")
+    row = next(line for line in text.splitlines() if line.startswith("| mention"))
+    assert row == "| mention | gum | f1 | 60.0 | 68.0 | 80.5 ± 0.7 | – | 80.0 | – | 72 |"
 
 
 def test_an_optimizer_as_it_comes_is_not_the_fused_one() -> None:
