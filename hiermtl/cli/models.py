@@ -12,10 +12,12 @@ from hiermtl.cli.arguments import (
     DataDir,
     Device,
     ModelName,
+    Overrides,
     Precision,
     Quiet,
     Tasks,
     read_names,
+    read_overrides,
 )
 from hiermtl.cli.output import say
 from hiermtl.errors import listing
@@ -92,6 +94,7 @@ def export(
 
 def evaluate(
     model: ModelName,
+    overrides: Overrides = None,
     *,
     data: Annotated[
         str | None,
@@ -156,8 +159,11 @@ def evaluate(
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score a model per level and task. With --json, --quiet prints no table."""
-    wanted = read_names(tasks)
+    """Score a model per level and task. With --json, --quiet prints no table.
+
+    Of its recipe only keys of corpora can be set: corpora.mine.test=other.tsv.
+    """
+    wanted, settings = read_names(tasks), read_overrides(overrides)
     if details is not None and not (calibration or confusion or cost or exits):
         raise typer.BadParameter(
             "there is nothing to write; add --calibration, --confusion, --cost or --exits",
@@ -190,6 +196,7 @@ def evaluate(
             precision=precision,
             device=device,
             data_dir=data_dir,
+            overrides=settings,
         )
         if rows is None or not quiet:
             match format:

@@ -17,7 +17,7 @@ from hiermtl.commands.tasks import base_of, layers_of, scorable
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.plain import TextCorpus, sentences_in
 from hiermtl.early_exit import block_rows
-from hiermtl.errors import DataError, ModelError, RecipeError, listing
+from hiermtl.errors import DataError, ModelError, RecipeError, listing, nearest
 from hiermtl.evaluation import ScoreRow, Scores, evaluate_passages, evaluate_raw
 from hiermtl.evaluation import evaluate as score
 from hiermtl.evaluation.details import BlockRows, Details, ExitUse, LevelCost, read_kinds
@@ -51,6 +51,7 @@ def evaluate(
     precision: str | None = None,
     device: str | None = None,
     data_dir: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Scores:
     """One row per level, task and metric; `segment` is scored from plain text in any case.
 
@@ -77,14 +78,17 @@ def evaluate(
         device: Where a model that is loaded here computes, such as `cpu` or `cuda`. Default:
             `cuda` where there is one.
         data_dir: Where corpora lie, instead of HIERMTL_DATA.
+        overrides: Dotted keys below `corpora` and their values, such as `corpora.mine.test` and
+            another file, which is read as that corpus is. Default: what the recipe says.
 
     Raises:
         ModelError: The model is not there, has no exits to use, or does not say what it was trained
             on.
         DataError: The data is missing, malformed or without gold.
-        RecipeError: There is no such split, both a file and a split are given, or details are
-            asked for that there are not.
+        RecipeError: There is no such split, both a file and a split are given, details are asked
+            for that there are not, or a key is none of a corpus.
     """
+    _check_overrides(overrides or {}, data)
     details = _details(
         by, raw=raw, intervals=intervals, calibration=calibration, confusion=confusion
     )
@@ -131,6 +135,9 @@ def evaluate(
     if split not in SPLITS:
         raise RecipeError(f"split is {split!r}; allowed are {listing(SPLITS)}")
     recipe = trained_on(nlp.model)
+    if overrides:
+        _check_corpora(overrides, recipe, split)
+        recipe = load_recipe(recipe, overrides)
     corpora = open_corpora(recipe, data_dir=data_dir, splits=("train", split))
     if "seen" in details.by:
         details = _with_known(details, recipe, corpora)
@@ -151,10 +158,43 @@ def evaluate(
         details=details,
     )
     scores = _with_and_without_exits(nlp, judge)
+    changed = tuple(f"read with {key}={value}" for key, value in (overrides or {}).items())
+    scores = replace(scores, notes=scores.notes + changed)
     if cost:
         words = [s for name in corpora.values() if split in name.splits for s in _some(name, split)]
         scores = replace(scores, cost=cost_of_levels(nlp, scores.tasks, words))
     return scores
+
+
+def _check_overrides(overrides: Mapping[str, Any], data: str | Path | None) -> None:
+    """That they say what is scored, and nothing of the model."""
+    if overrides and data is not None:
+        raise RecipeError(
+            f"{listing(overrides)} says how the model's own corpora are read, but {data} is a file "
+            "that is scored instead: leave out one of the two"
+        )
+    others = [key for key in overrides if not key.startswith("corpora.")]
+    if others:
+        raise RecipeError(
+            f"a model is as it was trained, so that {listing(others)} cannot be set; allowed are "
+            "keys of its corpora, for example corpora.NAME.test=FILE"
+        )
+
+
+def _check_corpora(overrides: Mapping[str, Any], recipe: Recipe, split: str) -> None:
+    """That they are of corpora there are, and of the split that is scored."""
+    for key in overrides:
+        name, _, rest = key.removeprefix("corpora.").partition(".")
+        if name not in recipe.corpora:
+            raise RecipeError(
+                f"{key}: no corpus of the model is called {name!r}{nearest(name, recipe.corpora)}; "
+                f"it has {listing(recipe.corpora)}"
+            )
+        if rest in SPLITS and rest != split:
+            raise RecipeError(
+                f"{key} says what {rest} is, but {split} is scored; set corpora.{name}.{split}, or "
+                f"score {rest} with --split {rest}"
+            )
 
 
 def _with_and_without_exits(nlp: Annotator, judge: Callable[..., Scores]) -> Scores:

@@ -117,7 +117,8 @@ def test_evaluate_writes_rows_and_nothing_around_them(program: Any, tmp_path: Pa
     path = tmp_path / "scores.json"
     path.write_text("old")
     found = program(
-        *("evaluate", "runs/a", "--data", "g.conllu", "--split", "test", "--raw"),
+        *("evaluate", "runs/a", "corpora.a.test=t.tsv", "--data", "g.conllu", "--split", "test"),
+        "--raw",
         *("--tasks", "upos, ner", "--precision", "bf16", "--json", str(path), "--quiet"),
     )
     assert (found.exit_code, found.output) == (0, "")
@@ -138,6 +139,7 @@ def test_evaluate_writes_rows_and_nothing_around_them(program: Any, tmp_path: Pa
             "precision": "bf16",
             "device": None,
             "data_dir": None,
+            "overrides": {"corpora.a.test": "t.tsv"},
         },
     )
     assert json.loads(program("evaluate", "m", "--format", "json").stdout) == json.loads(

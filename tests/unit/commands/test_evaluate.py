@@ -132,6 +132,51 @@ def test_each_task_is_scored_on_its_own_corpora(two: Run) -> None:
     assert [note for note in found.notes if "by hand" in note] == ["upos: by hand"]
 
 
+def test_another_file_is_read_as_a_corpus_of_the_model_is(tmp_path: Path) -> None:
+    """Columns say nothing of themselves: a file of them is scored by the recipe's own words."""
+    for name, tag in (("train", "NOUN"), ("dev", "NOUN"), ("more", "VERB")):
+        (tmp_path / f"{name}.tsv").write_text(f"Ada\tx\tPROPN\nslept\tx\t{tag}\n\n" * 3)
+    corpus = {"format": "columns", "columns": {"upos": 2}, "words": 0}
+    files = {name: str(tmp_path / f"{name}.tsv") for name in ("train", "dev")}
+    own = train(
+        recipe(corpora={"mine": {**corpus, **files}}, tasks={"upos": {"depth": 1}}),
+        output=tmp_path / "run",
+        quiet=True,
+    )
+    with pytest.raises(DataError, match="no corpus has a split 'test'"):
+        evaluate(own.folder, split="test")
+    more = {"corpora.mine.test": str(tmp_path / "more.tsv")}
+    found = evaluate(own.folder, split="test", overrides=more)
+    assert {(row.data, row.split, row.items) for row in found} == {("mine", "test", 6)}
+    assert f"read with corpora.mine.test={tmp_path / 'more.tsv'}" in found.notes
+    again = evaluate(own.folder, overrides={"corpora.mine.dev": str(tmp_path / "more.tsv")})
+    assert again.main("upos").score == found.main("upos").score
+    assert found.main("upos").score < evaluate(own.folder).main("upos").score
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training.epochs": 3}, r"a model is as it was trained, so that training\.epochs cannot"),
+        (
+            {"corpora.c.dev": "x"},
+            r"corpora\.c\.dev: no corpus of the model is called 'c'.*has a and b",
+        ),
+        ({"corpora.b.test": "x"}, r"corpora\.b\.test says what test is, but dev is scored"),
+        ({"corpora.b.dve": "x"}, r"dve"),
+    ],
+)
+def test_only_how_corpora_are_read_can_be_set(two: Run, changes: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        evaluate(two.folder, overrides=changes)
+
+
+def test_a_file_and_keys_of_corpora_exclude_each_other(two: Run, tmp_path: Path) -> None:
+    path = conllu(tmp_path / "gold.conllu", DEV)
+    with pytest.raises(RecipeError, match=r"corpora\.b\.dev says how the model's own corpora are"):
+        evaluate(two.folder, path, overrides={"corpora.b.dev": "x"})
+
+
 def test_a_corpus_without_the_split_is_left_out(two: Run) -> None:
     assert evaluate(two.folder, split="test").tasks == ("ner",)
     with pytest.raises(DataError, match=r"no corpus has a split 'test'.*without it: a"):
