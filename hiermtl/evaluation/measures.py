@@ -10,7 +10,7 @@ from hiermtl.evaluation.structures import frames_in, relations_in, spans_in
 from hiermtl.metrics.accuracy import Accuracy
 from hiermtl.metrics.attachment import Attachment, universal
 from hiermtl.metrics.base import Metric
-from hiermtl.metrics.coreference import Coreference
+from hiermtl.metrics.coreference import Coreference, CoreferenceBoth
 from hiermtl.metrics.correlation import Correlation
 from hiermtl.metrics.labelled_spans import LabelledSpanF1
 from hiermtl.metrics.relations import RelationF1
@@ -37,6 +37,7 @@ _FAMILIES: dict[str, type[Metric]] = {
         Accuracy,
         Attachment,
         Coreference,
+        CoreferenceBoth,
         Correlation,
         LabelledSpanF1,
         ProjectedSpanF1,
@@ -54,9 +55,9 @@ def metric_of(task: str, head: HeadInfo) -> Metric:
     """The metric of a task.
 
     Trees: `Attachment`. Spans: `LabelledSpanF1`. Relations: `RelationF1`. Frames: `RoleF1`.
-    Mentions: `Coreference`. Numbers: `Correlation`. Labels of passages: `Accuracy`. Tags: `SpanF1`
-    where all labels are IOB2, or where the head decodes IOB2 and has a label that begins a span;
-    otherwise `Accuracy`.
+    Mentions: `CoreferenceBoth`. Numbers: `Correlation`. Labels of passages: `Accuracy`. Tags:
+    `SpanF1` where all labels are IOB2, or where the head decodes IOB2 and has a label that begins a
+    span; otherwise `Accuracy`.
 
     Raises:
         ModelError: The head predicts a kind of layer that nothing here scores.
@@ -71,7 +72,7 @@ def metric_of(task: str, head: HeadInfo) -> Metric:
         case "frames":
             return RoleF1(given=head.informed, senses=True)
         case "mentions":
-            return Coreference()
+            return CoreferenceBoth()
     if head.layer in ("edits", "label"):
         return Accuracy()
     if head.layer == "number":

@@ -36,6 +36,7 @@ METRIC_NAMES = (
     "ceafe",
     "lea",
     "conll",
+    "conll_no_singletons",
     "pearson",
     "spearman",
     "mse",

@@ -111,6 +111,44 @@ class Coreference(Metric):
         return scorer if self.singletons else f"{scorer}-no-singletons"
 
 
+class CoreferenceBoth(Metric):
+    """`Coreference` with clusters of one mention, and its CoNLL score once more without them.
+
+    The unit is a document. What other corpora call coreference has no such clusters, so that scores
+    with them, of which many are right wherever a mention is found, cannot be set beside theirs.
+    """
+
+    name: ClassVar[str] = "coreference_both"
+    columns = (*Coreference.columns, *(f"linked_{name}" for name in Coreference.columns))
+    scorer = "conll12"
+
+    def __init__(self) -> None:
+        self._with, self._without = Coreference(), Coreference(singletons=False)
+
+    def count(self, gold: Sequence[Any], predicted: Sequence[Any]) -> NDArray[np.float64]:
+        """Counts of each document, ``(documents, 32)``; arguments as `Coreference.count`."""
+        parts = (one.count(gold, predicted) for one in (self._with, self._without))
+        return np.concatenate(list(parts), axis=1)
+
+    def score(self, totals: NDArray[Any]) -> dict[str, Any]:
+        """As `Coreference.score`, and ``conll_no_singletons``."""
+        own, linked = np.split(np.asarray(totals, dtype=np.float64), 2, axis=-1)
+        return {
+            **self._with.score(own),
+            "conll_no_singletons": self._without.score(linked)["conll"],
+        }
+
+    def items(self, totals: NDArray[Any]) -> int:
+        """Number of gold mentions."""
+        return self._with.items(totals[: len(Coreference.columns)])
+
+    def scorer_of(self, metric: str) -> str:
+        """The definition that one of the scores follows."""
+        if metric == "conll_no_singletons":
+            return self._without.scorer_of("conll")
+        return self._with.scorer_of(metric)
+
+
 def _count_document(
     gold: Iterable[Any], predicted: Iterable[Any], *, least: int
 ) -> NDArray[np.float64]:

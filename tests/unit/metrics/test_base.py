@@ -7,7 +7,7 @@ from hiermtl.metrics.accuracy import Accuracy
 from hiermtl.metrics.attachment import Attachment
 from hiermtl.metrics.base import METRIC_NAMES, Tally, percentage
 from hiermtl.metrics.conll18 import RawText
-from hiermtl.metrics.coreference import Coreference
+from hiermtl.metrics.coreference import Coreference, CoreferenceBoth
 from hiermtl.metrics.correlation import Correlation
 from hiermtl.metrics.labelled_spans import LabelledSpanF1
 from hiermtl.metrics.relations import RelationF1
@@ -28,6 +28,7 @@ METRICS = [
     RelationF1([]),
     Coreference(),
     Coreference(singletons=False),
+    CoreferenceBoth(),
 ]
 EVERY = pytest.mark.parametrize(
     "metric", METRICS, ids=lambda metric: f"{metric.name}-{metric.scorer}"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hiermtl.metrics.coreference import MEASURES, Coreference
+from hiermtl.metrics.coreference import MEASURES, Coreference, CoreferenceBoth
 
 PARTITION = st.lists(
     st.tuples(st.integers(0, 7), st.integers(0, 3)), max_size=8, unique_by=lambda pair: pair[0]
@@ -328,3 +328,18 @@ def test_a_long_document_is_counted_quickly():
     begin = time.perf_counter()
     Coreference().count([key], [response])
     assert time.perf_counter() - begin < 2.0
+
+
+def test_both_ways_are_those_of_each_alone():
+    """A mention alone on both sides is right with singletons, and nothing without."""
+    sides = [clusters("ab c"), clusters("de f")], [clusters("ab c"), clusters("d e f")]
+    both, plain, linked = CoreferenceBoth(), Coreference(), Coreference(singletons=False)
+    scores = both.score(both.count(*sides).sum(axis=0))
+    own = plain.score(plain.count(*sides).sum(axis=0))
+    assert {name: scores[name] for name in own} == own
+    without = linked.score(linked.count(*sides).sum(axis=0))["conll"]
+    assert scores["conll_no_singletons"] == without < own["conll"]
+    assert next(iter(scores)) == "conll"
+    assert both.items(both.count(*sides).sum(axis=0)) == 6
+    assert both.scorer_of("conll_no_singletons") == "conll12-no-singletons"
+    assert (both.scorer_of("muc"), both.scorer_of("lea")) == ("conll12", "lea")
