@@ -17,6 +17,7 @@ from hiermtl.commands.remarks import (
 )
 from hiermtl.commands.tasks import (
     auxiliary_tasks,
+    base_of,
     document_tasks,
     judging_tasks,
     layers_of,
@@ -258,10 +259,11 @@ def make_examples(
 ) -> tuple[ChainedExamples, list[str]]:
     """The training examples of all corpora one after the other, and lines about them."""
     parts, lines = split_examples(recipe, corpora, tokenizer, labels=labels, split="train")
+    names = [name for name in parts for _ in range(recipe.corpora[base_of(recipe, name)].repeat)]
     examples = ChainedExamples(
-        [part for part, _ in parts.values()],
-        chosen=[places for _, places in parts.values()],
-        names=list(parts),
+        [parts[name][0] for name in names],
+        chosen=[parts[name][1] for name in names],
+        names=names,
     )
     for task, options in recipe.tasks.items():
         if not examples.items[task].sum():

@@ -182,4 +182,5 @@ def _budget(recipe: Recipe) -> dict[str, object]:
         "training.epochs": training.epochs,
         "training.max_steps": training.max_steps,
         "training.max_examples": training.max_examples,
+        **{f"corpora.{name}.repeat": corpus.repeat for name, corpus in recipe.corpora.items()},
     }

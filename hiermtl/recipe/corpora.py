@@ -68,6 +68,10 @@ class CorpusOptions(Section):
     licence: str | None = None
     """The corpus's licence, printed on model cards."""
 
+    repeat: int = Field(default=1, ge=1)
+    """How often an epoch goes through its training data: a small corpus beside large ones is learnt
+    as if it were so many times as large. Default: once, as papers count epochs."""
+
     noise: Annotated[dict[str, Noise], Field(min_length=1)] | None = None
     """Layer -> wrong labels put into training data on purpose, as a control: a share of them that
     becomes another label each, or `shuffled`. Default: none."""

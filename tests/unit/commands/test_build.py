@@ -50,6 +50,19 @@ def test_a_bilstm_gets_its_words_from_train_alone(tmp_path: Path) -> None:
     assert found.words == sum(map(len, TRAIN))
 
 
+def test_a_corpus_is_gone_through_as_often_as_it_says(tmp_path: Path) -> None:
+    files = of_files(tmp_path)["corpora"]["own"]
+    corpora = {"own": files, "small": {**files, "repeat": 3}}
+    tasks = {"upos": {"depth": 1, "corpus": "own"}, "ner": {"depth": 2, "corpus": "small"}}
+    examples = built(recipe(corpora=corpora, tasks=tasks))[0].examples
+    assert len(examples) == 4 * len(TRAIN)
+    once = examples.items["upos"].sum()
+    assert once == sum(map(len, TRAIN)) == examples.items["ner"].sum() / 3
+    names = [examples.place(index) for index in range(len(examples))]
+    assert names.count(("own", 1)) == 1
+    assert names.count(("small", 1)) == 3
+
+
 def test_a_pretrained_encoder_keeps_its_weights(tmp_path: Path, bert: dict[str, Any]) -> None:
     found, _ = built(of_files(tmp_path, encoder=bert))
     assert isinstance(found.tokenizer, PieceTokenizer)
