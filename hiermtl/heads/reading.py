@@ -27,12 +27,12 @@ class ReadingHead(Head):
         dropout: float,
         first_predicted: float,
         last_predicted: float,
-        **sizes: int,
+        **own: float,
     ) -> None:
         """`reads` is the task whose spans are read, and how many labels it has.
 
         The share of steps in which its predictions are read while training goes from
-        `first_predicted` to `last_predicted`. `sizes` are the head's own.
+        `first_predicted` to `last_predicted`. `own` are the head's further options.
         """
         super().__init__()
         self.labels = tuple(labels)
@@ -40,7 +40,7 @@ class ReadingHead(Head):
         self.predicted = (first_predicted, last_predicted)
         self.dropout = Dropout(dropout)
         self._options: dict[str, Any] = {
-            **sizes,
+            **own,
             "dropout": dropout,
             "first_predicted": first_predicted,
             "last_predicted": last_predicted,
@@ -48,5 +48,5 @@ class ReadingHead(Head):
         }
 
     def options(self) -> dict[str, Any]:
-        """Sizes, dropout, what is read and how often it is predicted."""
+        """Its own, dropout, what is read and how often it is predicted."""
         return self._options

@@ -5,14 +5,16 @@ Biological Relation Extraction), section 2.2: a pair has for each label a score 
 a head and a tail projection. Departs: what is scored are spans, each the sum of a projection of its
 first and of one of its last word, and of a vector for its label; two linear terms are added, of the
 words between the two, by the mean of a third projection, and of which of the two comes first;
-labels are decided one by one (a pair may have several), by whether their score is above 0. In
-training spans are gold, in a share of the steps those that the other task predicts; then a gold
+labels are decided one by one (a pair may have several), by whether their probability is above a
+threshold: where few pairs are related, fewer are sure than there are, and a lower one finds more.
+In training spans are gold, in a share of the steps those that the other task predicts; then a gold
 relation of a span that is not among them is not learnt.
 Shapes: states (words, width) to projections (words, size); scores (pairs, labels) are made where
 they are used, sentences with about as many spans at once, so that nothing is as large as pairs
 times labels times size. Units: nats, summed over pairs and labels.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,8 +47,12 @@ class RelationHead(ReadingHead):
         dropout: float = 0.1,
         first_predicted: float = 0.0,
         last_predicted: float = 0.5,
+        threshold: float = 0.5,
     ) -> None:
-        """Takes the states' width, the labels, and the projections' width; see `ReadingHead`."""
+        """Takes the states' width, the labels, and the projections' width; see `ReadingHead`.
+
+        `threshold` is the probability above which a label is told.
+        """
         super().__init__(
             labels,
             reads=reads,
@@ -54,7 +60,9 @@ class RelationHead(ReadingHead):
             first_predicted=first_predicted,
             last_predicted=last_predicted,
             size=size,
+            threshold=threshold,
         )
+        self.least = math.log(threshold / (1 - threshold))
         self.projection = nn.Linear(width, 5 * size)
         self.span_label = nn.Parameter(torch.zeros(2, self.kinds, size))
         self.label = nn.Parameter(torch.zeros(size + 1, len(self.labels), size + 1))
@@ -168,7 +176,7 @@ class RelationHead(ReadingHead):
         if not len(pairs):
             return [np.zeros((0, 5), dtype=np.int64) for _ in layout.word_counts]
         scores = self.pair_scores(output, spans, owners, pairs).detach()
-        row, label = (scores > 0).nonzero().unbind(1)
+        row, label = (scores > self.least).nonzero().unbind(1)
         chosen = pairs[row]
         items = torch.cat([places[chosen[:, 0], 1:], places[chosen[:, 1], 1:], label[:, None]], 1)
         of = owners[chosen[:, 0]].cpu().numpy()

@@ -179,6 +179,10 @@ class RelationHead(ReadingHead):
     reads: Names = ("entity",)
     """The task whose spans are paired. Default: `entity`."""
 
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Probability above which a relation is told; a lower one finds more and errs more. Default: as
+    likely as not."""
+
 
 class CoreferenceHead(ReadingHead):
     """Clusters of the spans that another task finds, by links backwards (Lee et al., 2017)."""
