@@ -25,14 +25,15 @@ def grid_of(path: Path) -> Grid:
 def recipe_of(path: Path, result: Path) -> tuple[Job, dict[str, object]]:
     grid = grid_of(path)
     arm, size, candidate, seed = result.stem.rsplit("-", 3)
+    count = None if size == "all" else int(size)
     changes = {
-        **grid.tune[int(candidate)],
-        "training.max_examples": int(size),
+        **(grid.tune or ({},))[int(candidate)],
+        **({} if count is None else {"training.max_examples": count}),
         "training.seed": int(seed),
     }
     recipe = grid.recipe(arm, changes)
     assert isinstance(recipe, Recipe)
-    job = Job(arm, int(size), int(seed), int(candidate), recipe)
+    job = Job(arm, count, int(seed), int(candidate), recipe)
     return job, json.loads(result.read_text(encoding="utf-8"))
 
 
