@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.grids import EMPTY, kept_results
 from benchmarks.tables import piped
 from hiermtl.evaluation.results import RunResult
+from hiermtl.evaluation.scores import ScoreRow
 
 JOINT = ("levels", "hmtl", "ladder")
 """The arms with many tasks, in the order of their columns."""
@@ -64,13 +65,18 @@ class LevelScores:
         if not results:
             return ""
         rules = json.loads(self.rules.read_text(encoding="utf-8"))["rules"]
-        columns = ("rule", "needed", "alone", *(f"`{arm}`" for arm in JOINT), "aim")
+        columns = ("scorer", "rule", "needed", "alone", *(f"`{arm}`" for arm in JOINT), "aim")
         rows = [row for rung in RUNGS for row in _rows(rung, results, rules)]
         seeds = sorted({result.seed for result in results})
         told = f"Test, {'seed' if len(seeds) == 1 else 'mean and deviation over seeds'} "
-        told += f"{', '.join(map(str, seeds))}:"
+        told += f"{', '.join(map(str, seeds))}; {_formats(results)}:"
         head = ("task", "data", "metric")
-        return f"{told}\n\n{piped((*head, *columns), rows, texts=head)}"
+        return f"{told}\n\n{piped((*head, *columns), rows, texts=(*head, 'scorer'))}"
+
+
+def _formats(results: Sequence[RunResult]) -> str:
+    """The number formats that results were made in."""
+    return ", ".join(sorted({row.dtype for result in results for row in result.rows}))
 
 
 def _rows(
@@ -86,13 +92,14 @@ def _rows(
             ),
             default=None,
         )
-        scores = [_score(rung, metric, arm, results) for arm in (rung.alone, *JOINT)]
+        found = [_found(rung, metric, arm, results) for arm in (rung.alone, *JOINT)]
         yield (
             rung.task,
             rung.data,
             metric,
+            ", ".join(sorted({row.scorer for rows in found for row in rows})) or EMPTY,
             *([EMPTY] * 2 if rule is None else [f"{s:.1f}" for s in (rule, needed(rule))]),
-            *scores,
+            *map(_score, found),
             f"{rung.aims[metric]:g}" if metric in rung.aims else "",
         )
 
@@ -102,15 +109,20 @@ def needed(rule: float) -> float:
     return rule + REST * (100 - rule)
 
 
-def _score(rung: Rung, metric: str, arm: str, results: Sequence[RunResult]) -> str:
-    found = [
-        row.score
+def _found(rung: Rung, metric: str, arm: str, results: Sequence[RunResult]) -> list[ScoreRow]:
+    """The rows of an arm, one per seed."""
+    return [
+        row
         for result in results
         if result.arm == arm
         for row in result.rows
         if (row.task, row.metric) == (rung.task, metric)
         if row.data in (rung.data, rung.joined)
     ]
-    if not found:
+
+
+def _score(rows: Sequence[ScoreRow]) -> str:
+    if not rows:
         return EMPTY
-    return f"{fmean(found):.1f}" + (f" ± {stdev(found):.1f}" if len(found) > 1 else "")
+    scores = [row.score for row in rows]
+    return f"{fmean(scores):.1f}" + (f" ± {stdev(scores):.1f}" if len(scores) > 1 else "")

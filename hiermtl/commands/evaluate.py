@@ -193,7 +193,7 @@ def _check_corpora(overrides: Mapping[str, Any], recipe: Recipe, split: str) -> 
         if rest in SPLITS and rest != split:
             raise RecipeError(
                 f"{key} says what {rest} is, but {split} is scored; set corpora.{name}.{split}, or "
-                f"score {rest} with --split {rest}"
+                f"score {rest} instead"
             )
 
 

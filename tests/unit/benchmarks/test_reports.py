@@ -397,9 +397,15 @@ def test_upper_levels_stand_beside_rules_and_what_they_need(tmp_path: Path) -> N
                 data=data,
             )
     text = table.markdown()
-    assert text.startswith("Test, mean and deviation over seeds 0, 1:")
+    assert text.startswith("Test, mean and deviation over seeds 0, 1; fp32:")
     row = next(line for line in text.splitlines() if line.startswith("| mention"))
-    assert row == "| mention | gum | f1 | 60.0 | 68.0 | 80.5 ± 0.7 | – | 80.0 | – | 72 |"
+    assert row == "| mention | gum | f1 | accuracy | 60.0 | 68.0 | 80.5 ± 0.7 | – | 80.0 | – | 72 |"
+    folder = tmp_path / "scores" / "results"
+    told = {"size": None, "tasks": ("srl",), "metric": "f1"}
+    kept_result(folder, "roles", 0, data="propbank", **told)
+    kept_result(folder, "ladder", 2, data="ewt", **told)  # joined to a treebank
+    row = next(line for line in table.markdown().splitlines() if line.startswith("| srl"))
+    assert row == "| srl | propbank | f1 | accuracy | – | – | 80.0 | – | – | 82.0 |  |"
 
 
 def test_an_optimizer_as_it_comes_is_not_the_fused_one() -> None:

@@ -1,6 +1,7 @@
 """Run folders compared: which of them are one arm."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hiermtl.commands import compare
+from hiermtl.commands import Run, compare
+from hiermtl.commands.compare import result_of_run
 from hiermtl.errors import RecipeError
 from hiermtl.evaluation.results import RunResult, Units
 from hiermtl.evaluation.scores import ScoreRow
@@ -69,6 +71,17 @@ def test_folders_of_one_name_are_arms_by_their_paths(tmp_path: Path) -> None:
         run(tmp_path / "b" / "run", 0, {"tasks.dep.depth": 2}),
     ]
     assert [mean.arm for mean in compare(given).means] == list(map(str, given))
+
+
+def test_how_often_corpora_are_gone_through_is_of_the_budget(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    trained: Run = request.getfixturevalue("run")
+    folder = tmp_path / "copy"
+    shutil.copytree(trained.folder, folder)
+    budget = result_of_run(folder, split="dev").budget
+    names = list(load_recipe(json.loads((folder / "recipe.json").read_text())).corpora)
+    assert {name: budget[f"corpora.{name}.repeat"] for name in names} == dict.fromkeys(names, 1)
 
 
 def test_the_same_run_twice_is_refused(tmp_path: Path) -> None:

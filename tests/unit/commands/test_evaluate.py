@@ -163,7 +163,7 @@ def test_another_file_is_read_as_a_corpus_of_the_model_is(tmp_path: Path) -> Non
             r"corpora\.c\.dev: no corpus of the model is called 'c'.*has a and b",
         ),
         ({"corpora.b.test": "x"}, r"corpora\.b\.test says what test is, but dev is scored"),
-        ({"corpora.b.dve": "x"}, r"dve"),
+        ({"corpora.b.dve": "x"}, r"corpora\.b\.dve is not a key; did you mean 'dev'"),
     ],
 )
 def test_only_how_corpora_are_read_can_be_set(two: Run, changes: Any, message: str) -> None:
