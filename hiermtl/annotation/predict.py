@@ -23,11 +23,11 @@ from hiermtl.annotation.entries import (
     windows_of,
 )
 from hiermtl.annotation.streams import streamed
-from hiermtl.corpus.items import from_items, to_items
+from hiermtl.corpus.items import from_items, to_items, with_one_sense
 from hiermtl.corpus.names import PLACES
 from hiermtl.errors import ModelError
 from hiermtl.exit_heads import Left
-from hiermtl.heads import Head
+from hiermtl.heads import Head, RolesHead
 from hiermtl.model import HierarchicalModel
 from hiermtl.records import MISSING, Example, Group, HeadOutput, Unit
 from hiermtl.text.edits import apply_edits
@@ -373,12 +373,16 @@ class _Predictor:
 
         `words` are those of the sentences.
         """
-        kind, names = self.model.head(task).layer, self.labels[task]
+        head, names = self.model.head(task), self.labels[task]
+        kind = head.layer
         if kind in PLACES:
-            return [
+            found = [
                 from_items(kind, items[:, :-1].tolist(), names[items[:, -1]].tolist(), own)
                 for items, own in zip(decoded, words, strict=True)
             ]
+            if isinstance(head, RolesHead):
+                return [with_one_sense(layer, head.senses) for layer in found]
+            return list(found)
         if kind == "tree":
             heads = np.concatenate([pair[0] for pair in decoded]).tolist()
             labels = names[np.concatenate([pair[1] for pair in decoded])].tolist()

@@ -56,6 +56,7 @@ from hiermtl.recipe.sampling import (
 from hiermtl.recipe.tasks import TaskOptions
 from hiermtl.text.edits import inserted
 from hiermtl.text.segment import SEGMENT, is_plain
+from hiermtl.text.sentence import Frames
 from hiermtl.tokens import Tokenizer, WordTokenizer
 from hiermtl.training import MIXED, Sampling, Settings
 from hiermtl.training.examples import ChainedExamples
@@ -457,6 +458,8 @@ def _head_options(
     options = head.model_dump(exclude={"name", *head.of_labels})
     if "reads" in options:
         options["reads"] = {lower: len(labels[lower]) for lower in options["reads"]}
+    if isinstance(head, RolesHead):
+        options["senses"] = _senses(recipe, corpora, task)
     if recipe.training.dropout is not None:
         options["dropout"] = recipe.training.dropout
     weights = recipe.tasks[task].class_weights
@@ -472,6 +475,22 @@ def _head_options(
             )
         options["class_weights"] = [float(weights.get(label, 1.0)) for label in own]
     return options
+
+
+def _senses(recipe: Recipe, corpora: Mapping[str, Corpus], task: str) -> list[str]:
+    """The senses that predicates have in the training data of a task, sorted."""
+    column = recipe.tasks[task].column
+    return sorted(
+        {
+            frame.sense
+            for name, tasks in layers_of(recipe).items()
+            if task in tasks
+            for layer in corpora[name].gold("train", column)
+            if isinstance(layer, Frames)
+            for frame in layer.frames
+            if frame.sense is not None
+        }
+    )
 
 
 def _balanced(

@@ -7,7 +7,8 @@ one label. A frame begins with the item of its predicate, whose argument is the 
 whose label is the script that makes the sense of the word (`hiermtl.text.edits`), behind `SENSE`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from itertools import groupby
 from typing import TypeAlias
 
 from hiermtl.text.edits import apply_edits, edit_script
@@ -72,6 +73,20 @@ def from_items(
             return Mentions(tuple(Span(start, end, str(n)) for start, end, n in places))
         case _:
             return _frames(places, labels, words)
+
+
+def with_one_sense(layer: Structure, known: Container[str | None]) -> Frames:
+    """Of neighbouring frames of a predicate, which say several senses of it, the best first, one.
+
+    The first whose sense is known, and if none is, the first; it has the arguments of the last.
+    """
+    assert isinstance(layer, Frames)
+    found = []
+    for at, same in groupby(layer.frames, lambda frame: frame.predicate):
+        frames = list(same)
+        best = next((frame for frame in frames if frame.sense in known), frames[0])
+        found.append(Frame(at, best.sense, frames[-1].arguments))
+    return Frames(tuple(found))
 
 
 def _frames(

@@ -11,12 +11,15 @@ in He et al. 2017 (Deep Semantic Role Labeling: What Works and What's Next), sec
 the tag outside has no weights, since only differences of scores matter; a learned number is added
 for the distance from the predicate to the word, up to `reach` words away; being a predicate and its
 sense are one choice of each word, by a linear layer, among scripts that make a sense of a word (see
-`hiermtl.text.edits`), so that senses of new words can be told; no sense is a choice too. Tags are
-learnt for gold predicates, and told for those that are predicted. Shapes: states (words, width) to
-projections (words, size); tag scores (predicates, longest, tags) are made where they are used.
+`hiermtl.text.edits`), so that senses of new words can be told; no sense is a choice too. Of scripts
+about as probable the first is taken whose sense training had: the list of senses stands in for the
+frame files of PropBank. Tags are learnt for gold predicates, and told for those that are predicted.
+Shapes: states (words, width) to projections (words, size); tag scores (predicates, longest, tags)
+are made where they are used.
 Units: the loss is in nats, summed over words, of senses and of tags.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +36,12 @@ from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap, placed
 from hiermtl.structures.bio import best_bio, spans_of_bio
 from hiermtl.structures.padding import alike
+
+MOST_SENSES = 16
+"""How many senses of a predicate are told at most, where there is a list to choose by."""
+
+LEAST_PROBABLE = 0.01
+"""How probable one is at least that is told, as a share of the most probable."""
 
 
 class RolesHead(Head):
@@ -53,15 +62,20 @@ class RolesHead(Head):
         size: int = 150,
         reach: int = 16,
         dropout: float = 0.1,
+        senses: Sequence[str] = (),
     ) -> None:
         """Takes the states' width, roles and scripts of senses, and the projections' width.
 
-        `reach` is how many words away from a predicate distances are told apart.
+        `reach` is how many words away from a predicate distances are told apart; `senses` are those
+        that predicates of the training data have.
         """
         super().__init__()
         self.labels = tuple(labels)
         self.reach = reach
+        self.senses = frozenset(senses)
         self._options: dict[str, Any] = {"size": size, "reach": reach, "dropout": dropout}
+        if senses:
+            self._options["senses"] = list(senses)
         places = range(len(self.labels))
         self._senses = [at for at in places if self.labels[at].startswith(SENSE)]
         self._roles = [at for at in places if not self.labels[at].startswith(SENSE)]
@@ -151,7 +165,9 @@ class RolesHead(Head):
         """Of each sentence (items, 4): each predicate, and behind it its arguments.
 
         Predicate, first word, word behind the last, label; a predicate's own item is its word with
-        its sense. Given predicates keep their place, and have the best sense.
+        its sense. Where there is a list of senses it has an item for each that is probable, the
+        best first, of which `hiermtl.corpus.items.with_one_sense` chooses. Given predicates keep
+        their place.
         """
         layout = output.layout
         # In fp32, of which the best is found several times faster than in bf16.
@@ -159,25 +175,35 @@ class RolesHead(Head):
         if not self._senses:
             return [np.zeros((0, 4), dtype=np.int64) for _ in layout.word_counts]
         if output.given is None:
-            found = scores.argmax(-1).cpu().numpy()
-            words = np.flatnonzero(found)
-            chosen = found[words] - 1
+            words = np.flatnonzero(scores.argmax(-1).cpu().numpy())
         else:
             own = output.given[_heading(output.given)].cpu().numpy()
             words = np.unique(layout.word_starts[own[:, 0]] + own[:, 1])
-            chosen = scores[placed(words, scores.device), 1:].argmax(-1).cpu().numpy()
         if not len(words):
             return [np.zeros((0, 4), dtype=np.int64) for _ in layout.word_counts]
         owners = layout.word_sentences[words]
         at = words - layout.word_starts[owners]
         rows, first, behind, role = self._arguments(output, owners, at)
-        heads = np.column_stack([at, at, at + 1, np.array(self._senses)[chosen]])
+        own, sense = self._probable(scores[placed(words, scores.device), 1:])
+        heads = np.column_stack([at[own], at[own], at[own] + 1, np.array(self._senses)[sense]])
         arguments = np.column_stack([at[rows], first, behind, np.array(self._roles)[role]])
         every = np.concatenate([heads, arguments.reshape(-1, 4)]).astype(np.int64)
-        predicates = np.concatenate([np.arange(len(at)), rows])
+        predicates = np.concatenate([own, rows])
         order = np.argsort(predicates, kind="stable")
         counts = np.bincount(owners[predicates], minlength=layout.sentences)
         return split_by_sentence(every[order], counts)
+
+    def _probable(self, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """(choices,) predicate and sense of those that are told, the best of a predicate first.
+
+        Shapes: scores (predicates, senses), whose differences are those of the logarithms of how
+        probable senses are.
+        """
+        told = min(MOST_SENSES, scores.shape[1]) if self.senses else 1
+        best = scores.topk(told)
+        there = best.values >= best.values[:, :1] + math.log(LEAST_PROBABLE)
+        predicates, ranks = np.nonzero(there.cpu().numpy())
+        return predicates, best.indices.cpu().numpy()[predicates, ranks]
 
     def _arguments(
         self, output: HeadOutput, owners: np.ndarray, at: np.ndarray
@@ -208,7 +234,7 @@ class RolesHead(Head):
         return best_bio(outside, begin, inside, lengths=lengths).cpu().numpy()
 
     def options(self) -> dict[str, Any]:
-        """Width of the projections, reach of distances, and dropout."""
+        """Width of the projections, reach of distances, dropout, and the senses of training."""
         return self._options
 
 

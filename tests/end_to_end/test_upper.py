@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 import hiermtl
+from hiermtl.heads import RolesHead
+from hiermtl.sample import sample_corpus
 from hiermtl.text.conllu import read_conllu
 from hiermtl.text.sentence import Mentions
 from tests.end_to_end.program import done
@@ -70,6 +72,21 @@ def test_a_document_has_what_the_model_says(run: Path) -> None:
     assert set(doc.to_dict()) >= {"spans", "roles", "relations", "clusters"}
     assert nlp("", UPPER).clusters == ()
     assert nlp("One", UPPER).to_dict()["words"] == ["One"]
+
+
+def test_predicates_have_senses_of_training_where_these_are_probable(run: Path) -> None:
+    nlp = hiermtl.load(run)
+    head = nlp.computing.head("srl")
+    assert isinstance(head, RolesHead)
+    listed = head.senses
+    assert "thank.01" in listed
+    documents = sample_corpus(0, 0, dev=0, test=40).test
+    texts = [list(s.words) for document in documents for s in document.sentences]
+    told = [p.sense for doc in nlp.pipe(texts, ["srl"]) for p in doc.roles]
+    head.senses = frozenset()
+    first = [p.sense for doc in nlp.pipe(texts, ["srl"]) for p in doc.roles]
+    assert len(told) == len(first)
+    assert sum(sense not in listed for sense in told) < sum(s not in listed for s in first)
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "conllu"])

@@ -11,6 +11,7 @@ from hiermtl.corpus import store
 from hiermtl.corpus.build import Source, build_corpus
 from hiermtl.corpus.encoded import encode_split
 from hiermtl.corpus.examples import Examples, Wanted
+from hiermtl.corpus.items import with_one_sense
 from hiermtl.errors import DataError
 from hiermtl.records import MISSING
 from hiermtl.text.conllu import read_conllu
@@ -182,3 +183,28 @@ def test_real_corpora_come_back(data_folder: Path, tmp_path: Path) -> None:
         folder.mkdir()
         found = [dict(s.layers) for s in corpus_of(folder, sentences).sentences("train")]
         assert found == renumbered(sentences)
+
+
+@pytest.mark.parametrize(
+    ("known", "senses"),
+    [
+        ({"raise.01", "get.01"}, ["raise.01", "get.02"]),
+        ({"raise.02", "raise.01", "get.02"}, ["raise.01", "get.02"]),
+        (set(), ["rais.01", "get.02"]),
+    ],
+    ids=["one is known", "two are known", "none is known"],
+)
+def test_of_probable_senses_the_first_is_taken_that_is_known(
+    known: set[str], senses: list[str]
+) -> None:
+    arguments = (Span(0, 1, "ARG0"), Span(2, 3, "ARG1"))
+    told = Frames(
+        (
+            Frame(1, "rais.01", ()),
+            Frame(1, "raise.01", ()),
+            Frame(1, "raise.02", arguments),
+            Frame(4, "get.02", arguments[:1]),
+        )
+    )
+    found = with_one_sense(told, known)
+    assert found == Frames((Frame(1, senses[0], arguments), Frame(4, senses[1], arguments[:1])))

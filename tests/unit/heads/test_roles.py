@@ -138,6 +138,38 @@ def test_predicates_are_words_with_a_sense_and_arguments_their_best_tags() -> No
             assert taken == pytest.approx(best)
 
 
+def test_a_head_with_a_list_of_senses_tells_all_that_are_probable_the_best_first() -> None:
+    labels = ("ARG0", "ARG1", *(f"V:{number}" for number in range(40)))
+    torch.manual_seed(0)
+    plain = RolesHead(5, labels, size=3).double().eval()
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.normal_(std=2.0)
+    listed = RolesHead(5, labels, size=3, senses=("go.01",)).double().eval()
+    listed.load_state_dict(plain.state_dict())
+    assert listed.options()["senses"] == ["go.01"]
+    output = scored(plain)
+    output.scores["sense"][:, 0] -= 3
+    output.scores["sense"][0, 1:] = 0.0  # as probable as each other, and too many
+    probable = output.scores["sense"][:, 1:].softmax(-1)
+    told = []
+    for sentence, (ones, several) in enumerate(
+        zip(plain.decode(output), listed.decode(output), strict=True)
+    ):
+        assert [r for r in several.tolist() if r[3] < 2] == [r for r in ones.tolist() if r[3] < 2]
+        for at in {row[0] for row in ones.tolist()}:
+            senses = [row[3] - 2 for row in several.tolist() if row[0] == at and row[3] >= 2]
+            own = probable[int(output.layout.word_starts[sentence]) + at]
+            best = own.argsort(descending=True).tolist()
+            least = own.max() / 100
+            wanted = [place for place in best if own[place] >= least][:16]
+            assert sorted(own[senses], reverse=True) == own[wanted].tolist()
+            assert len(set(senses)) == len(senses)
+            told.append(len(senses))
+    assert max(told) == 16
+    assert min(told) == 1
+
+
 def test_given_predicates_are_kept_and_have_a_sense() -> None:
     head = head_of()
     output = scored(head)
