@@ -7,11 +7,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hiermtl.errors import RecipeError, listing, nearest
 from hiermtl.evaluation.comparable import check_comparable
-from hiermtl.evaluation.compare_table import comparison_csv, comparison_markdown, comparison_text
+from hiermtl.evaluation.compare_table import (
+    COLUMNS,
+    comparison_csv,
+    comparison_markdown,
+    comparison_rows,
+    comparison_text,
+)
 from hiermtl.evaluation.results import RunResult
 from hiermtl.evaluation.significance import (
     RESAMPLES,
@@ -23,6 +29,9 @@ from hiermtl.evaluation.significance import (
     parts_of,
     randomisation_test,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEWEST_SEEDS = 3
 """With fewer, no p value is printed: two seeds say next to nothing of a third."""
@@ -100,9 +109,19 @@ class Comparison:
         """One line per arm, task and control: mean, spread, difference, interval, p values."""
         return comparison_csv(self)
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """The rows of `to_csv` as a data frame."""
+        import pandas as pd
+
+        return pd.DataFrame(list(comparison_rows(self)), columns=list(COLUMNS))
+
     def to_json(self) -> str:
         """Plain data, with the names of the records' fields."""
         return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False, indent=1)
+
+    def __str__(self) -> str:
+        """As `to_text`."""
+        return self.to_text()
 
 
 def compare_results(

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hiermtl.evaluation.table import decimals, in_markdown, laid_out
@@ -15,7 +15,7 @@ Table = list[list[str]]
 
 _HOLM = "p (Holm)"
 
-_CSV = (
+COLUMNS = (
     *("size", "arm", "level", "task", "metric", "split", "seeds", "mean", "spread"),
     *("control", "common_seeds", "difference", "low", "high", "test", "p", "p_holm"),
 )
@@ -105,10 +105,16 @@ def shown_p(p: float | None) -> str:
 
 
 def comparison_csv(comparison: "Comparison") -> str:
-    """One line per size, arm, task and control; an arm that is set against none has one, too."""
+    """The rows as CSV, with a line of names."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_CSV)
+    writer.writerow(COLUMNS)
+    writer.writerows(comparison_rows(comparison))
+    return file.getvalue()
+
+
+def comparison_rows(comparison: "Comparison") -> Iterator[list[Any]]:
+    """One row per size, arm, task and control; an arm that is set against none has one, too."""
     for mean in comparison.means:
         about = [mean.size, mean.arm, mean.level, mean.task, mean.metric, comparison.split]
         about += [mean.seeds, mean.mean, mean.spread]
@@ -119,10 +125,9 @@ def comparison_csv(comparison: "Comparison") -> str:
         ]
         for item in own:
             found = [item.control, item.seeds, item.mean, item.low, item.high, comparison.test]
-            writer.writerow([*about, *found, item.p, item.p_holm])
+            yield [*about, *found, item.p, item.p_holm]
         if not own:
-            writer.writerow([*about, *[None] * (len(_CSV) - len(about))])
-    return file.getvalue()
+            yield [*about, *[None] * (len(COLUMNS) - len(about))]
 
 
 def _costs(costs: Iterable[Any]) -> Table:

@@ -299,3 +299,14 @@ def test_csv_has_a_line_for_each_task_arm_and_control() -> None:
     assert float(lines[1]["difference"]) == difference.mean
     assert float(lines[1]["p_holm"]) == difference.p_holm
     assert lines[0]["p"] == ""
+
+
+def test_a_data_frame_has_the_rows_of_the_csv() -> None:
+    found = compare_results([*runs("single", 0), *runs("low", 0.1)], controls=["single"])
+    table = found.to_pandas()
+    assert list(table.columns) == found.to_csv().splitlines()[0].split(",")
+    (difference,) = found.differences
+    (row,) = table[table.control == "single"].to_dict("records")
+    assert (row["arm"], row["p_holm"]) == ("low", difference.p_holm)
+    assert len(table) == 2
+    assert str(found) == found.to_text()
