@@ -21,6 +21,10 @@ class HeadOptions(Options):
     of_labels: ClassVar[frozenset[str]] = frozenset()
     """Options that say what the labels are, not how the head scores them."""
 
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Rate at which what the head reads, and what it makes of that, is dropped in training.
+    Default: ours."""
+
 
 class TaggingHead(HeadOptions):
     """One label per word, each decided alone: a linear layer and softmax."""
@@ -103,6 +107,9 @@ class BiaffineHead(HeadOptions):
 
     name: str = row("biaffine")
     """Arcs and labels of a tree."""
+
+    dropout: float = Field(default=0.33, ge=0, lt=1)
+    """As of all heads. Default: the paper."""
 
     arc_width: int = Field(default=400, ge=1)
     """Numbers per word and role when arcs are scored. Default: ours; the paper has 500."""
@@ -190,6 +197,9 @@ class CoreferenceHead(ReadingHead):
     name: str = row("coreference")
     """Each mention with one before it, or with none."""
 
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """As of all heads. Default: ours."""
+
     reads: Names = ("mention",)
     """The task whose spans are mentions. Default: `mention`."""
 
@@ -224,6 +234,9 @@ class PairClassificationHead(PairHead):
     name: str = row("pair_classification")
     """A label for a pair, such as entailment."""
 
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """As of all heads. Default: the paper."""
+
     layers: int = Field(default=3, ge=1)
     """Maxout layers. Default: the paper."""
 
@@ -240,6 +253,9 @@ class PairRegressionHead(PairHead):
 
     name: str = row("pair_regression")
     """A score for a pair, such as relatedness."""
+
+    dropout: float = Field(default=0.4, ge=0, lt=1)
+    """As of all heads. Default: the paper."""
 
     layers: int = Field(default=1, ge=1)
     """Maxout layers. Default: the paper."""

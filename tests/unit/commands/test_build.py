@@ -163,6 +163,25 @@ def test_one_dropout_rate_replaces_all(tmp_path: Path, bert: dict[str, Any]) -> 
             assert task["options"]["dropout"] == 0.25
 
 
+def test_a_head_has_a_dropout_rate_of_its_own_unless_one_rate_replaces_all(
+    tmp_path: Path,
+) -> None:
+    given = of_files(
+        tmp_path,
+        tasks={
+            "upos": {"depth": 1, "head": {"name": "tagging", "dropout": 0.45}},
+            "dep": {"depth": 2},
+        },
+    )
+    found, _ = built(given)
+    head = found.model.head("upos")
+    assert {m.p for m in head.modules() if isinstance(m, torch.nn.Dropout)} == {0.45}
+    assert found.model.config.tasks["upos"]["options"]["dropout"] == 0.45
+    assert found.model.config.tasks["dep"]["options"]["dropout"] == 0.33
+    replaced, _ = built(given, **{"training.dropout": 0.25})
+    assert replaced.model.config.tasks["upos"]["options"]["dropout"] == 0.25
+
+
 def test_a_task_without_a_labelled_word_is_refused(tmp_path: Path) -> None:
     bare = [[("notes", "NOUN", "")], *TRAIN]
     files = {"format": "conllu", "train": conllu(tmp_path / "t.conllu", bare)}
