@@ -23,7 +23,7 @@ from hiermtl.annotation.entries import (
     windows_of,
 )
 from hiermtl.annotation.streams import streamed
-from hiermtl.corpus.items import from_items, to_items, with_one_sense
+from hiermtl.corpus.items import from_items, to_items
 from hiermtl.corpus.names import PLACES
 from hiermtl.errors import ModelError
 from hiermtl.exit_heads import Left
@@ -376,13 +376,13 @@ class _Predictor:
         head, names = self.model.head(task), self.labels[task]
         kind = head.layer
         if kind in PLACES:
-            found = [
-                from_items(kind, items[:, :-1].tolist(), names[items[:, -1]].tolist(), own)
+            senses = head.senses if isinstance(head, RolesHead) else None
+            return [
+                from_items(
+                    kind, items[:, :-1].tolist(), names[items[:, -1]].tolist(), own, senses=senses
+                )
                 for items, own in zip(decoded, words, strict=True)
             ]
-            if isinstance(head, RolesHead):
-                return [with_one_sense(layer, head.senses) for layer in found]
-            return list(found)
         if kind == "tree":
             heads = np.concatenate([pair[0] for pair in decoded]).tolist()
             labels = names[np.concatenate([pair[1] for pair in decoded])].tolist()

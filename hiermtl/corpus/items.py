@@ -8,7 +8,6 @@ whose label is the script that makes the sense of the word (`hiermtl.text.edits`
 """
 
 from collections.abc import Container, Iterator, Sequence
-from itertools import groupby
 from typing import TypeAlias
 
 from hiermtl.text.edits import apply_edits, edit_script
@@ -57,9 +56,18 @@ def to_items(layer: Structure, words: Sequence[str], *, entities: dict[str, int]
 
 
 def from_items(
-    kind: str, places: Sequence[Sequence[int]], labels: Sequence[str | None], words: Sequence[str]
+    kind: str,
+    places: Sequence[Sequence[int]],
+    labels: Sequence[str | None],
+    words: Sequence[str],
+    *,
+    senses: Container[str | None] | None = None,
 ) -> Structure:
-    """The layer that `to_items` gives these items of; entities are called by their numbers."""
+    """The layer that `to_items` gives these items of; entities are called by their numbers.
+
+    With `senses` a frame may begin with several items of its predicate, the best sense first: the
+    first that is among `senses` is taken, or, if none is, the first.
+    """
     match kind:
         case "spans":
             pairs = zip(places, labels, strict=True)
@@ -72,31 +80,28 @@ def from_items(
         case "mentions":
             return Mentions(tuple(Span(start, end, str(n)) for start, end, n in places))
         case _:
-            return _frames(places, labels, words)
-
-
-def with_one_sense(layer: Structure, known: Container[str | None]) -> Frames:
-    """Of neighbouring frames of a predicate, which say several senses of it, the best first, one.
-
-    The first whose sense is known, and if none is, the first; it has the arguments of the last.
-    """
-    assert isinstance(layer, Frames)
-    found = []
-    for at, same in groupby(layer.frames, lambda frame: frame.predicate):
-        frames = list(same)
-        best = next((frame for frame in frames if frame.sense in known), frames[0])
-        found.append(Frame(at, best.sense, frames[-1].arguments))
-    return Frames(tuple(found))
+            return _frames(places, labels, words, senses=senses)
 
 
 def _frames(
-    places: Sequence[Sequence[int]], labels: Sequence[str | None], words: Sequence[str]
+    places: Sequence[Sequence[int]],
+    labels: Sequence[str | None],
+    words: Sequence[str],
+    *,
+    senses: Container[str | None] | None,
 ) -> Frames:
     found: list[tuple[int, str | None, list[Span]]] = []
+    known: Container[str | None] = () if senses is None else senses
     for (at, start, end), label in zip(places, labels, strict=True):
-        if label is None or label.startswith(SENSE):
-            sense = None if label is None else apply_edits(words[at], label.removeprefix(SENSE))
-            found.append((at, sense, []))
-        else:
+        if label is not None and not label.startswith(SENSE):
             found[-1][2].append(Span(start, end, label))
+            continue
+        another = senses is not None and bool(found) and found[-1][0] == at
+        if another and found[-1][1] in known:
+            continue
+        sense = None if label is None else apply_edits(words[at], label.removeprefix(SENSE))
+        if not another:
+            found.append((at, sense, []))
+        elif sense in known:
+            found[-1] = (at, sense, [])
     return Frames(tuple(Frame(at, sense, tuple(own)) for at, sense, own in found))

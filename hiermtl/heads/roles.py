@@ -166,7 +166,7 @@ class RolesHead(Head):
 
         Predicate, first word, word behind the last, label; a predicate's own item is its word with
         its sense. Where there is a list of senses it has an item for each that is probable, the
-        best first, of which `hiermtl.corpus.items.with_one_sense` chooses. Given predicates keep
+        best first, of which `hiermtl.corpus.items.from_items` chooses. Given predicates keep
         their place.
         """
         layout = output.layout

@@ -11,10 +11,11 @@ from hiermtl.corpus import store
 from hiermtl.corpus.build import Source, build_corpus
 from hiermtl.corpus.encoded import encode_split
 from hiermtl.corpus.examples import Examples, Wanted
-from hiermtl.corpus.items import with_one_sense
+from hiermtl.corpus.items import from_items
 from hiermtl.errors import DataError
 from hiermtl.records import MISSING
 from hiermtl.text.conllu import read_conllu
+from hiermtl.text.edits import edit_script
 from hiermtl.text.propbank import read_propbank
 from hiermtl.text.relations import read_crossre
 from hiermtl.text.sentence import (
@@ -197,14 +198,22 @@ def test_real_corpora_come_back(data_folder: Path, tmp_path: Path) -> None:
 def test_of_probable_senses_the_first_is_taken_that_is_known(
     known: set[str], senses: list[str]
 ) -> None:
+    words = ("Ada", "raising", "doubts", ",", "getting")
+    told = ["rais.01", "raise.01", "raise.02", "get.02"]
+    scripts = [edit_script(words[4 if sense == "get.02" else 1], sense) for sense in told]
+    items = [
+        *(((1, 1, 2), f"V:{script}") for script in scripts[:3]),
+        *(((1, 0, 1), "ARG0"), ((1, 2, 3), "ARG1")),
+        *(((4, 4, 5), f"V:{scripts[3]}"), ((4, 0, 1), "ARG0")),
+    ]
+    found = from_items("frames", *zip(*items, strict=True), words, senses=known)
     arguments = (Span(0, 1, "ARG0"), Span(2, 3, "ARG1"))
-    told = Frames(
-        (
-            Frame(1, "rais.01", ()),
-            Frame(1, "raise.01", ()),
-            Frame(1, "raise.02", arguments),
-            Frame(4, "get.02", arguments[:1]),
-        )
-    )
-    found = with_one_sense(told, known)
     assert found == Frames((Frame(1, senses[0], arguments), Frame(4, senses[1], arguments[:1])))
+
+
+def test_without_a_list_of_senses_each_is_a_frame() -> None:
+    """Gold may say two of a word."""
+    words = ("raising",)
+    items = [((0, 0, 1), f"V:{edit_script('raising', sense)}") for sense in ("a.01", "raise.01")]
+    found = from_items("frames", *zip(*items, strict=True), words)
+    assert found == Frames((Frame(0, "a.01", ()), Frame(0, "raise.01", ())))
