@@ -23,6 +23,7 @@ from hiermtl.precision import has_bf16
 from hiermtl.pretrained import find_model, load_model, read_card, save_model
 from hiermtl.pretrained.cards import card_for, default_card, part_of_card
 from hiermtl.pretrained.hub import push
+from hiermtl.shapes import ANNOTATING, PER_TASK, keep_shapes
 from hiermtl.text.documents import by_document
 from hiermtl.text.plain import split_text
 from hiermtl.text.segment import SEGMENT
@@ -477,6 +478,7 @@ def load(
     card = read_card(folder)
     if tasks is not None or depth is not None:
         card = part_of_card(card, model)
+    keep_shapes(max(ANNOTATING, PER_TASK * len(model.hierarchy.names)))
     return Annotator(model, tokenizer, precision=precision, card=card, exits=exits)
 
 

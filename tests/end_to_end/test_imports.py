@@ -87,6 +87,15 @@ def test_training_remembers_more_shapes(call: str) -> None:
     assert found.stdout == "64\n"
 
 
+def test_a_model_of_more_tasks_remembers_more_shapes() -> None:
+    found = python(
+        "import os, hiermtl\nnlp = hiermtl.load('en_small')\n"
+        "print(len(nlp.tasks), os.environ['LRU_CACHE_CAPACITY'])"
+    )
+    tasks, shapes = map(int, found.stdout.split())
+    assert shapes == 8 * tasks > 16
+
+
 def test_the_package_itself_imports_no_torch() -> None:
     found = python(
         "import sys, hiermtl\n"
