@@ -151,6 +151,7 @@ def test_a_head_with_a_list_of_senses_tells_all_that_are_probable_the_best_first
     output = scored(plain)
     output.scores["sense"][:, 0] -= 3
     output.scores["sense"][0, 1:] = 0.0  # as probable as each other, and too many
+    output.scores["sense"][1, 7] = 100.0  # and one alone
     probable = output.scores["sense"][:, 1:].softmax(-1)
     told = []
     for sentence, (ones, several) in enumerate(
