@@ -12,15 +12,15 @@ and, best first, drops what crosses a span that was taken. Departs: to the score
     mean(v_label^T h_i .. v_label^T h_j) + w_label,length
 
 with h the states of the words, since the ends alone say little of a long span (Lee et al. 2017,
-End-to-end Neural Coreference Resolution, section 4, give a span both, the words weighed); with
-`bases` each U is a sum of so many matrices, the same for all labels, weighed by label (as the
-relations of Schlichtkrull et al. 2018, Modeling Relational Data with Graph Convolutional Networks,
-section 2.2), so that neither weights nor work grow with the labels; "none" has no weights, since
-only differences of scores matter; the projections are one linear layer instead of two with the
-paper's inner one; spans of more than `reach` words are not looked at, so that memory grows with the
-words of a sentence and not with their square. Shapes: states (words, width) to projections (words,
-size) of both kinds and scores (words, labels) of the words; scores (words, reach, labels), of the
-span from each word to the k-th behind it. Units: the loss is in nats, summed over spans.
+End-to-end Neural Coreference Resolution, section 4, give a span both, the words weighed); each U is
+a sum of the same `bases` matrices, weighed by label (as the relations of Schlichtkrull et al. 2018,
+Modeling Relational Data with Graph Convolutional Networks, section 2.2), so that work does not grow
+with the labels; "none" has no weights, since only differences of scores matter; the projections are
+one linear layer instead of two with the paper's inner one; spans of more than `reach` words are not
+looked at, so that memory grows with the words of a sentence and not with their square. Shapes:
+states (words, width) to projections (words, size) of both kinds and scores (words, labels) of the
+words; scores (words, reach, labels), of the span from each word to the k-th behind it. Units: the
+loss is in nats, summed over spans.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,14 +51,14 @@ class SpanHead(Head):
         labels: Sequence[str],
         *,
         size: int = 150,
-        bases: int | None = None,
+        bases: int = 8,
         reach: int = 100,
         dropout: float = 0.1,
     ) -> None:
         """Takes the states' width, the labels, and the width of the projections.
 
-        `bases` is how many matrices the labels share, by default each has its own; `reach` how many
-        words the longest span has that is looked at.
+        `bases` is how many matrices the labels share; `reach` how many words the longest span has
+        that is looked at.
         """
         super().__init__()
         self.labels = tuple(labels)
@@ -71,15 +71,12 @@ class SpanHead(Head):
         }
         self.dropout = Dropout(dropout)
         self.projection = nn.Linear(width, 2 * size)
-        count = len(self.labels)
-        self.basis = nn.Parameter(torch.zeros(size, bases or count, size))
-        self.mix = None if bases is None else nn.Parameter(torch.zeros(bases, count))
-        if bases is not None:
-            nn.init.normal_(self.basis, std=1 / size)
-        self.length = nn.Parameter(torch.zeros(reach, count))
-        self.first = nn.Linear(size, count, bias=False)
-        self.last = nn.Linear(size, count, bias=False)
-        self.inside = nn.Linear(width, count, bias=False)
+        self.basis = nn.Parameter(torch.empty(size, bases, size).normal_(std=1 / size))
+        self.mix = nn.Parameter(torch.zeros(bases, len(self.labels)))
+        self.length = nn.Parameter(torch.zeros(reach, len(self.labels)))
+        self.first = nn.Linear(size, len(self.labels), bias=False)
+        self.last = nn.Linear(size, len(self.labels), bias=False)
+        self.inside = nn.Linear(width, len(self.labels), bias=False)
         for part in (self.first, self.last, self.inside):
             nn.init.zeros_(part.weight)
 
@@ -121,9 +118,7 @@ class SpanHead(Head):
         apart = torch.arange(reach, device=device)
         columns = (apart[:, None] + apart)[None, :, None].expand(blocks, -1, bases, -1)
         pairs = product.gather(3, columns).transpose(2, 3).flatten(0, 1)[:words]
-        found = full_precision(pairs)
-        if self.mix is not None:
-            found = found @ full_precision(self.mix)
+        found = full_precision(pairs) @ full_precision(self.mix)
         found = found + self._of_words(output, reach) + full_precision(self.length[:reach])
         left = layout.cached("words behind", lambda: _words_behind(layout))
         return found, apart <= left[:, None]
