@@ -4,23 +4,19 @@ Source: Yu, Bohnet and Poesio 2020 (Named Entity Recognition as Dependency Parsi
 a projection of each word as a start, s, and as an end, e, the span from word i to word j has for
 each label the score
 
-    s_i^T U_label e_j + a_label^T s_i + b_label^T e_j
+    [s_i; 1]^T U_label [e_j; 1] + mean(v_label^T h_i .. v_label^T h_j) + w_label,length
 
 and 0 for being none; the softmax over both gives the loss. Decoding takes each span's best label
-and, best first, drops what crosses a span that was taken. Departs: to the score is added
-
-    mean(v_label^T h_i .. v_label^T h_j) + w_label,length
-
-with h the states of the words, since the ends alone say little of a long span (Lee et al. 2017,
-End-to-end Neural Coreference Resolution, section 4, give a span both, the words weighed); each U is
-a sum of the same `bases` matrices, weighed by label (as the relations of Schlichtkrull et al. 2018,
-Modeling Relational Data with Graph Convolutional Networks, section 2.2), so that work does not grow
-with the labels; "none" has no weights, since only differences of scores matter; the projections are
-one linear layer instead of two with the paper's inner one; spans of more than `reach` words are not
-looked at, so that memory grows with the words of a sentence and not with their square. Shapes:
-states (words, width) to projections (words, size) of both kinds and scores (words, labels) of the
-words; scores (words, reach, labels), of the span from each word to the k-th behind it. Units: the
-loss is in nats, summed over spans.
+and, best first, drops what crosses a span that was taken. Departs: the 1 appended on both sides
+holds the paper's linear terms; the mean over the words of the span, h their states, and a number
+for its length are added, since the ends alone say little of a long one (Lee et al. 2017, End-to-end
+Neural Coreference Resolution, section 4, give a span both, the words weighed); "none" has no
+weights, since only differences of scores matter; the projections are one linear layer instead of
+two with the paper's inner one; spans of more than `reach` words are not looked at, so that memory
+grows with the words of a sentence and not with their square. Shapes: states (words, width) to
+projections (words, size) of both kinds and scores (words, labels) of the words; scores (words,
+reach, labels), of the span from each word to the k-th behind it. Units: the loss is in
+nats, summed over spans.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +29,7 @@ from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
 from hiermtl.heads.base import Head, evened, first_of_each, means, split_by_sentence
+from hiermtl.heads.biaffine import with_one
 from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap, placed
 from hiermtl.structures.spans import nested
@@ -51,52 +48,31 @@ class SpanHead(Head):
         labels: Sequence[str],
         *,
         size: int = 150,
-        bases: int = 8,
         reach: int = 100,
         dropout: float = 0.1,
     ) -> None:
         """Takes the states' width, the labels, and the width of the projections.
 
-        `bases` is how many matrices the labels share; `reach` how many words the longest span has
-        that is looked at.
+        `reach` is how many words the longest span has that is looked at.
         """
         super().__init__()
         self.labels = tuple(labels)
         self.reach = reach
-        self._options: dict[str, Any] = {
-            "size": size,
-            "bases": bases,
-            "reach": reach,
-            "dropout": dropout,
-        }
+        self._options: dict[str, Any] = {"size": size, "reach": reach, "dropout": dropout}
         self.dropout = Dropout(dropout)
         self.projection = nn.Linear(width, 2 * size)
-        self.basis = nn.Parameter(torch.empty(size, bases, size).normal_(std=1 / size))
-        self.mix = nn.Parameter(torch.zeros(bases, len(self.labels)))
+        self.label = nn.Parameter(torch.zeros(size + 1, len(self.labels), size + 1))
         self.length = nn.Parameter(torch.zeros(reach, len(self.labels)))
-        self.first = nn.Linear(size, len(self.labels), bias=False)
-        self.last = nn.Linear(size, len(self.labels), bias=False)
         self.inside = nn.Linear(width, len(self.labels), bias=False)
-        for part in (self.first, self.last, self.inside):
-            nn.init.zeros_(part.weight)
+        nn.init.zeros_(self.inside.weight)
 
     def forward(self, tap: Tap) -> dict[str, Tensor]:
-        """Projected states of the words, as `start` and as `end`.
-
-        And `first`, `last`, `inside`: (words, labels), what a word adds to spans that begin with
-        it, end with it, and hold it.
-        """
+        """Projected states of the words, as `start` and as `end`; `inside` (words, labels)."""
         count = len(tap.values)
         states = evened(self.dropout(tap.values))
-        projected = self.dropout(F.leaky_relu(self.projection(states), 0.1))
+        projected = self.dropout(F.leaky_relu(self.projection(states)[:count], 0.1))
         start, end = projected.chunk(2, dim=-1)
-        return {
-            "start": start[:count],
-            "end": end[:count],
-            "first": self.first(start)[:count],
-            "last": self.last(end)[:count],
-            "inside": self.inside(states)[:count],
-        }
+        return {"start": start, "end": end, "inside": self.inside(states)[:count]}
 
     def span_scores(self, output: HeadOutput) -> tuple[Tensor, Tensor]:
         """(words, reach, labels) of each first word and how many stand behind it in the span.
@@ -105,36 +81,31 @@ class SpanHead(Head):
         the longest sentence.
         """
         layout = output.layout
-        size, bases, _ = self.basis.shape
+        size, labels, _ = self.label.shape
         reach = max(1, min(self.reach, int(layout.word_counts.max(initial=0))))
-        words, device = layout.words, self.basis.device
+        words, device = layout.words, self.label.device
         blocks = max(1, -(-words // reach))
         filled = blocks * reach - words
-        mixed = evened(output.scores["start"]) @ self.basis.view(size, bases * size)
-        rows = F.pad(mixed[:words], (0, 0, 0, filled)).view(blocks, reach * bases, size)
-        ends = F.pad(output.scores["end"], (0, 0, 0, filled + reach))
+        mixed = evened(with_one(output.scores["start"])) @ self.label.view(size, -1)
+        rows = F.pad(mixed[:words], (0, 0, 0, filled)).view(blocks, reach * labels, size)
+        ends = F.pad(with_one(output.scores["end"]), (0, 0, 0, filled + reach))
         product = rows @ ends.unfold(0, 2 * reach, reach)
-        product = product.view(blocks, reach, bases, 2 * reach)
+        product = product.view(blocks, reach, labels, 2 * reach)
         apart = torch.arange(reach, device=device)
-        columns = (apart[:, None] + apart)[None, :, None].expand(blocks, -1, bases, -1)
-        pairs = product.gather(3, columns).transpose(2, 3).flatten(0, 1)[:words]
-        found = full_precision(pairs) @ full_precision(self.mix)
-        found = found + self._of_words(output, reach) + full_precision(self.length[:reach])
+        columns = (apart[:, None] + apart)[None, :, None].expand(blocks, -1, labels, -1)
+        found = product.gather(3, columns).transpose(2, 3).flatten(0, 1)[:words]
         left = layout.cached("words behind", lambda: _words_behind(layout))
-        return found, apart <= left[:, None]
+        found = full_precision(found) + full_precision(self.length[:reach])
+        return found + self._inside(output, reach), apart <= left[:, None]
 
     @staticmethod
-    def _of_words(output: HeadOutput, reach: int) -> Tensor:
-        """(words, reach, labels): what the words of each span add to its score."""
-        first, last, inside = (
-            full_precision(output.scores[name]) for name in ("first", "last", "inside")
-        )
-        words, labels = inside.shape
-        begin = torch.arange(words, device=inside.device)[:, None]
-        behind = (begin + torch.arange(1, reach + 1, device=inside.device)).clamp(max=words)
-        within = means(inside, begin.expand_as(behind).flatten(), behind.flatten())
-        ends = F.pad(last, (0, 0, 0, reach)).unfold(0, reach, 1)[:words].transpose(1, 2)
-        return within.view(words, reach, labels) + first[:, None] + ends
+    def _inside(output: HeadOutput, reach: int) -> Tensor:
+        """(words, reach, labels): the mean of the scores of the words of each span."""
+        values = output.scores["inside"]
+        first = torch.arange(len(values), device=values.device)[:, None]
+        behind = (first + torch.arange(1, reach + 1, device=values.device)).clamp(max=len(values))
+        inside = means(values, first.expand_as(behind).flatten(), behind.flatten())
+        return inside.view(len(values), reach, values.shape[1])
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy of each span's label, or of being none.
@@ -178,7 +149,7 @@ class SpanHead(Head):
         return split_by_sentence(spans, np.bincount(owners[kept], minlength=layout.sentences))
 
     def options(self) -> dict[str, Any]:
-        """Width of the projections, matrices, reach, and dropout."""
+        """Width of the projections, reach, and dropout."""
         return self._options
 
 

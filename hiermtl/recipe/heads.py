@@ -127,10 +127,6 @@ class SpanHead(HeadOptions):
     size: int = Field(default=150, ge=1)
     """Numbers per word, as a first and as a last one. Default: ours; the paper has 150."""
 
-    bases: int = Field(default=8, ge=1)
-    """Matrices that the labels share, each weighing them for itself. Default: ours; the paper has
-    one for each label."""
-
     reach: int = Field(default=100, ge=1)
     """Words of the longest span that is looked at. Default: ours."""
 

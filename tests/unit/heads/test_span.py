@@ -43,22 +43,21 @@ def by_hand(head: SpanHead, states: Tensor) -> dict[tuple[int, int, int], Tensor
             F.leaky_relu(head.projection.weight @ state + head.projection.bias, 0.1)
             for state in own
         ]
+        one = torch.ones(1, dtype=states.dtype)
         for start, end in combinations(range(count + 1), 2):
-            left, right = projected[start][:3], projected[end - 1][3:]
+            left, right = (
+                torch.cat([projected[start][:3], one]),
+                torch.cat([projected[end - 1][3:], one]),
+            )
             within = own[start:end].mean(0)
-            scores = []
-            for number in range(len(LABELS)):
-                matrix = sum(
-                    head.mix[base, number] * head.basis[:, base] for base in range(len(head.mix))
-                )
-                scores.append(
-                    left @ matrix @ right
-                    + head.first.weight[number] @ left
-                    + head.last.weight[number] @ right
+            found[sentence, start, end] = torch.stack(
+                [
+                    left @ head.label[:, number] @ right
                     + head.inside.weight[number] @ within
                     + head.length[end - start - 1, number]
-                )
-            found[sentence, start, end] = torch.stack(scores)
+                    for number in range(len(LABELS))
+                ]
+            )
     return found
 
 
@@ -137,8 +136,7 @@ def test_without_gold_spans_all_are_none() -> None:
 def test_what_is_decoded_is_better_than_none_and_nests() -> None:
     head = head_of(2.0)
     with torch.no_grad():
-        for part in (head.basis, head.mix, head.first.weight, head.last.weight):
-            part.abs_()
+        head.label.abs_()
         head.projection.bias += 5
     output, states = scored(head)
     found = head.decode(output)
