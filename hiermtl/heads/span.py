@@ -4,18 +4,15 @@ Source: Yu, Bohnet and Poesio 2020 (Named Entity Recognition as Dependency Parsi
 a projection of each word as a start, s, and as an end, e, the span from word i to word j has for
 each label the score
 
-    [s_i; 1]^T U_label [e_j; 1] + mean(v_label^T h_i .. v_label^T h_j) + w_label,length
+    [s_i; 1]^T U_label [e_j; 1]
 
 and 0 for being none; the softmax over both gives the loss. Decoding takes each span's best label
 and, best first, drops what crosses a span that was taken. Departs: the 1 appended on both sides
-holds the paper's linear terms; the mean over the words of the span, h their states, and a number
-for its length are added, since the ends alone say little of a long one (Lee et al. 2017, End-to-end
-Neural Coreference Resolution, section 4, give a span both, the words weighed); "none" has no
-weights, since only differences of scores matter; the projections are one linear layer instead of
-two with the paper's inner one; spans of more than `reach` words are not looked at, so that memory
-grows with the words of a sentence and not with their square. Shapes: states (words, width) to
-projections (words, size) of both kinds and scores (words, labels) of the words; scores (words,
-reach, labels), of the span from each word to the k-th behind it. Units: the loss is in
+holds the paper's linear terms; "none" has no weights, since only differences of scores matter; the
+projections are one linear layer instead of two with the paper's inner one; spans of more than
+`reach` words are not looked at, so that memory grows with the words of a sentence and not with
+their square. Shapes: states (words, width) to projections (words, size) of both kinds; scores
+(words, reach, labels), of the span from each word to the k-th behind it. Units: the loss is in
 nats, summed over spans.
 """
 
@@ -28,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened, first_of_each, means, split_by_sentence
+from hiermtl.heads.base import Head, evened, first_of_each, split_by_sentence
 from hiermtl.heads.biaffine import with_one
 from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap, placed
@@ -62,17 +59,12 @@ class SpanHead(Head):
         self.dropout = Dropout(dropout)
         self.projection = nn.Linear(width, 2 * size)
         self.label = nn.Parameter(torch.zeros(size + 1, len(self.labels), size + 1))
-        self.length = nn.Parameter(torch.zeros(reach, len(self.labels)))
-        self.inside = nn.Linear(width, len(self.labels), bias=False)
-        nn.init.zeros_(self.inside.weight)
 
     def forward(self, tap: Tap) -> dict[str, Tensor]:
-        """Projected states of the words, as `start` and as `end`; `inside` (words, labels)."""
-        count = len(tap.values)
-        states = evened(self.dropout(tap.values))
-        projected = self.dropout(F.leaky_relu(self.projection(states)[:count], 0.1))
-        start, end = projected.chunk(2, dim=-1)
-        return {"start": start, "end": end, "inside": self.inside(states)[:count]}
+        """Projected states of the words, as `start` and as `end`."""
+        projected = self.projection(evened(self.dropout(tap.values)))[: len(tap.values)]
+        start, end = self.dropout(F.leaky_relu(projected, 0.1)).chunk(2, dim=-1)
+        return {"start": start, "end": end}
 
     def span_scores(self, output: HeadOutput) -> tuple[Tensor, Tensor]:
         """(words, reach, labels) of each first word and how many stand behind it in the span.
@@ -95,17 +87,7 @@ class SpanHead(Head):
         columns = (apart[:, None] + apart)[None, :, None].expand(blocks, -1, labels, -1)
         found = product.gather(3, columns).transpose(2, 3).flatten(0, 1)[:words]
         left = layout.cached("words behind", lambda: _words_behind(layout))
-        found = full_precision(found) + full_precision(self.length[:reach])
-        return found + self._inside(output, reach), apart <= left[:, None]
-
-    @staticmethod
-    def _inside(output: HeadOutput, reach: int) -> Tensor:
-        """(words, reach, labels): the mean of the scores of the words of each span."""
-        values = output.scores["inside"]
-        first = torch.arange(len(values), device=values.device)[:, None]
-        behind = (first + torch.arange(1, reach + 1, device=values.device)).clamp(max=len(values))
-        inside = means(values, first.expand_as(behind).flatten(), behind.flatten())
-        return inside.view(len(values), reach, values.shape[1])
+        return full_precision(found), apart <= left[:, None]
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy of each span's label, or of being none.

@@ -49,14 +49,8 @@ def by_hand(head: SpanHead, states: Tensor) -> dict[tuple[int, int, int], Tensor
                 torch.cat([projected[start][:3], one]),
                 torch.cat([projected[end - 1][3:], one]),
             )
-            within = own[start:end].mean(0)
             found[sentence, start, end] = torch.stack(
-                [
-                    left @ head.label[:, number] @ right
-                    + head.inside.weight[number] @ within
-                    + head.length[end - start - 1, number]
-                    for number in range(len(LABELS))
-                ]
+                [left @ head.label[:, number] @ right for number in range(len(LABELS))]
             )
     return found
 
