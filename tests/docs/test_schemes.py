@@ -131,6 +131,7 @@ def test_there_are_no_further_pictures() -> None:
     assert {file.stem for file in FOLDER.glob("*.svg")} == {*SHARING, *first_runs()}
 
 
+@pytest.mark.slow
 @drawn
 @pytest.mark.parametrize("name", first_runs())
 def test_pictures_of_what_was_learnt_are_those_of_the_kept_results(name: str) -> None:
