@@ -4,7 +4,7 @@ oneDNN keeps the code it wrote, and torch what it made ready: each for 1,024 sha
 environment tells them otherwise before the first product. Text brings ever new shapes. Sentences
 that are annotated come sorted by length, so that those of one batch soon come again and few need be
 kept; batches of training are shuffled. Where fewer are kept than one batch has, none is there when
-it comes again, and annotating takes up to a tenth longer.
+it comes again, and annotating takes about a twentieth longer.
 """
 
 import os

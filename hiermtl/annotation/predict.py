@@ -376,7 +376,7 @@ class _Predictor:
         head, names = self.model.head(task), self.labels[task]
         kind = head.layer
         if kind in PLACES:
-            senses = head.senses if isinstance(head, RolesHead) else None
+            senses = head.senses if isinstance(head, RolesHead) else ()
             return [
                 from_items(
                     kind, items[:, :-1].tolist(), names[items[:, -1]].tolist(), own, senses=senses

@@ -7,7 +7,7 @@ one label. A frame begins with the item of its predicate, whose argument is the 
 whose label is the script that makes the sense of the word (`hiermtl.text.edits`), behind `SENSE`.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TypeAlias
 
 from hiermtl.text.edits import apply_edits, edit_script
@@ -61,7 +61,7 @@ def from_items(
     labels: Sequence[str | None],
     words: Sequence[str],
     *,
-    senses: Container[str | None] | None = None,
+    senses: Collection[str | None] = (),
 ) -> Structure:
     """The layer that `to_items` gives these items of; entities are called by their numbers.
 
@@ -88,20 +88,19 @@ def _frames(
     labels: Sequence[str | None],
     words: Sequence[str],
     *,
-    senses: Container[str | None] | None,
+    senses: Collection[str | None],
 ) -> Frames:
     found: list[tuple[int, str | None, list[Span]]] = []
-    known: Container[str | None] = () if senses is None else senses
     for (at, start, end), label in zip(places, labels, strict=True):
         if label is not None and not label.startswith(SENSE):
             found[-1][2].append(Span(start, end, label))
             continue
-        another = senses is not None and bool(found) and found[-1][0] == at
-        if another and found[-1][1] in known:
+        another = bool(senses and found) and found[-1][0] == at
+        if another and found[-1][1] in senses:
             continue
         sense = None if label is None else apply_edits(words[at], label.removeprefix(SENSE))
         if not another:
             found.append((at, sense, []))
-        elif sense in known:
+        elif sense in senses:
             found[-1] = (at, sense, [])
     return Frames(tuple(Frame(at, sense, tuple(own)) for at, sense, own in found))

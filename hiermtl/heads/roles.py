@@ -15,8 +15,7 @@ sense are one choice of each word, by a linear layer, among scripts that make a 
 about as probable the first is taken whose sense training had: the list of senses stands in for the
 frame files of PropBank. Tags are learnt for gold predicates, and told for those that are predicted.
 Shapes: states (words, width) to projections (words, size); tag scores (predicates, longest, tags)
-are made where they are used.
-Units: the loss is in nats, summed over words, of senses and of tags.
+are made where they are used. Units: the loss is in nats, summed over words, of senses and of tags.
 """
 
 import math
@@ -184,11 +183,11 @@ class RolesHead(Head):
         owners = layout.word_sentences[words]
         at = words - layout.word_starts[owners]
         rows, first, behind, role = self._arguments(output, owners, at)
-        own, sense = self._probable(scores[placed(words, scores.device), 1:])
-        heads = np.column_stack([at[own], at[own], at[own] + 1, np.array(self._senses)[sense]])
+        told, sense = self._probable(scores[placed(words, scores.device), 1:])
+        heads = np.column_stack([at[told], at[told], at[told] + 1, np.array(self._senses)[sense]])
         arguments = np.column_stack([at[rows], first, behind, np.array(self._roles)[role]])
         every = np.concatenate([heads, arguments.reshape(-1, 4)]).astype(np.int64)
-        predicates = np.concatenate([own, rows])
+        predicates = np.concatenate([told, rows])
         order = np.argsort(predicates, kind="stable")
         counts = np.bincount(owners[predicates], minlength=layout.sentences)
         return split_by_sentence(every[order], counts)
@@ -199,8 +198,7 @@ class RolesHead(Head):
         Shapes: scores (predicates, senses), whose differences are those of the logarithms of how
         probable senses are.
         """
-        told = min(MOST_SENSES, scores.shape[1]) if self.senses else 1
-        best = scores.topk(told)
+        best = scores.topk(min(MOST_SENSES, scores.shape[1]) if self.senses else 1)
         there = best.values >= best.values[:, :1] + math.log(LEAST_PROBABLE)
         predicates, ranks = np.nonzero(there.cpu().numpy())
         return predicates, best.indices.cpu().numpy()[predicates, ranks]
