@@ -127,6 +127,14 @@ class SpanHead(HeadOptions):
     size: int = Field(default=150, ge=1)
     """Numbers per word, as a first and as a last one. Default: ours; the paper has 150."""
 
+    bases: int | None = Field(default=None, ge=1)
+    """Matrices that the labels share, each weighing them for itself: for many labels faster, and
+    with few sentences better. Default: the paper, each label has its own."""
+
+    inside: bool = True
+    """Whether all words of a span and its length count, or its ends alone, as in the paper.
+    Default: ours."""
+
     reach: int = Field(default=100, ge=1)
     """Words of the longest span that is looked at. Default: ours."""
 

@@ -511,7 +511,8 @@ def _restore(model: HierarchicalModel, found: Checkpoint) -> None:
     if other:
         raise ModelError(
             f"the checkpoint {found.folder} has another {' and another '.join(other)} than the "
-            "recipe gives now, because its corpora have changed; train anew into another folder"
+            "recipe gives now, because its corpora or the version of hiermtl have changed; train "
+            "anew into another folder"
         )
     if found.config["sharing"] != now["sharing"]:
         model.rebuild(found.config["sharing"])

@@ -84,6 +84,12 @@ def bilstm() -> tuple[HierarchicalModel, Tokenizer]:
             "labels": ["person", "place"],
             "options": {"size": 4},
         },
+        "mention": {
+            "depth": 2,
+            "head": "span",
+            "labels": ["object", "event", "time"],
+            "options": {"size": 4, "bases": 2},
+        },
     }
     whole = HierarchicalConfig(
         encoder.config(), tasks, {"name": "cross_stitch"}, language="en", pooling="mean"

@@ -18,9 +18,9 @@ GOLD = [(0, 0, 3, 1), (0, 1, 2, 0), (1, 0, 2, 0)]
 """Sentence, first word, word behind the last, label."""
 
 
-def head_of(spread: float = 0.5) -> SpanHead:
+def head_of(spread: float = 0.5, *, bases: int | None = None, inside: bool = True) -> SpanHead:
     torch.manual_seed(0)
-    head = SpanHead(5, LABELS, size=3).double().eval()
+    head = SpanHead(5, LABELS, size=3, bases=bases, inside=inside).double().eval()
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.normal_(std=spread)
@@ -45,13 +45,20 @@ def by_hand(head: SpanHead, states: Tensor) -> dict[tuple[int, int, int], Tensor
         ]
         one = torch.ones(1, dtype=states.dtype)
         for start, end in combinations(range(count + 1), 2):
-            left, right = (
-                torch.cat([projected[start][:3], one]),
-                torch.cat([projected[end - 1][3:], one]),
-            )
-            found[sentence, start, end] = torch.stack(
-                [left @ head.label[:, number] @ right for number in range(len(LABELS))]
-            )
+            left, right = projected[start][:3], projected[end - 1][3:]
+            scores = []
+            for number in range(len(LABELS)):
+                if head.options()["bases"] is None:
+                    ends = torch.cat([left, one]) @ head.label[:, number] @ torch.cat([right, one])
+                else:
+                    ends = head.first.weight[number] @ left + head.last.weight[number] @ right
+                    for base in range(len(head.mix)):
+                        ends = ends + head.mix[base, number] * (left @ head.label[:, base] @ right)
+                if head.options()["inside"]:
+                    words = torch.stack([head.inside.weight[number] @ word for word in own])
+                    ends = ends + words[start:end].mean() + head.length[end - start - 1, number]
+                scores.append(ends)
+            found[sentence, start, end] = torch.stack(scores)
     return found
 
 
@@ -59,8 +66,10 @@ def gold_of(*items: tuple[int, int, int, int]) -> dict[str, Tensor]:
     return {"items": torch.tensor(items, dtype=torch.int64).view(-1, 4)}
 
 
-def test_scores_are_those_of_the_equation() -> None:
-    head = head_of()
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("bases", [None, 1, 3])
+def test_scores_are_those_of_the_equation(bases: int | None, inside: bool) -> None:
+    head = head_of(bases=bases, inside=inside)
     output, states = scored(head)
     scores, there = head.span_scores(output)
     assert scores.shape == (7, 4, 2)
@@ -131,6 +140,7 @@ def test_what_is_decoded_is_better_than_none_and_nests() -> None:
     head = head_of(2.0)
     with torch.no_grad():
         head.label.abs_()
+        head.inside.weight.zero_()
         head.projection.bias += 5
     output, states = scored(head)
     found = head.decode(output)
@@ -148,9 +158,11 @@ def test_what_is_decoded_is_better_than_none_and_nests() -> None:
     assert len(positive) > sum(map(len, found)), "some cross"
 
 
-def test_training_finds_its_gold() -> None:
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("bases", [None, 2])
+def test_training_finds_its_gold(bases: int | None, inside: bool) -> None:
     torch.manual_seed(0)
-    head = SpanHead(5, LABELS, size=8, dropout=0.0)
+    head = SpanHead(5, LABELS, size=8, bases=bases, inside=inside, dropout=0.0)
     layout = layout_of(COUNTS)
     states = torch.randn(layout.words, 5)
     optimizer = torch.optim.Adam(head.parameters(), 0.05)

@@ -35,6 +35,14 @@ def test_a_model_of_each_version_says_what_it_said(folder: Path):
 
 
 @every_folder
+def test_transformers_finds_all_weights_of_each_version(folder: Path):
+    """It draws what it misses at random, and only warns."""
+    model, report = hiermtl.HierarchicalModel.from_pretrained(folder, output_loading_info=True)
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert model.config.format_version == FORMAT_VERSION
+
+
+@every_folder
 def test_a_part_of_each_version_says_the_same(folder: Path):
     expected = json.loads((folder / SAID).read_text(encoding="utf-8"))
     nlp = hiermtl.load(folder, tasks=["upos"])
