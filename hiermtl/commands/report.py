@@ -40,6 +40,7 @@ from hiermtl.reporting import (
     judges,
     page,
     pictures_of,
+    refuse_file,
     write_pictures,
 )
 from hiermtl.text.sentence import Sentence
@@ -107,6 +108,8 @@ def report(
         )
     if probe is not None and not Path(probe).is_file():
         raise RecipeError(f"{probe}: there is no such file; name what `hiermtl probe` wrote")
+    if pictures is not None:
+        refuse_file(Path(pictures))
     with written_whole(output) as file:
         material, drawn = _material(
             run,

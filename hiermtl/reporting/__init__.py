@@ -4,7 +4,7 @@ Facts come from the run's folder (`gather`); what needs a model or corpora is ha
 """
 
 from hiermtl.reporting.facts import Facts, Rung, gather
-from hiermtl.reporting.files import Drawn, pictures_of, write_pictures
+from hiermtl.reporting.files import Drawn, pictures_of, refuse_file, write_pictures
 from hiermtl.reporting.material import Material
 from hiermtl.reporting.mistakes import KEPT, Mistakes, judges
 from hiermtl.reporting.page import page
@@ -20,5 +20,6 @@ __all__ = [
     "judges",
     "page",
     "pictures_of",
+    "refuse_file",
     "write_pictures",
 ]

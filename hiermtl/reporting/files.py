@@ -49,6 +49,12 @@ def pictures_of(material: Material) -> Iterator[tuple[str, Picture]]:
         yield f"probe-{task}", probe_picture(task, rows, depth=depths.get(task))
 
 
+def refuse_file(folder: Path) -> None:
+    """Raises RecipeError where pictures cannot be written since a file has the folder's name."""
+    if folder.exists() and not folder.is_dir():
+        raise RecipeError(f"{folder} is a file; name a folder for the pictures")
+
+
 def write_pictures(
     folder: Path, pictures: Iterable[tuple[str, Picture]], *, drawn: Drawn | None
 ) -> tuple[list[Path], str]:
@@ -60,8 +66,7 @@ def write_pictures(
         RecipeError: The folder is a file.
         RunError: It cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise RecipeError(f"{folder} is a file; name a folder for the pictures")
+    refuse_file(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
