@@ -5,13 +5,14 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
+from hiermtl.earlier import recipe_then, task_then
 from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.heads import HEADS
 from hiermtl.hierarchy import Hierarchy, Task
 
 FORMAT_VERSION = 2
 """Of model folders; one with a higher version is refused, and one with a lower is read as if it had
-been saved now (`_upgraded`)."""
+been saved now (`hiermtl.earlier`)."""
 
 
 class HierarchicalConfig(PreTrainedConfig):
@@ -55,11 +56,13 @@ class HierarchicalConfig(PreTrainedConfig):
                 "which hiermtl never runs; use a model without auto_map"
             )
         self.encoder = dict(encoder or {})
-        given = {name: dict(task) for name, task in (tasks or {}).items()}
-        self.tasks = {name: _upgraded(task, format_version) for name, task in given.items()}
+        old = format_version < FORMAT_VERSION
+        self.tasks = {
+            name: task_then(task) if old else dict(task) for name, task in (tasks or {}).items()
+        }
         self.sharing = dict(sharing or {"name": "low_supervision"})
         self.pooling, self.language, self.precision = pooling, language, precision
-        self.recipe, self.learnt = dict(recipe or {}), dict(learnt or {})
+        self.recipe, self.learnt = recipe_then(recipe or {}), dict(learnt or {})
         self.absent = dict(absent or {})
         self.exits = {task: dict(given) for task, given in (exits or {}).items()}
         self.format_version = max(format_version, FORMAT_VERSION)
@@ -72,13 +75,6 @@ class HierarchicalConfig(PreTrainedConfig):
             Task(name, **{key: task[key] for key in fields if key in task})
             for name, task in self.tasks.items()
         )
-
-
-def _upgraded(task: dict[str, Any], version: int) -> dict[str, Any]:
-    """A task as it would be saved now; up to version 1 spans were scored by their ends alone."""
-    if version < 2 and task.get("head") == "span":
-        task = {**task, "options": {"inside": False, **task.get("options", {})}}
-    return task
 
 
 def check_reads(tasks: Mapping[str, Mapping[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from hiermtl.commands.corpora import training_corpora
 from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.plain import TextCorpus
 from hiermtl.document import Document
+from hiermtl.earlier import recipe_then
 from hiermtl.environment import environment
 from hiermtl.errors import HiermtlError, ModelError, RecipeError, RunError, listing
 from hiermtl.evaluation import ScoreRow, Scores
@@ -122,7 +123,7 @@ def check_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
 
 
 def keys_of(folder: Path) -> dict[str, Any]:
-    """The keys of a run's recipe, as they were written when it began.
+    """The keys of a run's recipe when it began, with what those that were not there yet meant.
 
     Raises:
         RecipeError: The file is damaged.
@@ -136,7 +137,7 @@ def keys_of(folder: Path) -> dict[str, Any]:
         raise RecipeError(
             f"{saved} is damaged ({error}); copy the file again, or train anew into another folder"
         ) from error
-    return found
+    return recipe_then(found)
 
 
 def _with_defaults(keys: dict[str, Any]) -> Recipe | dict[str, Any]:

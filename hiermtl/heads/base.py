@@ -147,16 +147,23 @@ def first_of_each(rows: Tensor) -> Tensor:
     return torch.full_like(found[:, 0], len(rows)).scatter_reduce(0, inverse, places, "amin")
 
 
-def means(values: Tensor, begin: Tensor, end: Tensor) -> Tensor:
-    """(spans, width) fp32: the mean of the rows (rows, width) from `begin` to `end`; 0 of none.
+def running(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Totals (rows + 1, width) fp32 of the rows before each, without the mean of all, and that.
 
-    By running totals, so that the work does not grow with the spans. Totals are of what is left
-    without the mean of all rows: that stays small, while totals of the rows would grow, and in a
-    document of many thousand words hold little of a single one.
+    The mean is (1, width). Totals without it stay small, while those of the rows would grow, and in
+    a document of many thousand words hold little of a single one.
     """
     rows = full_precision(values)
     mean = rows.mean(0, keepdim=True) if len(rows) else rows.sum(0, keepdim=True)
-    totals = F.pad((rows - mean).cumsum(0), (0, 0, 1, 0))
+    return F.pad((rows - mean).cumsum(0), (0, 0, 1, 0)), mean
+
+
+def means(values: Tensor, begin: Tensor, end: Tensor) -> Tensor:
+    """(spans, width) fp32: the mean of the rows (rows, width) from `begin` to `end`; 0 of none.
+
+    By running totals, so that the work does not grow with the spans.
+    """
+    totals, mean = running(values)
     counts = (end - begin).unsqueeze(1)
     total = totals.index_select(0, end) - totals.index_select(0, begin)
     return torch.where(counts > 0, total / counts.clamp(min=1) + mean, 0.0)

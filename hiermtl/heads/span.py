@@ -15,18 +15,18 @@ their square. Unless `inside` is false, to the score is added
 
     mean(v_label^T h_i .. v_label^T h_j) + w_label,length
 
-with h the states of the words, since the ends alone say little of a long span (Lee et al. 2017,
-End-to-end Neural Coreference Resolution, section 4, give a span both, the words weighed). With
-`bases` the score of the ends is
+with h the states of the words (in training, what dropout leaves of them) and `length` j - i, since
+the ends alone say little of a long span (Lee et al. 2017, End-to-end Neural Coreference Resolution,
+section 4, give a span both, the words weighed). With `bases` the score of the ends is
 
     s_i^T (sum_b m_b,label U_b) e_j + a_label^T s_i + b_label^T e_j
 
 with so many matrices for all labels (as the relations of Schlichtkrull et al. 2018, Modeling
-Relational Data with Graph Convolutional Networks, section 2.2), so that neither weights nor work
-grow with the labels. Shapes: states (words, width) to projections (words, size) of both kinds, and
-to scores (words, labels) of each word as first, as last and as one of a span; scores (words, reach,
-labels), of the span from each word to the k-th behind it. Units: the loss is in nats, summed over
-spans.
+Relational Data with Graph Convolutional Networks, section 2.2): the matrices, where nearly all
+weights and work are, do not grow with the labels. Shapes: states (words, width) to projections
+(words, size) of both kinds, and to scores (words, labels) of each word as first, as last and as one
+of a span; scores (words, reach, labels), of the span from each word to the k-th behind it. Units:
+the loss is in nats, summed over spans.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiermtl.dropout import Dropout
-from hiermtl.heads.base import Head, evened, first_of_each, means, split_by_sentence
+from hiermtl.heads.base import Head, evened, first_of_each, running, split_by_sentence
 from hiermtl.heads.biaffine import with_one
 from hiermtl.precision import full_precision
 from hiermtl.records import MISSING, HeadOutput, Layout, Tap, placed
@@ -183,7 +183,7 @@ class SpanHead(Head):
         return split_by_sentence(spans, np.bincount(owners[kept], minlength=layout.sentences))
 
     def options(self) -> dict[str, Any]:
-        """Width of the projections, matrices, what is weighed, reach, and dropout."""
+        """Width of the projections, `bases`, `inside`, reach, and dropout."""
         return self._options
 
 
@@ -194,6 +194,7 @@ def _words_behind(layout: Layout) -> Tensor:
 
 
 def _zeros(width: int, count: int) -> nn.Linear:
+    """A layer without bias that begins with no say."""
     layer = nn.Linear(width, count, bias=False)
     nn.init.zeros_(layer.weight)
     return layer
@@ -202,15 +203,17 @@ def _zeros(width: int, count: int) -> nn.Linear:
 def _of_ends(output: HeadOutput, reach: int) -> Tensor:
     """(words, reach, labels): what the first and the last word of each span add."""
     first, last = (full_precision(output.scores[name]) for name in ("first", "last"))
-    ends = F.pad(last, (0, 0, 0, reach)).unfold(0, reach, 1)[: len(last)].transpose(1, 2)
-    return first[:, None] + ends
+    return first[:, None] + _from_each(last, reach)
 
 
 def _mean_inside(output: HeadOutput, reach: int) -> Tensor:
     """(words, reach, labels): the mean of what the words of each span add."""
-    inside = full_precision(output.scores["inside"])
-    words, labels = inside.shape
-    begin = torch.arange(words, device=inside.device)[:, None]
-    behind = (begin + torch.arange(1, reach + 1, device=inside.device)).clamp(max=words)
-    within = means(inside, begin.expand_as(behind).flatten(), behind.flatten())
-    return within.view(words, reach, labels)
+    totals, mean = running(output.scores["inside"])
+    counts = torch.arange(1, reach + 1, device=totals.device)[:, None]
+    return (_from_each(totals[1:], reach) - totals[:-1, None]) / counts + mean
+
+
+def _from_each(values: Tensor, reach: int) -> Tensor:
+    """(words, width) to (words, reach, width): the rows from each word on; 0 behind the last."""
+    rows = F.pad(values, (0, 0, 0, reach)).unfold(0, reach, 1)[: len(values)]
+    return rows.transpose(1, 2)

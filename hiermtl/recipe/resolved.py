@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hiermtl.earlier import KEYS
 from hiermtl.recipe.models import Recipe
 
 RESUMABLE = frozenset({"training.processes", "training.output"})
@@ -33,14 +34,23 @@ def differences(first: Recipe | Mapping[str, Any], second: Recipe | Mapping[str,
 def chosen(recipe: Recipe) -> dict[str, Any]:
     """Dotted keys whose value is not the default, and the name of each part: what makes a recipe.
 
-    A key that a later version adds is not among them, unless it is set.
+    A key that a later version adds is not among them, unless it is set to something else than was
+    done before.
     """
     told = flattened(recipe.model_dump(mode="json", exclude_defaults=True))
     return {
         key: value
         for key, value in flattened(resolved(recipe)).items()
-        if key in told or (key.rpartition(".")[2] in NAMING and (key, value) not in LATER)
+        if _changes(key, value, told)
     }
+
+
+def _changes(key: str, value: Any, told: Mapping[str, Any]) -> bool:
+    """Whether a recipe that had not said this would have been another one, in any version."""
+    *_, part, option = "", *key.split(".")
+    if f"{part}.{option}" in KEYS:
+        return value != KEYS[f"{part}.{option}"]
+    return key in told or (option in NAMING and (key, value) not in LATER)
 
 
 def flattened(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from hiermtl.earlier import recipe_then
 from hiermtl.errors import ModelError
 from hiermtl.evaluation.scores import KEYS, ScoreRow
 from hiermtl.folders import (
@@ -170,7 +171,7 @@ def gather(folder: Path, *, asked: str | Path | None = None, probe: Path | None 
     notes: list[str] = []
     finished = (folder / CONFIG).is_file() and _has_weights(folder, notes)
     config = _mapping(folder / CONFIG, notes) if finished else {}
-    recipe = _mapping(folder / RECIPE, notes) or _part(config, "recipe")
+    recipe = recipe_then(_mapping(folder / RECIPE, notes) or _part(config, "recipe"))
     checkpoints = _checkpoints(folder)
     if not config and checkpoints:
         config = _mapping(folder / CHECKPOINTS / checkpoints[-1] / CONFIG, notes)

@@ -292,6 +292,8 @@ def test_pictures_are_files_beside_the_page(run: Run, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"page.html is a file; name a folder for the pictures"):
         report(run.folder, tmp_path / "b.html", pictures=tmp_path / "page.html")
     assert not (tmp_path / "b.html").exists(), "it is said before the page is made"
+    with pytest.raises(RecipeError, match=r"c.html is a file; name a folder for the pictures"):
+        report(run.folder, tmp_path / "c.html", pictures=tmp_path / "c.html")
 
 
 def test_without_matplotlib_numbers_stand_in_for_the_picture(

@@ -136,11 +136,39 @@ def test_without_gold_spans_all_are_none() -> None:
     torch.testing.assert_close(head.loss(output, gold_of()), expected)
 
 
-def test_what_is_decoded_is_better_than_none_and_nests() -> None:
-    head = head_of(2.0)
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("bases", [None, 3])
+def test_a_head_begins_with_all_labels_alike(bases: int | None, inside: bool) -> None:
+    torch.manual_seed(0)
+    head = SpanHead(5, LABELS, size=3, bases=bases, inside=inside).double()
+    output, _ = scored(head)
+    assert not head.span_scores(output)[0].any()
+    head.loss(output, gold_of(*GOLD)).backward()
+    own = {n for n, p in head.named_parameters() if p.grad is not None and p.grad.any()}
+    outer = {"mix", "first.weight", "last.weight"} if bases else {"label"}
+    assert own == outer | ({"inside.weight", "length"} if inside else set())
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("bases", [None, 3])
+def test_half_precision_gives_full_precision_scores(bases: int | None, inside: bool) -> None:
+    head = head_of(bases=bases, inside=inside).float()
+    layout = layout_of(COUNTS)
+    states = torch.randn(layout.words, 5)
+    sentences = np.arange(layout.sentences)
+    scores, there = head.span_scores(HeadOutput(head(Tap(states, layout)), layout, sentences))
+    half = head.bfloat16()
+    output = HeadOutput(half(Tap(states.bfloat16(), layout)), layout, sentences)
+    found, _ = half.span_scores(output)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found[there], scores[there], atol=0.1, rtol=0.05)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_is_decoded_is_better_than_none_and_nests(inside: bool) -> None:
+    head = head_of(2.0, inside=inside)
     with torch.no_grad():
         head.label.abs_()
-        head.inside.weight.zero_()
         head.projection.bias += 5
     output, states = scored(head)
     found = head.decode(output)
@@ -176,6 +204,11 @@ def test_training_finds_its_gold(bases: int | None, inside: bool) -> None:
         found = head.decode(output)
     told = [(s, *span) for s, own in enumerate(found) for span in map(tuple, own.tolist())]
     assert told == GOLD
+    begun = SpanHead(5, LABELS, size=8, bases=bases, inside=inside).state_dict()
+    for name, weight in head.state_dict().items():
+        assert not torch.equal(weight, begun[name]), name
+    if bases:
+        assert head.mix.abs().max() > 0.01, "the matrices have a say"
 
 
 def test_a_layout_without_words_has_no_spans() -> None:
