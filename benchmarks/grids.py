@@ -112,10 +112,10 @@ class Trials:
         parts = [f"{said}:", _means(found.means, arms, tasks)]
         taken = [
             difference
-            for arm in arms
+            for arm in (() if trial in self.elsewhere else arms)
             for difference in self._taken(arm, arm.removesuffix(f"_{trial}"), own, others)
         ]
-        if trial not in self.elsewhere and taken:
+        if taken:
             parts += ["Less the same arm without, with p:", _differences(taken, arms, tasks)]
         if found.differences:
             rest = [arm for arm in arms if arm != control]

@@ -278,12 +278,13 @@ def kept_result(
     tasks: Sequence[str] = ("upos",),
     metric: str = "accuracy",
     data: str = "d",
+    items: int = 50,
     learnt: Mapping[str, Any] | None = None,
 ) -> None:
     def row(split: str, score: float, task: str = "upos") -> ScoreRow:
-        return ScoreRow(1, 1, task, metric, score, 50, data, split, "accuracy", "fp32", seed)
+        return ScoreRow(1, 1, task, metric, score, items, data, split, "accuracy", "fp32", seed)
 
-    hits = np.tile([[40.0, 50.0]], (3, 1))
+    hits = np.tile([[40.0, float(items)]], (3, 1))
     cost = {"steps": 10, "words": 1000, "seconds": 90.0, "parameters": 5000}
     units = {"upos": Units("accuracy", ("hits", "items"), hits)}
     rows = tuple(row("test", score + seed, task) for task in tasks)
@@ -345,8 +346,9 @@ def test_a_trial_is_told_by_what_it_took_from_each_arm(tmp_path: Path) -> None:
         (tmp_path / name / "results").mkdir(parents=True)
         for arm, score in given.items():
             for seed in (0, 1):
+                items = 20 if arm.endswith("_mail") else 50
                 kept_result(
-                    tmp_path / name / "results", arm, seed, size=9, train=False, score=score
+                    tmp_path / name / "results", arm, seed, size=9, score=score, items=items
                 )
     lines = trials.markdown().splitlines()
     noise, mail = (lines.index(said) for said in ("With noise:", "Mail:"))
