@@ -73,14 +73,12 @@ class Experiment:
 class Trials:
     """A grid whose arms are others under some trial, named `ARM_TRIAL`, and how a page tells it.
 
-    `beside` has the arms without it; `trials` is what each does, by its name. Those that are named
-    `elsewhere` are scored on other data, so that they cannot be set against the arms without.
+    `beside` has the arms without it; `trials` is what each does, by its name.
     """
 
     grid: Path
     beside: Experiment
     trials: Mapping[str, str]
-    elsewhere: tuple[str, ...] = ()
     control: str = "hard"
 
     def markdown(self) -> str:
@@ -112,7 +110,7 @@ class Trials:
         parts = [f"{said}:", _means(found.means, arms, tasks)]
         taken = [
             difference
-            for arm in (() if trial in self.elsewhere else arms)
+            for arm in arms
             for difference in self._taken(arm, arm.removesuffix(f"_{trial}"), own, others)
         ]
         if taken:

@@ -278,13 +278,12 @@ def kept_result(
     tasks: Sequence[str] = ("upos",),
     metric: str = "accuracy",
     data: str = "d",
-    items: int = 50,
     learnt: Mapping[str, Any] | None = None,
 ) -> None:
     def row(split: str, score: float, task: str = "upos") -> ScoreRow:
-        return ScoreRow(1, 1, task, metric, score, items, data, split, "accuracy", "fp32", seed)
+        return ScoreRow(1, 1, task, metric, score, 50, data, split, "accuracy", "fp32", seed)
 
-    hits = np.tile([[40.0, float(items)]], (3, 1))
+    hits = np.tile([[40.0, 50.0]], (3, 1))
     cost = {"steps": 10, "words": 1000, "seconds": 90.0, "parameters": 5000}
     units = {"upos": Units("accuracy", ("hits", "items"), hits)}
     rows = tuple(row("test", score + seed, task) for task in tasks)
@@ -329,40 +328,36 @@ def test_a_grid_is_told_with_the_arms_that_have_no_result(
 
 
 def test_a_trial_is_told_by_what_it_took_from_each_arm(tmp_path: Path) -> None:
-    """Noise takes 10 from `hard` and 4 from `low`; other data has nothing to be set against."""
+    """Noise takes 10 from `hard` and 4 from `low`."""
     grid, beside = tmp_path / "trials.yaml", tmp_path / "levels.yaml"
-    names = [f"{arm}_{trial}" for trial in ("noise", "mail") for arm in ("hard", "low", "later")]
+    names = [f"{arm}_{trial}" for trial in ("noise", "more") for arm in ("hard", "low", "later")]
     grid.write_text("".join(["arms:\n", *(f"  {name}: quickstart\n" for name in names)]))
     beside.write_text("arms: {hard: quickstart, low: quickstart}\n")
-    trials = Trials(
-        grid, Experiment(beside, ()), {"noise": "With noise", "mail": "Mail"}, elsewhere=("mail",)
-    )
+    told = {"noise": "With noise", "more": "With more"}
+    trials = Trials(grid, Experiment(beside, ()), told)
     assert not trials.markdown(), "there is no result yet"
     scores = {"hard": 80.0, "low": 81.0}
     for name, given in (
         ("levels", scores),
-        ("trials", {"hard_noise": 70.0, "low_noise": 77.0, "hard_mail": 60.0, "low_mail": 61.0}),
+        ("trials", {"hard_noise": 70.0, "low_noise": 77.0, "low_more": 84.0}),
     ):
         (tmp_path / name / "results").mkdir(parents=True)
         for arm, score in given.items():
             for seed in (0, 1):
-                items = 20 if arm.endswith("_mail") else 50
-                kept_result(
-                    tmp_path / name / "results", arm, seed, size=9, score=score, items=items
-                )
+                kept_result(tmp_path / name / "results", arm, seed, size=9, score=score)
     lines = trials.markdown().splitlines()
-    noise, mail = (lines.index(said) for said in ("With noise:", "Mail:"))
-    assert "| `later_noise` | – | – |" in lines[noise:mail]
+    noise, more = (lines.index(said) for said in ("With noise:", "With more:"))
+    assert "| `later_noise` | – | – |" in lines[noise:more]
     taken = lines.index("Less the same arm without, with p:")
-    assert noise < taken < mail
+    assert noise < taken < more
     assert lines[taken + 4 : taken + 7] == [
         "| `hard_noise` | -10.0 |",
         "| `low_noise` | -4.0 |",
         "| `later_noise` | – |",
     ]
-    assert "| `low_noise` | +7.0 |" in lines[taken + 7 : mail]
-    assert "Less the same arm without, with p:" not in lines[mail:]
-    assert "| `low_mail` | +1.0 |" in lines[mail:]
+    assert "| `low_noise` | +7.0 |" in lines[taken + 7 : more]
+    assert "| `low_more` | +3.0 |" in lines[more:]
+    assert not any("Less `hard_more`" in line for line in lines), "it has no result"
 
 
 def test_upper_levels_stand_beside_rules_and_what_they_need(tmp_path: Path) -> None:
