@@ -28,6 +28,10 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, int], Mapping[str, Any]]] = {
 """Depths and options of schemes that do not read each task at its own depth, or have to split."""
 
 
+SHOWN = ("bilstm", "minilm")
+"""The grids of which pages show what was learnt."""
+
+
 def picture(scheme: str) -> str:
     """SVG of a scheme on three tasks."""
     depths, options = EXAMPLES.get(scheme, (OWN, {}))
@@ -39,10 +43,10 @@ def picture(scheme: str) -> str:
 def first_runs() -> dict[str, Path]:
     """Names of pictures of what was learnt, to the results of first seeds that they show."""
     return {
-        f"learnt_{grid.stem}_{scheme}": file
-        for grid in sorted(RESULTS.glob("*.yaml"))
+        f"learnt_{grid}_{scheme}": file
+        for grid in SHOWN
         for scheme in DRAWINGS
-        for file in sorted((grid.with_suffix("") / "results").glob(f"{scheme}-1000-*-0.json"))
+        for file in sorted((RESULTS / grid / "results").glob(f"{scheme}-1000-*-0.json"))
     }
 
 
