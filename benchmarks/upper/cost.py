@@ -40,7 +40,8 @@ RECIPE = "ladder/english"
 BASE = ("upos", "xpos", "ner", "dep")
 ADDED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "tags (feats)": (BASE, ("feats",), 0.03),
-    "nested spans (mention)": (BASE, ("mention",), 0.12),
+    "nested spans of 10 types (mention)": (BASE, ("mention",), 0.12),
+    "nested spans of 39 types (entity)": (BASE, ("entity",), 0.12),
     "roles (srl)": (BASE, ("srl",), 0.12),
     "relations, over entities": ((*BASE, "entity"), ("relation",), 0.12),
     "coreference, over mentions": ((*BASE, "mention"), ("coref",), 0.25),
