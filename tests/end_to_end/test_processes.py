@@ -70,7 +70,9 @@ def weights(run: Path, pattern: str = "checkpoints/best") -> dict[str, dict[str,
     return {str(p.relative_to(run)): load_file(p / "model.safetensors") for p in places}
 
 
-@pytest.mark.parametrize("sharing", ["low_supervision", "single"])
+@pytest.mark.parametrize(
+    "sharing", ["low_supervision", pytest.param("single", marks=pytest.mark.slow)]
+)
 def test_the_program_starts_processes_that_train_the_weights_of_one(
     recipe: Path, tmp_path: Path, sharing: str
 ) -> None:
