@@ -22,8 +22,9 @@ from hiermtl.commands.train import train
 from hiermtl.corpus.cache import digest
 from hiermtl.errors import DataError, RecipeError, RunError, listing
 from hiermtl.evaluation.best import main_score
+from hiermtl.evaluation.comparable import check_comparable
 from hiermtl.evaluation.compare import Comparison, compare_results
-from hiermtl.evaluation.results import read_result
+from hiermtl.evaluation.results import RunResult, read_result
 from hiermtl.folders import RECIPE
 from hiermtl.recipe import Recipe
 from hiermtl.recipe.grid import Grid, load_grid
@@ -67,7 +68,8 @@ def grid(
 ) -> Comparison:
     """Trains and scores what is not done yet, and compares all.
 
-    Every recipe is checked before anything is trained. Results lie in `output/results`, one small
+    Every recipe is checked before anything is trained, and an arm that cannot be set against a
+    control ends the grid as soon as both have results. Results lie in `output/results`, one small
     file per run, and are kept; runs lie in `output/runs` until they are scored.
 
     Args:
@@ -90,7 +92,14 @@ def grid(
     if folder.exists() and not folder.is_dir():
         raise RecipeError(f"{folder} is a file; name a folder for runs and results with -o")
     run = _Runner(
-        folder, plan.split, jobs=jobs, gap=plan.gap, keep=keep, data_dir=data_dir, quiet=quiet
+        folder,
+        plan.split,
+        plan.against(),
+        jobs=jobs,
+        gap=plan.gap,
+        keep=keep,
+        data_dir=data_dir,
+        quiet=quiet,
     )
     sizes: Sequence[int | None] = plan.sizes or (None,)
     groups = [_Group.of(plan, arm, size) for size in sizes for arm in plan.arms]
@@ -140,11 +149,13 @@ class _Runner:
 
     folder: Path
     split: str
+    controls: Sequence[str]
     jobs: int
     gap: bool
     keep: bool
     data_dir: str | Path | None
     quiet: bool
+    finished: list[RunResult] = field(default_factory=list)
 
     def result(self, job: Job) -> Path:
         """Where the job's result lies."""
@@ -189,6 +200,7 @@ class _Runner:
         for job in scored:
             path = self.result(job)
             result = read_result(path)
+            self._check_comparable(result)
             self._check(job, path, result.fingerprint)
             other = sorted({row.split for row in result.rows} - {self.split})
             if other:
@@ -223,6 +235,15 @@ class _Runner:
                 f"{path} was made by another recipe of arm {job.arm!r} than the grid has now; "
                 "delete it to run it again, or give another folder with -o"
             )
+
+    def _check_comparable(self, result: RunResult) -> None:
+        """Of the first of each arm, at a size, with those that finished before it."""
+        for other in self.finished:
+            if other.size == result.size and {other.arm, result.arm} & set(self.controls):
+                tasks = {row.task for row in other.rows} & {row.task for row in result.rows}
+                check_comparable([other, result], sorted(tasks))
+        if (result.arm, result.size) not in {(own.arm, own.size) for own in self.finished}:
+            self.finished.append(result)
 
     def _submitted(self, pool: Executor, task: "_Task") -> Future[str]:
         place = self.folder / RUNS / task.job.name

@@ -118,6 +118,20 @@ def test_arms_are_finished_one_after_the_other(
     assert [line.split("  ")[:2] for line in lines] == [["8 of 8", names[-1]]]
 
 
+def test_arms_that_cannot_be_compared_end_a_grid_at_once(tmp_path: Path) -> None:
+    fewer = {"recipe": "own.yaml", "set": {"corpora.sample.test": 3}}
+    arms = {"low": "own.yaml", "fewer": fewer, "later": "own.yaml"}
+    plan: dict[str, Any] = {"arms": arms, "seeds": [0], "tune": []}
+    file, folder = written(tmp_path, **plan, controls=["low"]), tmp_path / "out"
+    with pytest.raises(RecipeError, match=r"arms 'low' and 'fewer' differ in the number of items"):
+        grid(file, folder, quiet=True)
+    names = {path.stem.split("-")[0] for path in (folder / "results").iterdir()}
+    assert names == {"low", "fewer"}
+    found = grid(written(tmp_path, **plan), folder, quiet=True)
+    assert {cost.arm for cost in found.costs} == {"low", "fewer", "later"}
+    assert not found.differences
+
+
 def test_runs_side_by_side_give_the_same_numbers(tmp_path: Path) -> None:
     file = written(tmp_path, arms={"low": "own.yaml"})
     alone = grid(file, tmp_path / "alone", quiet=True)
