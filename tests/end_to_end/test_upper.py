@@ -18,14 +18,14 @@ description: spans, roles, relations and coreference in one small hierarchy
 encoder: {name: bilstm, layers: 2, hidden: 48, word_width: 24, ngram_width: 24, ngram_buckets: 900}
 tasks:
   upos: {depth: 1}
-  entity: {depth: 2}
+  entity: {depth: 2, weight: 3.0}
   srl: {depth: 2}
   relation: {depth: 2}
   coref: {depth: 2, head: {name: coreference, reads: entity}}
   entailment: {depth: 2}
 corpora:
   sample: {format: sample, train: 400, dev: 60, test: 40}
-training: {epochs: 14, tokens_per_batch: 120, warmup: 2, precision: fp32, lr: 1e-2, lr_heads: 1e-2}
+training: {epochs: 16, tokens_per_batch: 120, warmup: 2, precision: fp32, lr: 1e-2, lr_heads: 1e-2}
 """
 UPPER = ("entity", "srl", "relation", "coref")
 TEXT = "The Hunter Prize went to a writer from Spain.\nShe thanked the jury.\n\nIt rained.\n"
