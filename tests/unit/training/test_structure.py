@@ -44,7 +44,11 @@ def judged(model: HierarchicalModel) -> Evaluation:
     return Evaluation(float(sum(p.detach().abs().sum() for p in model.parameters())), [], "")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    # Of these BERT is taken to be like ModernBERT: each takes seconds.
+    [pytest.param(f, marks=pytest.mark.slow if f == "modernbert" else ()) for f in FAMILIES],
+)
 @pytest.mark.parametrize(("sharing", "depths"), KINDS)
 @pytest.mark.parametrize("until", [4, 6, 8])
 def test_a_scheme_resumed_equals_the_unbroken_run(
