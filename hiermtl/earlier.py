@@ -13,9 +13,12 @@ HEADS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 """A kind of head -> its new options, and what was done before; of format 2 of model folders."""
 
 KEYS: Mapping[str, Any] = MappingProxyType(
-    {f"head.{option}": then for own in HEADS.values() for option, then in own.items()}
+    {
+        "adapter.name": "none",
+        **{f"head.{option}": then for own in HEADS.values() for option, then in own.items()},
+    }
 )
-"""The ends of the same options' keys in a recipe."""
+"""The last two parts of keys of a recipe -> what was done when there was no such key."""
 
 
 def task_then(task: Mapping[str, Any]) -> dict[str, Any]:

@@ -237,7 +237,10 @@ class _Runner:
             )
 
     def _check_comparable(self, result: RunResult) -> None:
-        """Of the first of each arm, at a size, with those that finished before it."""
+        """With the first result of each arm before, of that size, if one of both is a control.
+
+        Raises RecipeError, which says in what they differ.
+        """
         for other in self.finished:
             if other.size == result.size and {other.arm, result.arm} & set(self.controls):
                 tasks = {row.task for row in other.rows} & {row.task for row in result.rows}

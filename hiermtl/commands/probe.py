@@ -19,6 +19,7 @@ from hiermtl.commands.corpora import open_corpora, placed
 from hiermtl.commands.evaluate import trained_on
 from hiermtl.commands.tasks import dev_tasks
 from hiermtl.corpus.build import Corpus
+from hiermtl.earlier import KEYS
 from hiermtl.errors import DataError, RecipeError, listing, nearest
 from hiermtl.folders import PROBE
 from hiermtl.heads import HEADS
@@ -37,7 +38,7 @@ from hiermtl.recipe import (
     recipe_names,
 )
 from hiermtl.recipe.encoder import BilstmEncoder
-from hiermtl.recipe.resolved import LATER, NAMING
+from hiermtl.recipe.resolved import NAMING
 from hiermtl.recipe.tasks import AUTO
 from hiermtl.text.bio import is_iob2
 from hiermtl.tokens import Tokenizer
@@ -396,7 +397,7 @@ def _shortened(recipe: Recipe, plain: Mapping[str, Any]) -> dict[str, Any]:
         found = {}
         for key, value in whole.items():
             place = f"{path}.{key}".removeprefix(".")
-            naming = key in NAMING and path and (place, value) not in LATER
+            naming = key in NAMING and path and (place not in KEYS or value != KEYS[place])
             if key not in told and not naming:
                 continue
             own = told.get(key)

@@ -12,9 +12,6 @@ RESUMABLE = frozenset({"training.processes", "training.output"})
 NAMING = frozenset({"name", "format"})
 """Keys that say which of several kinds a part is; of each kind they are the default."""
 
-LATER = frozenset({("adapter.name", "none")})
-"""Kinds of parts that there were none of once: what was made without them says nothing of them."""
-
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
     """Every key with its value, defaults included, as plain data that `load_recipe` reads back."""
@@ -47,10 +44,11 @@ def chosen(recipe: Recipe) -> dict[str, Any]:
 
 def _changes(key: str, value: Any, told: Mapping[str, Any]) -> bool:
     """Whether a recipe that had not said this would have been another one, in any version."""
-    *_, part, option = "", *key.split(".")
-    if f"{part}.{option}" in KEYS:
-        return value != KEYS[f"{part}.{option}"]
-    return key in told or (option in NAMING and (key, value) not in LATER)
+    parts = key.split(".")
+    end = ".".join(parts[-2:])
+    if end in KEYS:
+        return value != KEYS[end]
+    return key in told or parts[-1] in NAMING
 
 
 def flattened(plain: Mapping[str, Any]) -> dict[str, Any]:

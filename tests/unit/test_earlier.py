@@ -14,6 +14,7 @@ from hiermtl.folders import RECIPE
 from hiermtl.model import HierarchicalModel
 from hiermtl.recipe import load_recipe, resolved
 from hiermtl.recipe.resolved import chosen
+from hiermtl.reporting import gather
 
 RECIPE_OF_SPANS = "low_supervision/gum"
 
@@ -67,6 +68,11 @@ def test_a_run_is_gone_on_with_as_what_it_was(tmp_path: Path) -> None:
     check_folder(tmp_path, spans(inside=False), resume=True)
     with pytest.raises(RecipeError, match=r"other values of tasks\.entity\.head\.inside;"):
         check_folder(tmp_path, spans(), resume=True)
+
+
+def test_a_report_tells_of_a_run_what_it_was(tmp_path: Path) -> None:
+    (tmp_path / RECIPE).write_text(json.dumps(of_before()), encoding="utf-8")
+    assert gather(tmp_path).recipe == resolved(spans(inside=False))
 
 
 def test_a_model_remembers_what_it_was_trained_by() -> None:
