@@ -107,9 +107,15 @@ class BiaffineHead(Head):
         head_states = torch.cat([output.scores["root_label_head"], output.scores["label_head"]])
         head_states = evened(with_one(head_states.index_select(0, heads)))
         dependents = evened(with_one(output.scores["label_dep"]))
+        pairs = zip(*(_in_pieces(rows) for rows in (dependents, head_states)), strict=True)
+        found = torch.cat([self._of_arcs(*rows) for rows in pairs])
+        return full_precision(found[: len(heads)])
+
+    def _of_arcs(self, dependents: Tensor, heads: Tensor) -> Tensor:
+        """(words, labels), of both (words, size) with a one; makes words times labels times size."""
         size, labels, _ = self.label.shape
         mixed = (dependents @ self.label.view(size, -1)).view(-1, labels, size)
-        return full_precision((mixed @ head_states.unsqueeze(-1)).squeeze(-1)[: len(heads)])
+        return (mixed @ heads.unsqueeze(-1)).squeeze(-1)
 
     def loss(self, output: HeadOutput, gold: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy of the head, and of the relation given the gold head."""
@@ -201,12 +207,22 @@ class BiaffineHead(Head):
         return self._options
 
 
+_AT_ONCE = 256
+"""Words whose arcs are labelled together on a processor."""
+
 PARTS = ("arc_dep", "arc_head", "label_dep", "label_head")
 
 
 def with_one(values: Tensor) -> Tensor:
     """Appends a 1 to each row, so that a product also holds the linear terms."""
     return F.pad(values, (0, 1), value=1.0)
+
+
+def _in_pieces(rows: Tensor) -> Sequence[Tensor]:
+    """The rows, few at once where what is made of them should stay in the processor's cache."""
+    if rows.device.type != "cpu" or torch.compiler.is_compiling():
+        return (rows,)
+    return rows.split(_AT_ONCE)
 
 
 def _filled(values: Tensor, sentences: int, longest: int) -> Tensor:

@@ -257,3 +257,22 @@ def test_a_long_sentence_of_a_document_does_not_cost_the_others_its_room() -> No
         head.confidence(output, found)
     assert largest.numbers < 2 * 400 * 400
     assert all(is_tree(heads) for heads, _ in found)
+
+
+def test_the_arcs_of_many_words_are_labelled_some_at_a_time() -> None:
+    """What lies between words and labels, words times labels times size, would leave the cache."""
+    torch.manual_seed(0)
+    head, words = head_of(), 1024
+    output, _ = scored(head, (64,) * (words // 64))
+    governors = torch.randint(words + 1, (words,))
+    with torch.no_grad(), Largest() as largest:
+        found = head.label_scores(output, governors)
+    between = len(LABELS) * head.label.shape[0]
+    assert largest.numbers < words * between / 2
+    states = torch.cat([output.scores["root_label_head"], output.scores["label_head"]])
+    ends = [with_ones(x) for x in (output.scores["label_dep"], states[governors])]
+    torch.testing.assert_close(found, torch.einsum("wi,ilj,wj->wl", ends[0], head.label, ends[1]))
+
+
+def with_ones(rows: torch.Tensor) -> torch.Tensor:
+    return torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
