@@ -48,10 +48,11 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "start_up": start_up.markdown,
     "upper_baselines": upper.baselines_markdown,
     "upper_cost": upper.cost_markdown,
+    "upper_spancat": upper.spancat_markdown,
 }
 """A benchmark's name, as its results and the pages say it, to what renders one result."""
 
-FOLDERS = {"upper_baselines": "upper", "upper_cost": "upper"}
+FOLDERS = {"upper_baselines": "upper", "upper_cost": "upper", "upper_spancat": "upper"}
 """Where the results of a benchmark lie, if not in a folder of its name."""
 
 HERE = Path(__file__).parent

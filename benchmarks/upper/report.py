@@ -22,6 +22,7 @@ SHOWN = (
 """The metrics that the table of rules has."""
 
 RULES = ("task", "data", "rule", "scores")
+SPANCAT = ("task", "data", "f1", "precision", "recall", "minutes of training")
 COSTS = ("level added", "ms per 1,000 words", "time added", "goal", "decoded")
 
 
@@ -43,6 +44,36 @@ def baselines_markdown(result: Mapping[str, Any]) -> str:
 def baselines_text(result: Mapping[str, Any]) -> str:
     """The same for a terminal."""
     return aligned(RULES, baselines_rows(result), texts=RULES) + "\n"
+
+
+def spancat_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A row per corpus."""
+    for one in result["systems"]:
+        scores = (f"{one['scores'][name]:.1f}" for name in ("f1", "precision", "recall"))
+        yield one["task"], one["data"], *scores, f"{one['seconds'] / 60:.0f}"
+
+
+def spancat_facts(result: Mapping[str, Any]) -> str:
+    """What the figures depend on, in one paragraph."""
+    settings = "; ".join(
+        f"{one['data']} {one['epochs']} epochs, spans of up to {one['longest']} words, what is no "
+        f"span weighs {one['weight']:g}, the best of {' and '.join(one['dev'])} on dev"
+        for one in result["systems"]
+    )
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    return f"Test, exact spans and labels, seed {result['seed']}, fp32; {versions}; {settings}"
+
+
+def spancat_markdown(result: Mapping[str, Any]) -> str:
+    """A paragraph of facts and the table."""
+    table = piped(SPANCAT, spancat_rows(result), texts=SPANCAT[:2])
+    return f"{spancat_facts(result)}.\n\n{table}"
+
+
+def spancat_text(result: Mapping[str, Any]) -> str:
+    """The same for a terminal."""
+    table = aligned(SPANCAT, spancat_rows(result), texts=SPANCAT[:2])
+    return f"{spancat_facts(result)}\n\n{table}\n"
 
 
 def cost_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

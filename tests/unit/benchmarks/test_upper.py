@@ -1,10 +1,12 @@
 """Rules that score without learning, on sentences made by hand."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.upper import report
+from benchmarks.upper import report, spancat
 from benchmarks.upper.baselines import scored
 from benchmarks.upper.rules import (
     LookUp,
@@ -165,3 +167,49 @@ def test_a_rule_has_a_row_with_its_scores() -> None:
 
 def test_each_makes_a_rule_of_sentences_one_of_documents() -> None:
     assert each(lambda one: {"n": one.words})(DOCUMENT)[1] == {"n": ("a", "big", "Dog")}
+
+
+NAMED = {
+    "train": [sentence("Ada met Bo", entity=Spans((Span(0, 1, "person"), Span(2, 3, "person"))))],
+    "dev": [sentence("see Ada", entity=Spans((Span(1, 2, "person"),)))],
+    "test": [sentence("Bo left", entity=Spans((Span(0, 1, "person"),))), sentence("not annotated")],
+}
+
+
+def test_spacys_spans_are_scored_on_test_with_the_weight_that_is_best_on_dev(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A weight of 0.2 stands for a model that finds every name in capitals, another for none."""
+    trained: list[dict[str, Any]] = []
+
+    def train(sentences: Any, **given: Any) -> float:
+        assert sentences == NAMED["train"]
+        trained.append(given)
+        return given["weight"]
+
+    def spans(model: float, sentences: Any) -> Any:
+        for one in sentences:
+            places = [at for at, word in enumerate(one.words) if word.istitle() and model == 0.2]
+            yield Spans(tuple(Span(at, at + 1, "person") for at in places))
+
+    monkeypatch.setattr(spancat, "train", train)
+    monkeypatch.setattr(spancat, "spans", spans)
+    monkeypatch.setattr(spancat, "read", lambda _, __, split: list(NAMED[split]))
+    file = tmp_path / "spancat.json"
+    asked = ["--data-dir", str(tmp_path), "--corpus", "gum", "--weights", "0.2", "0.1"]
+    spancat.main([*asked, "--json", str(file)])
+    result = json.loads(file.read_text())
+    assert trained == [
+        {"longest": 1, "weight": weight, "epochs": 10, "seed": 0} for weight in (0.2, 0.1)
+    ]
+    assert result["systems"][0]["dev"] == {"0.2": 100.0, "0.1": 0.0}
+    (row,) = report.spancat_rows(result)
+    assert row[:3] == ("mention", "gum", "100.0")
+    assert "10 epochs, spans of up to 1 words" in report.spancat_markdown(result)
+    assert capsys.readouterr().out == report.spancat_text(result)
+
+
+def test_spacy_learns_the_spans_it_is_given() -> None:
+    sentences = NAMED["train"] * 8
+    nlp = spancat.train(sentences, longest=2, weight=1.0, epochs=15, seed=0)
+    assert next(spancat.spans(nlp, sentences)) == sentences[0].layers["entity"]
