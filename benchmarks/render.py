@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
+from benchmarks.exits import report as exits
 from benchmarks.gpu import report as gpu
 from benchmarks.graphs import report as graphs
 from benchmarks.grids import Experiment, Trials
@@ -34,6 +35,7 @@ from benchmarks.upper.scores import LevelScores
 TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "cluster": cluster.markdown,
     "cold_start": cold_start.markdown,
+    "exits": exits.markdown,
     "gpu": gpu.markdown,
     "graphs": graphs.markdown,
     "growth": growth.markdown,

@@ -12,6 +12,7 @@ import torch
 from benchmarks import facts
 from benchmarks.cluster import report as cluster
 from benchmarks.cold_start import report as cold_start
+from benchmarks.exits import report as exits
 from benchmarks.gpu import report as gpu
 from benchmarks.gpu.measure import _optimizer_as_it_comes
 from benchmarks.graphs import report as graphs
@@ -358,6 +359,34 @@ def test_a_trial_is_told_by_what_it_took_from_each_arm(tmp_path: Path) -> None:
     assert "| `low_noise` | +7.0 |" in lines[taken + 7 : more]
     assert "| `low_more` | +3.0 |" in lines[more:]
     assert not any("Less `hard_more`" in line for line in lines), "it has no result"
+
+
+def test_exits_have_what_they_save_in_blocks_and_in_time() -> None:
+    """A loss at which nobody may leave for a task, or for any, saves nothing."""
+    task = {"task": "ner", "depth": 5, "metric": "f1", "score": 60.0}
+    few = {**task, "score_with": 59.5, "saved": 20.0}
+    blocks = [{"depth": 1, "whole": 600, "left": 600}, {"depth": 2, "whole": 400, "left": 150}]
+    result = {
+        **MADE,
+        "precision": "bf16",
+        "sentences": 1000,
+        "words": 2000,
+        "settings": {
+            "0": {"tasks": [], "blocks": []},
+            "0.5": {"tasks": [few], "blocks": blocks},
+        },
+        "seconds": {"ner": {"whole": [2.0, 4.0, 2.0], "0.5": [1.0, 3.0, 1.0]}},
+    }
+    assert list(exits.saved_rows(result)) == [
+        ("ner", "5", "f1", "60.00", "60.00, saves nothing", "59.50, saves 20.0 %"),
+        (
+            "all together: pieces that blocks read",
+            *("", "", "1,000", "1,000, saves nothing", "750, saves 25.0 %"),
+        ),
+    ]
+    assert list(exits.time_rows(result)) == [("ner", "1000.0", "–", "0.50")]
+    assert "1,000 sentences of 2,000 words, 3 rounds" in exits.markdown(result)
+    assert exits.text(result).endswith("3 rounds\n")
 
 
 def test_upper_levels_stand_beside_rules_and_what_they_need(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What exits save, in blocks and in time."""
