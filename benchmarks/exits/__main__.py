@@ -16,20 +16,21 @@ import torch
 
 import hiermtl
 from benchmarks import facts
-from benchmarks.arguments import amount, count
-from benchmarks.exits.report import text
+from benchmarks.arguments import count
+from benchmarks.exits.report import WHOLE, text
 from benchmarks.timing import Variant, interleave
 from hiermtl.annotation import Annotator
 from hiermtl.commands.evaluate import trained_on
+from hiermtl.commands.exits import NobodyLeavesError
 from hiermtl.commands.sources import corpus_sources
 from hiermtl.corpus.plain import sentences_in
-from hiermtl.errors import HiermtlError, RunError
+from hiermtl.errors import HiermtlError, RecipeError, listing
 
 LOSSES = (0.1, 0.5, 1.0)
 """Points of its metric that a task may lose."""
 
-WHOLE, ALL = "whole", "all"
-"""The model without exits, and all tasks together."""
+ALL = "all"
+"""All tasks together."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("model", help="the folder of a model that was trained on one corpus")
     add("--data", default=os.environ.get("HIERMTL_DATA"), type=Path, help="folder of the corpora")
-    add("--losses", type=amount, nargs="+", default=list(LOSSES))
+    add("--losses", type=float, nargs="+", default=list(LOSSES))
     add("--sentences", type=count, default=600, help="of dev, to annotate")
     add("--rounds", type=count, default=5)
     add("--json", type=Path, help="where to write the result")
@@ -55,29 +56,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     except HiermtlError as error:
         raise SystemExit(str(error)) from None
-    sys.stdout.write(text(result))
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(text(result))
 
 
 def measure(
     model: str, data: Path, *, losses: Sequence[float], sentences: int, rounds: int
 ) -> dict[str, Any]:
-    """Exits for each loss, what they save on dev, and seconds of annotating with and without."""
-    whole = hiermtl.load(model)
+    """Exits for each loss, what they save on dev, and seconds of annotating with and without.
+
+    Raises:
+        RecipeError: The model was trained on several corpora, or segments.
+    """
+    whole = hiermtl.load(model, device="cpu")
     recipe = trained_on(whole.model)
+    if len(recipe.corpora) > 1 or whole.segments:
+        raise RecipeError(
+            f"{model} was trained on {listing(recipe.corpora)}, for {listing(whole.tasks)}; what "
+            "exits save is measured with one corpus and without `segment`: give another model"
+        )
     settings: dict[str, dict[str, Any]] = {}
     variants: dict[str, Annotator] = {WHOLE: whole}
     with tempfile.TemporaryDirectory() as folder:
         for loss in losses:
             name = f"{loss:g}"
             try:
-                made = hiermtl.exits(model, output=Path(folder, name), loss=loss, data_dir=data)
-            except RunError:  # nobody may leave, and nothing is written
+                made = hiermtl.exits(
+                    model, output=Path(folder, name), loss=loss, device="cpu", data_dir=data
+                )
+            except NobodyLeavesError:
                 settings[name] = {"tasks": [], "blocks": []}
                 continue
-            variants[name] = hiermtl.load(Path(folder, name), exits=True)
+            variants[name] = hiermtl.load(Path(folder, name), exits=True, device="cpu")
             scores = hiermtl.evaluate(variants[name], exits=True, data_dir=data)
             settings[name] = {
                 "tasks": [asdict(one) for one in made.tasks],
@@ -87,23 +99,28 @@ def measure(
     (corpus,) = recipe.corpora
     dev = sentences_in(corpus_sources(recipe, corpus, data_dir=data)["dev"])
     words = [list(sentence.words) for sentence in islice(dev, sentences)]
-    left = [one["task"] for one in next((s["tasks"] for s in settings.values() if s["tasks"]), [])]
+    able = {
+        name: [one["task"] for one in own["tasks"] if one["saved"]]
+        for name, own in settings.items()
+    }
+    alone = [task for task in whole.tasks if any(task in tasks for tasks in able.values())]
+    questions = {task: [task] for task in alone} | {ALL: list(whole.tasks)}
     loads = [facts.load()]
     seconds: dict[str, dict[str, list[float]]] = {}
-    for asked in [[task] for task in left] + [list(whole.tasks)]:
+    for name, asked in questions.items():
         own = [
             Variant(
-                name=name,
+                name=setting,
                 group="",
                 dtype=nlp.precision,
                 run=partial(_annotate, nlp, words, asked),
                 words=sum(map(len, words)),
                 operations=0.0,
             )
-            for name, nlp in variants.items()
+            for setting, nlp in variants.items()
+            if setting == WHOLE or name == ALL or name in able[setting]
         ]
-        taken = interleave(own, rounds, device=torch.device("cpu"))
-        seconds[asked[0] if len(asked) == 1 else ALL] = taken
+        seconds[name] = interleave(own, rounds, device=torch.device("cpu"))
     return {
         "benchmark": "exits",
         "commit": facts.commit(),

@@ -8,6 +8,9 @@ from benchmarks.facts import circumstances
 from benchmarks.tables import aligned, piped
 from benchmarks.timing import ratios
 
+WHOLE = "whole"
+"""The model without exits, among those that are timed."""
+
 NOTHING = "saves nothing"
 
 
@@ -35,6 +38,8 @@ def saved_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             cells.append(f"{score:.2f}, {_saved(saved)}")
         yield task, str(one["depth"]), one["metric"], f"{one['score']:.2f}", *cells
     whole = max(sum(row["whole"] for row in own["blocks"]) for own in settings.values())
+    if not whole:  # nobody may leave at any loss
+        return
     cells = []
     for own in settings.values():
         left = sum(row["left"] for row in own["blocks"]) or whole
@@ -54,9 +59,9 @@ def time_head(result: Mapping[str, Any]) -> tuple[str, ...]:
 def time_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """A row per question: the time of the whole model, and what each setting takes of it."""
     for asked, seconds in result["seconds"].items():
-        whole = f"{1e6 * median(seconds['whole']) / result['words']:.1f}"
+        whole = f"{1e6 * median(seconds[WHOLE]) / result['words']:.1f}"
         cells = (
-            f"{median(ratios(seconds, loss, 'whole')):.2f}" if loss in seconds else "–"
+            f"{median(ratios(seconds, loss, WHOLE)):.2f}" if loss in seconds else "–"
             for loss in result["settings"]
         )
         yield asked, whole, *cells
@@ -64,7 +69,7 @@ def time_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def about(result: Mapping[str, Any]) -> str:
     """What the figures depend on, in one paragraph."""
-    rounds = len(next(iter(result["seconds"].values()))["whole"])
+    rounds = len(next(iter(result["seconds"].values()))[WHOLE])
     return (
         f"{circumstances(result)}; {result['precision']}, {result['sentences']:,} sentences of "
         f"{result['words']:,} words, {rounds} rounds"

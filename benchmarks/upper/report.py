@@ -22,7 +22,7 @@ SHOWN = (
 """The metrics that the table of rules has."""
 
 RULES = ("task", "data", "rule", "scores")
-SPANCAT = ("task", "data", "f1", "precision", "recall", "minutes of training")
+SPANCAT = ("task", "data", "f1", "precision", "recall", "dev f1", "minutes of all trainings")
 COSTS = ("level added", "ms per 1,000 words", "time added", "goal", "decoded")
 
 
@@ -50,18 +50,21 @@ def spancat_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """A row per corpus."""
     for one in result["systems"]:
         scores = (f"{one['scores'][name]:.1f}" for name in ("f1", "precision", "recall"))
-        yield one["task"], one["data"], *scores, f"{one['seconds'] / 60:.0f}"
+        dev = f"{max(one['dev'].values()):.1f}"
+        yield one["task"], one["data"], *scores, dev, f"{one['seconds'] / 60:.0f}"
 
 
 def spancat_facts(result: Mapping[str, Any]) -> str:
     """What the figures depend on, in one paragraph."""
     settings = "; ".join(
-        f"{one['data']} {one['epochs']} epochs, spans of up to {one['longest']} words, what is no "
-        f"span weighs {one['weight']:g}, the best of {' and '.join(one['dev'])} on dev"
+        f"{one['data']}: {one['epochs']} epochs, no span longer than {one['longest']} words is "
+        f"found, what is no span weighs {one['weight']:g} (tried: {', '.join(one['dev'])})"
         for one in result["systems"]
     )
-    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-    return f"Test, exact spans and labels, seed {result['seed']}, fp32; {versions}; {settings}"
+    return (
+        f"Test, exact spans and labels, seed {result['seed']}, fp32, nothing pretrained, the best "
+        f"weights on dev; {settings}; {circumstances(result)}"
+    )
 
 
 def spancat_markdown(result: Mapping[str, Any]) -> str:

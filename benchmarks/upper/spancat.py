@@ -1,8 +1,10 @@
 """Spans by spaCy's span categorizer: `python -m benchmarks.upper.spancat --data-dir DATA`.
 
-As spaCy's quickstart makes a pipeline for a processor: words by hashed features and windows of
-convolutions, nothing pretrained, Adam at its rate. Of the variants that of one label for a span is
-taken, since neither corpus has more, and every span up to a length is a candidate.
+Words and categorizer are those of spaCy's quickstart for a processor (efficiency): hashed features
+and windows of convolutions, nothing pretrained, Adam at its rate. Batches are ours, candidates too
+(every span up to a length), and when it ends: after as many epochs as the recipe of the corpus has,
+with the weights that were best on dev. Of the variants that of one label for a span is taken, since
+neither corpus has more.
 """
 
 import argparse
@@ -11,32 +13,31 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import spacy
+import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 from spacy.training import Example
-from spacy.util import compounding, minibatch
-from thinc.api import fix_random_seed
+from spacy.util import minibatch
+from thinc.api import compounding, fix_random_seed
 
 from benchmarks import facts
 from benchmarks.arguments import amount, count
-from benchmarks.upper.baselines import read, scored
+from benchmarks.upper.baselines import RECIPES, read, scored
 from benchmarks.upper.report import spancat_text
 from benchmarks.upper.rules import each
 from hiermtl.evaluation import HeadInfo
+from hiermtl.recipe import load_recipe
 from hiermtl.text.sentence import Sentence, Span, Spans
 
 TASKS = {"crossre": "entity", "gum": "mention"}
 """A corpus, and the task that has its spans."""
-
-EPOCHS = {"crossre": 40, "gum": 10}
-"""As many as the recipes of these corpora have."""
 
 WEIGHTS = (1.0, 0.1)
 """Of candidates that are no span; the one that is better on dev is taken."""
@@ -80,16 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.data_dir is None:
         raise SystemExit("name the folder of the corpora: --data-dir DIR, or HIERMTL_DATA")
     systems: list[dict[str, Any]] = []
-    result = {
+    machine = facts.machine(torch.device("cpu"))
+    machine["versions"] |= {name: version(name) for name in ("spacy", "thinc")}
+    result: dict[str, Any] = {
         "benchmark": "upper_spancat",
         "commit": facts.commit(),
-        "versions": {name: version(name) for name in ("spacy", "thinc")},
+        "machine": machine,
+        "load": [facts.load()],
         "seed": SEED,
         "systems": systems,
     }
     for corpus in [given.corpus] if given.corpus else TASKS:
-        epochs = given.epochs or EPOCHS[corpus]
-        systems.append(_measured(corpus, given.data_dir, epochs, given.weights))
+        systems.append(_measured(corpus, given.data_dir, given.epochs, given.weights))
+        result["load"] = [result["load"][0], facts.load()]
         if given.json:
             given.json.parent.mkdir(parents=True, exist_ok=True)
             given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -97,16 +101,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def train(
-    sentences: Sequence[Sentence], *, longest: int, weight: float, epochs: int, seed: int
+    sentences: Sequence[Sentence],
+    *,
+    longest: int,
+    weight: float,
+    epochs: int,
+    every: int,
+    judge: Callable[[Language], float],
+    seed: int,
 ) -> Language:
-    """A pipeline with a span categorizer.
+    """A pipeline with a span categorizer, with the weights that were judged best.
 
     Args:
         sentences: Each has spans in the layer `entity`.
         longest: Words of the longest candidate.
         weight: Of candidates that are no span, 0 to 1; of others it is 1.
         epochs: How often each sentence is seen.
-        seed: Of weights, dropout and order.
+        every: After how many epochs it is judged, and after the last.
+        judge: What a pipeline scores; the higher, the better.
+        seed: Of weights, dropout and order. Sets the seeds of the whole process, as spaCy does.
     """
     fix_random_seed(seed)
     nlp = spacy.blank("en")
@@ -129,11 +142,16 @@ def train(
     examples = [_example(nlp, sentence) for sentence in sentences]
     optimizer = nlp.initialize(lambda: examples)
     draw, sizes = random.Random(seed), compounding(4.0, 32.0, 1.001)
-    for _ in range(epochs):
+    best, kept = float("-inf"), b""
+    for epoch in range(1, epochs + 1):
         draw.shuffle(examples)
         for batch in minibatch(examples, size=sizes):
             nlp.update(batch, sgd=optimizer, drop=0.1)
-    return nlp
+        if epoch % every == 0 or epoch == epochs:
+            score = judge(nlp)
+            if score > best:
+                best, kept = score, nlp.to_bytes()
+    return nlp.from_bytes(kept)
 
 
 def spans(nlp: Language, sentences: Sequence[Sentence]) -> Iterator[Spans]:
@@ -144,53 +162,69 @@ def spans(nlp: Language, sentences: Sequence[Sentence]) -> Iterator[Spans]:
 
 
 def _example(nlp: Language, sentence: Sentence) -> Example:
-    words, layer = list(sentence.words), sentence.layers["entity"]
-    assert isinstance(layer, Spans)
-    gold = Doc(nlp.vocab, words=words)
+    words, gold = list(sentence.words), Doc(nlp.vocab, words=list(sentence.words))
     gold.spans[KEY] = [
-        SpacySpan(gold, span.start, span.end, label=span.label or "") for span in layer.spans
+        SpacySpan(gold, span.start, span.end, label=span.label) for span in _spans(sentence) or ()
     ]
     return Example(Doc(nlp.vocab, words=words), gold)
 
 
-def _measured(corpus: str, data_dir: Path, epochs: int, weights: Sequence[float]) -> dict[str, Any]:
+def _measured(
+    corpus: str, data_dir: Path, epochs: int | None, weights: Sequence[float]
+) -> dict[str, Any]:
     """One corpus: the F1 of each weight on dev, and what the best of them scores on test."""
-    splits = {split: read(corpus, data_dir, split) for split in ("train", "dev", "test")}
-    layers = [(one, one.layers.get("entity")) for one in splits["train"]]
-    known = [one for one, layer in layers if isinstance(layer, Spans)]
-    told = [span for _, layer in layers if isinstance(layer, Spans) for span in layer.spans]
+    training = load_recipe(RECIPES[corpus]).training
+    epochs = epochs or training.epochs
+    splits = {
+        split: [one for one in read(corpus, data_dir, split) if _spans(one) is not None]
+        for split in ("train", "dev", "test")
+    }
+    told = [span for one in splits["train"] for span in _spans(one) or ()]
     lengths = sorted(span.end - span.start for span in told)
     longest = lengths[int((1 - MISSED) * (len(lengths) - 1))]
     task, labels = TASKS[corpus], tuple(sorted({span.label for span in told}))
     heads = {task: HeadInfo("spancat", "spans", labels, column="entity")}
+
+    def scores(nlp: Language, split: str) -> dict[str, float]:
+        found = spans(nlp, splits[split])
+        rule = each(lambda _: {task: next(found)})
+        rows = scored(rule, splits[split], heads, data=corpus, split=split)
+        return {row.metric: row.score for row in rows}
+
     dev: dict[str, float] = {}
-    best: dict[str, Any] = {}
+    best, seconds = None, 0.0
     for weight in weights:
         began = time.perf_counter()
-        nlp = train(known, longest=longest, weight=weight, epochs=epochs, seed=SEED)
-        seconds = time.perf_counter() - began
-        scores = {}
-        for split in ("dev", "test"):
-            found = spans(nlp, splits[split])
-            rows = scored(
-                each(lambda _, found=found: {task: next(found)}),
-                splits[split],
-                heads,
-                data=corpus,
-                split=split,
-            )
-            scores[split] = {row.metric: row.score for row in rows}
-        dev[f"{weight:g}"] = scores["dev"]["f1"]
-        if dev[f"{weight:g}"] == max(dev.values()):
-            best = {"weight": weight, "seconds": seconds, "scores": scores["test"]}
+        nlp = train(
+            splits["train"],
+            longest=longest,
+            weight=weight,
+            epochs=epochs,
+            every=training.evaluate_every,
+            judge=lambda nlp: scores(nlp, "dev")["f1"],
+            seed=SEED,
+        )
+        seconds += time.perf_counter() - began
+        dev[f"{weight:g}"] = scores(nlp, "dev")["f1"]
+        if best is None or dev[f"{weight:g}"] > dev[f"{best[0]:g}"]:
+            best = weight, nlp
+    assert best is not None
     return {
         "task": task,
         "data": corpus,
         "epochs": epochs,
         "longest": longest,
         "dev": dev,
-        **best,
+        "weight": best[0],
+        "seconds": seconds,
+        "scores": scores(best[1], "test"),
     }
+
+
+def _spans(sentence: Sentence) -> tuple[Span, ...] | None:
+    """Its gold; `None` where it is not annotated."""
+    layer = sentence.layers.get("entity")
+    return layer.spans if isinstance(layer, Spans) else None
 
 
 if __name__ == "__main__":

@@ -42,6 +42,10 @@ NEVER = math.inf
 _TITLE = "## Exits"
 
 
+class NobodyLeavesError(RunError):
+    """No sentence of any task may leave at the loss that was stated."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExitRow:
     """An exit of a task.
@@ -207,7 +211,7 @@ def exits(
     dtype = Annotator(base, tokenizer).precision
     done = Exits(folder, loss, dtype, tuple(found), tuple(notes))
     if not base.config.exits:
-        raise RunError(
+        raise NobodyLeavesError(
             f"no sentence may leave for {listing(wanted)} at a loss of {loss:g} points, with "
             f"{CERTAINTY} % certainty on half of dev; nothing is written: allow a larger --loss\n\n"
             f"{done}"

@@ -108,11 +108,12 @@ class BiaffineHead(Head):
         head_states = evened(with_one(head_states.index_select(0, heads)))
         dependents = evened(with_one(output.scores["label_dep"]))
         pairs = zip(*(_in_pieces(rows) for rows in (dependents, head_states)), strict=True)
-        found = torch.cat([self._of_arcs(*rows) for rows in pairs])
-        return full_precision(found[: len(heads)])
+        found = [self._of_arcs(*rows) for rows in pairs]
+        scores = found[0] if len(found) == 1 else torch.cat(found)
+        return full_precision(scores[: len(heads)])
 
     def _of_arcs(self, dependents: Tensor, heads: Tensor) -> Tensor:
-        """(words, labels), of both (words, size) with a one; makes words times labels times size."""
+        """(words, labels) scores of arcs; dependents and heads (words, size), the last number 1."""
         size, labels, _ = self.label.shape
         mixed = (dependents @ self.label.view(size, -1)).view(-1, labels, size)
         return (mixed @ heads.unsqueeze(-1)).squeeze(-1)
@@ -208,7 +209,10 @@ class BiaffineHead(Head):
 
 
 _AT_ONCE = 256
-"""Words whose arcs are labelled together on a processor."""
+"""Words whose arcs are labelled together on a processor.
+
+With 50 labels and a size of 100 what lies between, (words, labels, size), has 2.6 MB in bf16.
+"""
 
 PARTS = ("arc_dep", "arc_head", "label_dep", "label_head")
 

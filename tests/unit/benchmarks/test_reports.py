@@ -387,6 +387,10 @@ def test_exits_have_what_they_save_in_blocks_and_in_time() -> None:
     assert list(exits.time_rows(result)) == [("ner", "1000.0", "–", "0.50")]
     assert "1,000 sentences of 2,000 words, 3 rounds" in exits.markdown(result)
     assert exits.text(result).endswith("3 rounds\n")
+    none = {**result, "settings": {"0": {"tasks": [], "blocks": []}}}
+    none["seconds"] = {"all": {"whole": [2.0]}}
+    assert list(exits.saved_rows(none)) == []
+    assert "1 rounds" in exits.markdown(none)
 
 
 def test_upper_levels_stand_beside_rules_and_what_they_need(tmp_path: Path) -> None:

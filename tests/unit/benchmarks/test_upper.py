@@ -172,7 +172,7 @@ def test_each_makes_a_rule_of_sentences_one_of_documents() -> None:
 NAMED = {
     "train": [sentence("Ada met Bo", entity=Spans((Span(0, 1, "person"), Span(2, 3, "person"))))],
     "dev": [sentence("see Ada", entity=Spans((Span(1, 2, "person"),)))],
-    "test": [sentence("Bo left", entity=Spans((Span(0, 1, "person"),))), sentence("not annotated")],
+    "test": [sentence("Not annotated"), sentence("Bo left", entity=Spans((Span(0, 1, "person"),)))],
 }
 
 
@@ -184,6 +184,7 @@ def test_spacys_spans_are_scored_on_test_with_the_weight_that_is_best_on_dev(
 
     def train(sentences: Any, **given: Any) -> float:
         assert sentences == NAMED["train"]
+        assert given.pop("judge")(given["weight"]) == (100.0 if given["weight"] == 0.2 else 0.0)
         trained.append(given)
         return given["weight"]
 
@@ -200,16 +201,28 @@ def test_spacys_spans_are_scored_on_test_with_the_weight_that_is_best_on_dev(
     spancat.main([*asked, "--json", str(file)])
     result = json.loads(file.read_text())
     assert trained == [
-        {"longest": 1, "weight": weight, "epochs": 10, "seed": 0} for weight in (0.2, 0.1)
+        {"longest": 1, "weight": weight, "epochs": 10, "every": 1, "seed": 0}
+        for weight in (0.2, 0.1)
     ]
     assert result["systems"][0]["dev"] == {"0.2": 100.0, "0.1": 0.0}
     (row,) = report.spancat_rows(result)
     assert row[:3] == ("mention", "gum", "100.0")
-    assert "10 epochs, spans of up to 1 words" in report.spancat_markdown(result)
+    assert "10 epochs, no span longer than 1 words" in report.spancat_markdown(result)
     assert capsys.readouterr().out == report.spancat_text(result)
 
 
 def test_spacy_learns_the_spans_it_is_given() -> None:
     sentences = NAMED["train"] * 8
-    nlp = spancat.train(sentences, longest=2, weight=1.0, epochs=15, seed=0)
+    given: Any = {"longest": 2, "weight": 1.0, "epochs": 15, "seed": 0}
+    nlp = spancat.train(sentences, **given, every=15, judge=lambda _: 0.0)
     assert next(spancat.spans(nlp, sentences)) == sentences[0].layers["entity"]
+    seen: list[bytes] = []
+
+    def judge(trained: Any) -> float:
+        """The second of three is the best."""
+        seen.append(trained.get_pipe("spancat_singlelabel").model.to_bytes())
+        return (0.0, 2.0, 1.0)[len(seen) - 1]
+
+    nlp = spancat.train(sentences, **given, every=5, judge=judge)
+    found = nlp.get_pipe("spancat_singlelabel").model.to_bytes()
+    assert [found == one for one in seen] == [False, True, False]
