@@ -17,7 +17,7 @@ from hiermtl.document import Document
 from hiermtl.text.sentence import Sentence
 
 _LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96}
-_TOK2VEC = {
+TOK2VEC = {
     "@architectures": "spacy.Tok2Vec.v2",
     "embed": {
         "@architectures": "spacy.MultiHashEmbed.v2",
@@ -34,6 +34,8 @@ _TOK2VEC = {
         "maxout_pieces": 3,
     },
 }
+"""Words as spaCy's quickstart for a processor reads them."""
+
 TASKS = ("upos", "xpos", "feats", "lemma", "ner", "dep")
 _LAYERS = {"upos": "tags", "xpos": "tags", "feats": "tags", "lemma": "tags", "ner": "tags"}
 
@@ -41,7 +43,7 @@ _LAYERS = {"upos": "tags", "xpos": "tags", "feats": "tags", "lemma": "tags", "ne
 def spacy_small(train: Sequence[Sentence]) -> Language:
     """The pipeline, its labels those of these sentences."""
     nlp = spacy.blank("en")
-    nlp.add_pipe("tok2vec", config={"model": _TOK2VEC})
+    nlp.add_pipe("tok2vec", config={"model": TOK2VEC})
     for name in ("tagger", "morphologizer"):
         nlp.add_pipe(name, config={"model": _tagger()})
     nlp.add_pipe("trainable_lemmatizer", config={"model": _tagger()})

@@ -29,6 +29,7 @@ from thinc.api import compounding, fix_random_seed
 
 from benchmarks import facts
 from benchmarks.arguments import amount, count
+from benchmarks.pipelines.spacy_small import TOK2VEC
 from benchmarks.upper.baselines import RECIPES, read, scored
 from benchmarks.upper.report import spancat_text
 from benchmarks.upper.rules import each
@@ -48,24 +49,6 @@ MISSED = 0.01
 SEED = 0
 
 KEY = "sc"
-
-WORDS = {
-    "@architectures": "spacy.Tok2Vec.v2",
-    "embed": {
-        "@architectures": "spacy.MultiHashEmbed.v2",
-        "width": 96,
-        "attrs": ["NORM", "PREFIX", "SUFFIX", "SHAPE"],
-        "rows": [5000, 1000, 2500, 2500],
-        "include_static_vectors": False,
-    },
-    "encode": {
-        "@architectures": "spacy.MaxoutWindowEncoder.v2",
-        "width": 96,
-        "depth": 4,
-        "window_size": 1,
-        "maxout_pieces": 3,
-    },
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -135,7 +118,7 @@ def train(
             "@architectures": "spacy.SpanCategorizer.v1",
             "reducer": {"@layers": "spacy.mean_max_reducer.v1", "hidden_size": 128},
             "scorer": {"@layers": "Softmax.v2"},
-            "tok2vec": WORDS,
+            "tok2vec": TOK2VEC,
         },
     }
     nlp.add_pipe("spancat_singlelabel", config=config)
