@@ -139,6 +139,7 @@ def test_a_launcher_starts_them_as_well(recipe: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_corpora_beside_the_recipe_are_found(recipe: Path, tmp_path: Path) -> None:
     done("sample", tmp_path, "--train", 20, "--dev", 15, "--test", 15)
     file = next(tmp_path.rglob("*train*.conllu")).relative_to(tmp_path)

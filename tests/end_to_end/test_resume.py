@@ -77,6 +77,7 @@ def kills(recipe: Path, place: Path, seeds: Sequence[int]) -> str:
     return found.stdout
 
 
+@pytest.mark.slow
 def test_whenever_a_run_is_killed_it_ends_as_if_it_had_not_been(
     recipe: Path, tmp_path: Path
 ) -> None:

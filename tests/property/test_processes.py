@@ -48,6 +48,8 @@ OPTIONS = {
 }
 SCHEMES = (*SHARING, *NEWCOMERS)
 USUAL = (("mixed", 4), ("mixed", 1), ("drawn", 4))
+LONG = ("adaptive", "columns", "sluice")
+"""Schemes whose pieces take longest: by default they have one."""
 RULES = {
     "mixed": Sampling(),
     "drawn": Sampling("drawn"),
@@ -173,6 +175,11 @@ alone = cache(gradients)
 """In this process, which has no other."""
 
 
+def usual(place: int, scheme: str) -> tuple[str, int]:
+    """What a scheme is tested with by default."""
+    return ("mixed", 1) if scheme in LONG else USUAL[place % len(USUAL)]
+
+
 @pytest.mark.parametrize(
     ("scheme", "rule", "accumulation"),
     [
@@ -181,7 +188,7 @@ alone = cache(gradients)
             rule,
             pieces,
             # By default every scheme once, pieces and drawn tasks by turns: each takes seconds.
-            marks=() if (rule, pieces) == USUAL[place % len(USUAL)] else pytest.mark.slow,
+            marks=() if (rule, pieces) == usual(place, scheme) else pytest.mark.slow,
         )
         for place, scheme in enumerate(SCHEMES)
         for rule in ("mixed", "drawn")
@@ -226,7 +233,10 @@ def test_two_processes_make_the_gradients_of_one(
         {"rule": "mixed", "family": "bert", "table": 0},
         {"rule": "drawn", "scheme": "single", "table": 0, "accumulation": 2},
         {"rule": "mixed", "tokens_per_batch": 3, "table": 0},
-        {"rule": "mixed", "family": "bert", "scheme": "cross_stitch", "lora_rank": 2},
+        pytest.param(
+            {"rule": "mixed", "family": "bert", "scheme": "cross_stitch", "lora_rank": 2},
+            marks=pytest.mark.slow,
+        ),
         {"rule": "drawn", "family": "bert", "lora_rank": 2, "shard": True},
         pytest.param({"rule": "mixed", "family": "bert", "compile": True}, marks=pytest.mark.slow),
         pytest.param(
