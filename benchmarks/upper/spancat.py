@@ -92,8 +92,8 @@ def train(
     every: int,
     judge: Callable[[Language], float],
     seed: int,
-) -> Language:
-    """A pipeline with a span categorizer, with the weights that were judged best.
+) -> tuple[Language, float]:
+    """A pipeline with a span categorizer, with the weights that were judged best, and its score.
 
     Args:
         sentences: Each has spans in the layer `entity`.
@@ -134,7 +134,7 @@ def train(
             score = judge(nlp)
             if score > best:
                 best, kept = score, nlp.to_bytes()
-    return nlp.from_bytes(kept)
+    return nlp.from_bytes(kept), best
 
 
 def spans(nlp: Language, sentences: Sequence[Sentence]) -> Iterator[Spans]:
@@ -145,7 +145,8 @@ def spans(nlp: Language, sentences: Sequence[Sentence]) -> Iterator[Spans]:
 
 
 def _example(nlp: Language, sentence: Sentence) -> Example:
-    words, gold = list(sentence.words), Doc(nlp.vocab, words=list(sentence.words))
+    words = list(sentence.words)
+    gold = Doc(nlp.vocab, words=words)
     gold.spans[KEY] = [
         SpacySpan(gold, span.start, span.end, label=span.label) for span in _spans(sentence) or ()
     ]
@@ -178,7 +179,7 @@ def _measured(
     best, seconds = None, 0.0
     for weight in weights:
         began = time.perf_counter()
-        nlp = train(
+        nlp, score = train(
             splits["train"],
             longest=longest,
             weight=weight,
@@ -188,9 +189,9 @@ def _measured(
             seed=SEED,
         )
         seconds += time.perf_counter() - began
-        dev[f"{weight:g}"] = scores(nlp, "dev")["f1"]
-        if best is None or dev[f"{weight:g}"] > dev[f"{best[0]:g}"]:
+        if best is None or score > max(dev.values()):
             best = weight, nlp
+        dev[f"{weight:g}"] = score
     assert best is not None
     return {
         "task": task,

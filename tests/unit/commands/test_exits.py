@@ -10,6 +10,7 @@ import torch
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands import Exits, Run, annotate, evaluate, exits, extend, train
+from hiermtl.commands.exits import NobodyLeavesError
 from hiermtl.config import HierarchicalConfig
 from hiermtl.early_exit import Calibrated
 from hiermtl.errors import ModelError, RecipeError, RunError
@@ -259,7 +260,9 @@ def test_where_nobody_may_leave_nothing_is_written(
 ) -> None:
     module = importlib.import_module("hiermtl.commands.exits")
     monkeypatch.setattr(module, "choose_thresholds", lambda *given, **options: Calibrated({}))
-    with pytest.raises(RunError, match=r"no sentence may leave for xpos at a loss of 2 points"):
+    with pytest.raises(
+        NobodyLeavesError, match=r"no sentence may leave for xpos at a loss of 2 points"
+    ):
         exits(base.folder, output=tmp_path / "new", loss=2.0, tasks=["xpos"])
     assert not (tmp_path / "new").exists()
 
