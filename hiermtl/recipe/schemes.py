@@ -122,8 +122,8 @@ class AdaptiveSharing(SharingOptions):
     """Weight of what unlike tasks share. Default: the paper."""
 
     cost: float = Field(default=0.1, ge=0)
-    """Cost of each further copy of a block. Default: ours, by which two tasks part whose affinity
-    is below 0.9; the paper's 1/64 parts nearly all."""
+    """Cost of each further copy of a block. Default: ours, by which two tasks alone on a block
+    part when their affinity is below 0.9; the paper's 1/64 parts nearly all."""
 
     every: int = Field(default=200, ge=1)
     """Steps between looks at the lowest junction. Default: ours; the paper has 1000."""
