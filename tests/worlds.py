@@ -215,6 +215,7 @@ def make_encoder(
     if family == "modernbert":
         config = modernbert_config(blocks=blocks, limit=limit, dropout=dropout)
         return ModernBertEncoder(config, casing=True, adapter=adapter)
+    assert family == "bilstm", f"no small encoder of family {family!r} is made here"
     return BiLstmEncoder(
         layers=blocks,
         hidden=8,

@@ -25,11 +25,13 @@ from hiermtl.errors import ModelError, RunError
 from hiermtl.heads import CrfHead
 from hiermtl.model import HierarchicalModel
 from hiermtl.onnx.graph import Graph, example
+from hiermtl.onnx.operators import keep_whole, translations
 from hiermtl.structures.constraints import bio_transitions
 from hiermtl.tokens import PieceTokenizer, Tokenizer
 
 GRAPH, SMALL, TASKS = "model.onnx", "model.int8.onnx", "tasks.json"
 FORMAT = 1
+MOST = 1 << 40
 
 INPUTS = {
     "input_ids": "(rows, pieces) int64: pieces of a sentence, the special ones included",
@@ -37,6 +39,11 @@ INPUTS = {
     "word_starts": "(rows, words) int64: the place of each word's first piece, -1 for no word",
     "word_ends": "(rows, words) int64: the place behind each word's last piece, 0 for no word",
     "casing": "(rows, pieces) int64: how the piece's word is capitalised, 0 for special pieces",
+    "word_ids": "(rows, words) int64: the word's place among those known, 0 for others, -1 for no "
+    "word",
+    "ngrams": "(all,) int64: buckets of the n-grams of all words, one row after the other",
+    "ngram_starts": "(rows, words) int64: the place of each word's first n-gram; of no word, that "
+    "of the next",
 }
 
 
@@ -87,7 +94,9 @@ def export_model(
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise ModelError(f"{folder} is occupied; name another folder")
     names = model.hierarchy.select(tasks)
-    graph = Graph(copy.deepcopy(model.merged()).float().cpu(), names).eval()
+    own = copy.deepcopy(model.merged()).float().cpu()
+    keep_whole(own)
+    graph = Graph(own, names).eval()
     beside = place.parent / f".{place.name}.{secrets.token_hex(4)}.tmp"
     try:
         beside.mkdir(parents=True)
@@ -130,18 +139,21 @@ def check_packages() -> None:
 
 def _write_graph(graph: Graph, path: Path, about: Mapping[str, Any]) -> None:
     """Writes the graph, what has to be known in its metadata; weights of over 1.5 GB beside it."""
+    from onnxscript.optimizer import fold_constants
+
     inputs, axes = example(graph)
     with _silence(), torch.no_grad():
+        traced = torch.export.export(graph, inputs, dynamic_shapes=(axes,))
         program = torch.onnx.export(
-            graph,
-            inputs,
+            traced,
             dynamo=True,
-            dynamic_shapes=(axes,),
             input_names=list(graph.inputs),
             output_names=[output.name for output in graph.outputs],
+            custom_translation_table=translations(),
             verbose=False,
         )
         assert program is not None
+        fold_constants(program.model, input_size_limit=MOST, output_size_limit=MOST)
         program.model.metadata_props["hiermtl"] = json.dumps(about, ensure_ascii=False)
         program.save(path)
 
@@ -160,18 +172,22 @@ def _about(graph: Graph, tokenizer: Tokenizer) -> dict[str, Any]:
         }
         if isinstance(head, CrfHead):
             tasks[task]["chain"] = _chain(head)
-    assert isinstance(tokenizer, PieceTokenizer), "families with a graph read pieces"
-    assert tokenizer.limit is not None, "and have rows that end"
+    inputs = {name: INPUTS[name] for name in graph.inputs}
+    return {"format": FORMAT, "inputs": inputs, **_reading(tokenizer), "tasks": tasks}
+
+
+def _reading(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What has to be known to make pieces into rows; words need none of it."""
+    if not isinstance(tokenizer, PieceTokenizer):
+        return {}
+    assert tokenizer.limit is not None, "families with a graph have rows that end"
     special = len(tokenizer.prefix) + len(tokenizer.suffix)
     return {
-        "format": FORMAT,
-        "inputs": {name: INPUTS[name] for name in graph.inputs},
         "most_pieces": tokenizer.limit + special,
         "prefix": list(tokenizer.prefix),
         "suffix": list(tokenizer.suffix),
         "pad": tokenizer.pad,
         "unknown": tokenizer.unknown,
-        "tasks": tasks,
     }
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hiermtl.encoders.bilstm import TimeSteps
 from hiermtl.errors import ModelError, listing
 from hiermtl.heads import BiaffineHead, Head, TextHead
 from hiermtl.heads.biaffine import with_one
@@ -22,11 +23,10 @@ from hiermtl.records import Layout, Stream, Tap
 
 Made = TypeVar("Made")
 
-FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert")
+FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "bilstm")
 """Encoder families whose graphs keep batch and length free."""
 
 REASONS = {
-    "bilstm": "it reads hashed n-grams, and torch writes an LSTM for one length alone",
     "mpnet": "torch cannot write its attention with a bias for free lengths",
     "deberta-v2": "which rows of its table of relative positions it reads depends on the length",
     "modernbert": "torch cannot write its rotary positions for free lengths",
@@ -73,6 +73,8 @@ class Grid(Layout):
         """`make()`, or what is known already; sizes that are symbols cannot be kept."""
         if key == "real units":
             return self.real  # pyright: ignore[reportReturnType] - what `make` would give
+        if key == "time steps":
+            return self._steps()  # pyright: ignore[reportReturnType] - as above
         return make()
 
     def tensor(self, name: str) -> Tensor:
@@ -97,6 +99,16 @@ class Grid(Layout):
         vectors = words.view(*self.starts.shape, words.shape[-1])
         return (inside.transpose(1, 2) @ vectors).flatten(0, 1)
 
+    def _steps(self) -> TimeSteps:
+        """Rows side by side; behind the end of a row it reads its first unit, backwards."""
+        row = torch.arange(self.rows, device=self.device)
+        step = torch.arange(self.padded, device=self.device)[:, None]
+        back = (self.real.sum(-1) - 1 - step).clamp(min=0)
+        units, reversed_units = (row * self.padded + at for at in (step, back))
+        places, reversed_places = ((at * self.rows + row).T for at in (step, back))
+        tables = (units, reversed_units, places, reversed_places)
+        return TimeSteps(self.padded, self.rows, *(table.flatten() for table in tables))
+
     def _inside(self) -> Tensor:
         """(rows, words, length) bool: whether a piece is one of the word's."""
         assert self.ends is not None
@@ -118,7 +130,9 @@ class Graph(nn.Module):
 
     Shapes: `input_ids`, `attention_mask` and, if it is read, `casing` (rows, length) int64;
     `word_starts` and, if they are read, `word_ends` (rows, words) int64, -1 and 0 behind a row's
-    last word.
+    last word. Of a BiLSTM: `word_ids` (rows, words) int64, -1 behind a row's last word;
+    `ngrams` (all,) and `ngram_starts` (rows, words) int64, words of all rows one after the other,
+    those that are none without n-grams.
     """
 
     def __init__(self, model: HierarchicalModel, tasks: Sequence[str]) -> None:
@@ -144,6 +158,8 @@ class Graph(nn.Module):
             *(["word_ends"] if ends else []),
             *(["casing"] if casing else []),
         )
+        if model.config.encoder["family"] == "bilstm":
+            self.inputs = ("word_ids", "ngrams", "ngram_starts")
 
     @property
     def top(self) -> int:
@@ -158,12 +174,7 @@ class Graph(nn.Module):
     def forward(self, *tensors: Tensor) -> list[Tensor]:
         """The scores named by `outputs`."""
         given = dict(zip(self.inputs, tensors, strict=True))
-        ids, real = given["input_ids"], given["attention_mask"].bool()
-        grid = Grid(real, given["word_starts"], given.get("word_ends"))
-        places = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
-        inputs = {"ids": ids.flatten(), "positions": (places * real).flatten()}
-        if "casing" in given:
-            inputs["casing"] = given["casing"].flatten()
+        inputs, grid = _of_words(given) if "word_ids" in given else _of_pieces(given)
         scores = self._scores(inputs, grid)
         return [
             tensor
@@ -219,6 +230,29 @@ class Graph(nn.Module):
         return head(Tap(read, grid))
 
 
+def _of_pieces(given: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Grid]:
+    """What an embedding of pieces reads, and where words are."""
+    ids, real = given["input_ids"], given["attention_mask"].bool()
+    places = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
+    inputs = {"ids": ids.flatten(), "positions": (places * real).flatten()}
+    if "casing" in given:
+        inputs["casing"] = given["casing"].flatten()
+    return inputs, Grid(real, given["word_starts"], given.get("word_ends"))
+
+
+def _of_words(given: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Grid]:
+    """What an embedding of words reads; each is its own piece."""
+    ids = given["word_ids"]
+    real = ids >= 0
+    places = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
+    inputs = {
+        "ids": ids.clamp(min=0).flatten(),
+        "ngrams": given["ngrams"],
+        "ngram_starts": given["ngram_starts"].flatten(),
+    }
+    return inputs, Grid(real, torch.where(real, places, -1), (places + 1) * real)
+
+
 def _labels(head: Head, scores: Mapping[str, Tensor], grid: Grid) -> list[Tensor]:
     """(rows, words, labels)."""
     del head
@@ -254,9 +288,8 @@ def _tree(head: Head, scores: Mapping[str, Tensor], grid: Grid) -> list[Tensor]:
 def _text(head: Head, scores: Mapping[str, Tensor], grid: Grid) -> list[Tensor]:
     """(rows, labels)."""
     assert isinstance(head, TextHead)
-    words = scores["words"].view(*grid.starts.shape, -1)
-    largest = words.masked_fill(~grid.there.unsqueeze(-1), float("-inf")).amax(1)
-    return [head.output(largest)]
+    words = scores["words"].masked_fill(~grid.there.view(-1, 1), float("-inf"))
+    return [head.output(words.view(*grid.starts.shape, -1).amax(1))]
 
 
 Program = Callable[[Head, Mapping[str, Tensor], Grid], list[Tensor]]
@@ -337,9 +370,17 @@ def example(graph: Graph) -> tuple[tuple[Tensor, ...], tuple[dict[int, Any], ...
         "word_starts": starts,
         "word_ends": torch.tensor([[2, 4, 6], [3, 4, 0]]),
         "casing": torch.zeros(rows, length, dtype=torch.int64),
+        "word_ids": torch.tensor([[0, 0, 0], [0, 0, -1]]),
+        "ngrams": torch.zeros(11, dtype=torch.int64),
+        "ngram_starts": torch.tensor([[0, 2, 4], [6, 9, 11]]),
     }
     assert starts.shape == (rows, words)
-    row, piece, word = (torch.export.Dim(name, min=1) for name in ("rows", "pieces", "words"))
-    second = {"word_starts": word, "word_ends": word}
-    axes = tuple({0: row, 1: second.get(name, piece)} for name in graph.inputs)
+    row, piece, word, every = (
+        torch.export.Dim(name, min=1) for name in ("rows", "pieces", "words", "ngrams")
+    )
+    free = {"word_starts": word, "word_ends": word, "word_ids": word, "ngram_starts": word}
+    axes = tuple(
+        {0: every} if name == "ngrams" else {0: row, 1: free.get(name, piece)}
+        for name in graph.inputs
+    )
     return tuple(made[name] for name in graph.inputs), axes

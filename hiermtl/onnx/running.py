@@ -93,11 +93,14 @@ class Running:
             raise ModelError("a graph reads padded rows; make batches with flat=False")
         longest, counts = layout.row_lengths.max(), layout.word_counts
 
+        there = np.arange(counts.max()) < counts[:, None]
+        if "word_ids" in self.reads:
+            return _word_inputs(batch, chosen, there)
+
         def rows(name: str) -> np.ndarray:
             values = chosen.take_units(batch.inputs[name]).view(layout.rows, layout.padded)
             return np.ascontiguousarray(values[:, :longest].numpy())
 
-        there = np.arange(counts.max()) < counts[:, None]
         units = layout.word_units - np.repeat(layout.row_starts, counts)
         sizes = np.bincount(layout.piece_words, minlength=layout.words)
         starts, ends = np.full(there.shape, -1), np.zeros(there.shape, dtype=np.int64)
@@ -161,6 +164,23 @@ class Running:
         chosen = relations[np.arange(len(heads)), heads].argmax(-1)
         pair = (split_by_sentence(values, counts) for values in (heads, chosen))
         return list(zip(*pair, strict=True))
+
+
+def _word_inputs(batch: Batch, chosen: Selection, there: np.ndarray) -> dict[str, np.ndarray]:
+    """Inputs of a graph that reads words, of which `there` (rows, words) says where they are."""
+    layout = chosen.layout
+    ids, grams, starts = (batch.inputs[name].numpy() for name in ("ids", "ngrams", "ngram_starts"))
+    sizes = np.diff(starts, append=len(grams))
+    every = chosen.take_units(torch.arange(batch.layout.units)).numpy()
+    units = every.reshape(layout.rows, layout.padded)[:, : there.shape[1]]
+    counts = sizes[units].ravel()
+    begins = np.cumsum(counts) - counts
+    taken = np.repeat(starts[units].ravel() - begins, counts) + np.arange(counts.sum())
+    return {
+        "word_ids": np.where(there, ids[units], -1),
+        "ngrams": grams[taken],
+        "ngram_starts": begins.reshape(units.shape),
+    }
 
 
 def _words(values: np.ndarray, counts: np.ndarray) -> Tensor:

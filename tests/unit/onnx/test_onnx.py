@@ -1,5 +1,6 @@
 """A graph says what the model says, for batches and lengths it was not traced with."""
 
+import copy
 import json
 import re
 import shutil
@@ -17,15 +18,16 @@ from hiermtl.annotation import Annotator, Pair
 from hiermtl.commands.export import Export, GraphAnnotator
 from hiermtl.config import HierarchicalConfig
 from hiermtl.encoders.bert import BertEncoder
+from hiermtl.encoders.bilstm import BiLstmEncoder
 from hiermtl.errors import ModelError
 from hiermtl.evaluation import Scores
 from hiermtl.evaluation.scores import ScoreRow
 from hiermtl.heads import BiaffineHead
 from hiermtl.model import HierarchicalModel
 from hiermtl.onnx import Running, Written, exportable
-from hiermtl.records import Example
-from hiermtl.tokens import Collator, PieceTokenizer
-from tests.worlds import make_world
+from hiermtl.records import Batch, Example
+from hiermtl.tokens import Collator, PieceTokenizer, WordTokenizer
+from tests.worlds import make_world, randomise
 
 onnx = pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
 ort = pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
@@ -85,12 +87,23 @@ def made(nlp: Annotator, tmp_path_factory: pytest.TempPathFactory) -> Export:
     return hiermtl.export(nlp, folder, tasks=ABLE, int8=True)
 
 
+def batch_of(nlp: Annotator, sentences: list[list[str]], tasks: list[str]) -> Batch:
+    arrays = nlp.tokenizer.encode(sentences)
+    further = [name for name in arrays if name not in ("pieces", "piece_counts")]
+    examples = [
+        Example(
+            arrays["pieces"][place],
+            arrays["piece_counts"][place],
+            features={name: arrays[name][place] for name in further},
+        )
+        for place in range(len(sentences))
+    ]
+    return Collator(nlp.tokenizer, nlp.model.routes.depths(), flat=False)(examples, tasks)
+
+
 def scores_of(nlp: Annotator, file: Path, sentences: list[list[str]], tasks: list[str]) -> Any:
     """Scores of words and trees by the graph, and by the model, over the same batch."""
-    arrays = nlp.tokenizer.encode(sentences)
-    pairs = zip(arrays["pieces"], arrays["piece_counts"], strict=True)
-    collator = Collator(nlp.tokenizer, nlp.model.routes.depths(), flat=False)
-    batch = collator([Example(*pair) for pair in pairs], tasks)
+    batch = batch_of(nlp, sentences, tasks)
     asked = dict.fromkeys(tasks, np.ones(len(sentences), dtype=bool))
     with torch.no_grad():
         theirs = nlp.model(batch, asked)
@@ -169,10 +182,7 @@ LONG = ["abc", "b"] * 30
 
 def of_sentences(who: Any, nlp: Annotator, sentences: list[list[str]]) -> list[torch.Tensor]:
     """The scores for `upos` of each sentence, all of them in one batch."""
-    arrays = nlp.tokenizer.encode(sentences)
-    pairs = zip(arrays["pieces"], arrays["piece_counts"], strict=True)
-    collator = Collator(nlp.tokenizer, nlp.model.routes.depths(), flat=False)
-    batch = collator([Example(*pair) for pair in pairs], ["upos"])
+    batch = batch_of(nlp, sentences, ["upos"])
     with torch.no_grad():
         output = who(batch, {"upos": np.ones(len(sentences), dtype=bool)})["upos"]
     found = output.scores["labels"].split(output.layout.word_counts.tolist())
@@ -292,11 +302,17 @@ def test_the_folder_says_all_that_is_needed(nlp: Annotator, made: Export):
     assert not list(folder.parent.glob(".*"))
 
 
+def programs() -> tuple[str, str]:
+    """Those of the page: the whole one, and what makes the inputs of words."""
+    first, second = re.findall(r"```python\n(import json\n.*?)```", DOCS.read_text(), re.DOTALL)
+    return first, second
+
+
 def test_the_page_on_onnx_is_right(
     nlp: Annotator, made: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Its program, run where it stands, says what the package says."""
-    (code,) = re.findall(r"```python\n(import json\n.*?)```", DOCS.read_text(), re.DOTALL)
+    code, _ = programs()
     shutil.copytree(made.written.folder, tmp_path / "onnx" / "ewt")
     monkeypatch.chdir(tmp_path)
     code = code.replace('[["Ada", "wrote", "letters", "."], ["Yes"]]', repr(SENTENCES))
@@ -360,10 +376,16 @@ def test_heads_without_a_graph_are_refused_by_name(nlp: Annotator, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("family", "reason"),
-    [("bilstm", "hashed n-grams"), ("modernbert", "rotary positions")],
+    [
+        ("mpnet", "a bias"),
+        ("deberta-v2", "relative positions"),
+        ("modernbert", "rotary positions"),
+        ("another", "nobody has tried it"),
+    ],
 )
 def test_families_without_a_graph_are_refused_by_name(family: str, reason: str, tmp_path: Path):
-    world = make_world(family, dtype=torch.float32)
+    world = make_world("modernbert", dtype=torch.float32)
+    world.model.config.encoder = {**world.model.config.encoder, "family": family}
     nlp = Annotator(world.model, world.tokenizer)
     with pytest.raises(
         ModelError,
@@ -391,14 +413,105 @@ def test_without_the_packages_the_extra_is_named(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("family", ["bert", "bilstm"])
 @pytest.mark.parametrize("scheme", ["joint_many", "cross_stitch", "sluice", "hmtl"])
-def test_graphs_of_every_kind_of_scheme_say_the_same(scheme: str, tmp_path: Path):
-    world = make_world("bert", scheme, dtype=torch.float32)
+def test_graphs_of_every_kind_of_scheme_say_the_same(family: str, scheme: str, tmp_path: Path):
+    world = make_world(family, scheme, dtype=torch.float32)
     nlp = Annotator(world.model, world.tokenizer, precision="fp32")
     made = hiermtl.export(nlp, tmp_path / "graph", tasks=exportable(nlp.model))
     given = [["the", "dog", "barks"], ["a"], ["cat"] * 9]
     graph = GraphAnnotator(nlp, made.written.graph, name="fp32")
     assert list(graph.predict_layers(given)) == list(nlp.predict_layers(given))
+
+
+@pytest.fixture(scope="module")
+def words() -> Annotator:
+    """On a BiLSTM, which reads words and their n-grams."""
+    tokenizer = WordTokenizer(WordTokenizer.count_words(SENTENCES, 2), buckets=50, sizes=(2, 3))
+    known = len(tokenizer.vocabulary)
+    assert 0 < known < len({word for sentence in SENTENCES for word in sentence})
+    encoder = BiLstmEncoder(
+        layers=2, hidden=5, word_width=4, ngram_width=6, vocabulary=known, buckets=50
+    )
+    config = HierarchicalConfig(encoder.config(), TASKS, language="en")
+    model = HierarchicalModel(config, encoder, seed=0).eval()
+    randomise(model.named_parameters(), spread=0.5)
+    return Annotator(model, tokenizer, precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def made_of_words(words: Annotator, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    folder = tmp_path_factory.mktemp("graphs") / "words"
+    return hiermtl.export(words, folder, tasks=ABLE, int8=True)
+
+
+@pytest.mark.parametrize("sentences", [SENTENCES, SENTENCES[1:2], SENTENCES[2:3], SENTENCES * 5])
+def test_scores_are_those_of_a_bilstm(
+    words: Annotator, made_of_words: Export, sentences: list[list[str]]
+):
+    """For more steps, rows and n-grams than the graph was traced with, and for fewer."""
+    graph = made_of_words.written.graph
+    assert_close(*scores_of(words, graph, sentences, ["upos", "ner", "dep"]))
+
+
+@pytest.mark.parametrize("part", ["ngrams", "left_to_right", "right_to_left"])
+def test_other_weights_of_a_bilstm_give_other_scores(
+    words: Annotator, made_of_words: Export, part: str
+):
+    """The control: each part of the graph is compared."""
+    other = copy.deepcopy(words.model)
+    changed = [value for name, value in other.named_parameters() if part in name]
+    assert changed
+    with torch.no_grad():
+        changed[0].mul_(1.01)
+    nlp = Annotator(other, words.tokenizer, precision="fp32")
+    with pytest.raises(AssertionError):
+        assert_close(*scores_of(nlp, made_of_words.written.graph, SENTENCES, ["upos"]))
+
+
+def test_a_graph_of_words_says_what_a_bilstm_says(words: Annotator, made_of_words: Export):
+    """Of sentences of any length, and where tasks are asked of some sentences alone."""
+    graph = GraphAnnotator(words, made_of_words.written.graph, name="fp32")
+    given = [*SENTENCES, LONG * 3]
+    tasks = [task for task in ABLE if task != "topic"]
+    assert list(graph.predict_layers(given, tasks)) == list(words.predict_layers(given, tasks))
+    assert graph.long == 0
+    batch = batch_of(words, SENTENCES, ["upos"])
+    some = {"upos": np.arange(len(SENTENCES)) % 2 == 0}
+    with torch.no_grad():
+        expected = words.model(batch, some)["upos"].scores["labels"]
+    found = Running(words.model, made_of_words.written.graph)(batch, some)["upos"].scores["labels"]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_matrices_of_an_lstm_are_in_8_bits_too(words: Annotator, made_of_words: Export):
+    small = made_of_words.written.small
+    assert small is not None
+    kinds = {node.op_type for node in onnx.load(small).graph.node}
+    assert "DynamicQuantizeLSTM" in kinds
+    assert "LSTM" not in kinds
+    found, expected = scores_of(words, small, SENTENCES, ["upos"])
+    assert not torch.equal(found["upos"], expected["upos"])
+    assert np.corrcoef(found["upos"].flatten(), expected["upos"].flatten())[0, 1] > 0.9
+
+
+def test_the_page_on_onnx_is_right_of_words(
+    words: Annotator, made_of_words: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its program for words makes what the graph reads."""
+    _, code = programs()
+    shutil.copytree(made_of_words.written.folder, tmp_path / "onnx" / "small")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    session = ort.InferenceSession(made_of_words.written.graph)
+    given = [["ab", "c", "zzz"], ["bca"], ["ca", "ü."]]
+    (found,) = session.run(["upos"], names["batch_of"](given))
+    labels = made_of_words.written.folder / "tasks.json"
+    upos = json.loads(labels.read_text(encoding="utf-8"))["tasks"]["upos"]["labels"]
+    for row, sentence in zip(found, given, strict=True):
+        tags = [upos[label] for label in row[: len(sentence)].argmax(-1)]
+        assert tuple(tags) == words(sentence).tags("upos")
 
 
 @pytest.mark.slow
