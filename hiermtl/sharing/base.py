@@ -153,6 +153,14 @@ class Sharing(nn.Module):
         """The branches mixed into this one after the blocks of `depth`, itself included."""
         return (branch,)
 
+    def silent(self) -> Collection[tuple[int, str, str]]:
+        """Each (depth, receiver, sender) of `senders` that adds nothing, as weights stand.
+
+        Asked in evaluation alone: a pass that needs no gradient leaves such senders out. `mix` then
+        may lack them, or have them of other sentences. No branch is silent to itself.
+        """
+        return ()
+
     def feeds(self, depth: int) -> Sequence[str]:
         """The tasks whose predictions enter the blocks of `depth`; each must be read below it."""
         return ()
