@@ -136,6 +136,7 @@ class HierarchicalModel(PreTrainedModel):
         names = self.hierarchy.names
         self.stack = Stack(encoder, self.sharing, seed=seed, tasks=names)
         self.routes = Routes(self.sharing, self.lower, tasks=names)
+        self._heard: tuple[Collection[tuple[int, str, str]], Routes] | None = None
         if absent:
             _forget(self.sharing, kept={n for task in names for n in self.sharing.owned(task)})
 
@@ -207,7 +208,21 @@ class HierarchicalModel(PreTrainedModel):
     def restructured(self) -> None:
         """Follows a change of the scheme's structure; to be called after each `Edit`."""
         self.routes = Routes(self.sharing, self.lower, tasks=self.hierarchy.names)
+        self._heard = None
         self.config.sharing = {"name": self.sharing.name, **self.sharing.structure()}
+
+    def heard(self) -> Routes:
+        """The routes of a pass in evaluation that needs no gradient.
+
+        As `routes`, without streams of which a mix has nothing, as its weights stand.
+        """
+        silent = self.sharing.silent()
+        if not silent:
+            return self.routes
+        if self._heard is None or self._heard[0] != silent:
+            names = self.hierarchy.names
+            self._heard = silent, Routes(self.sharing, self.lower, tasks=names, silent=silent)
+        return self._heard[1]
 
     def rebuild(self, sharing: Mapping[str, Any]) -> None:
         """Takes on another structure of its scheme, as it stands in a saved `config.sharing`.
@@ -601,8 +616,9 @@ class HierarchicalModel(PreTrainedModel):
         """The sentences each state is needed for, before and after mixing."""
         raw: dict[tuple[int, str], np.ndarray] = {}
         mixed: dict[tuple[int, str], np.ndarray] = {}
+        routes = self.routes if self.training or torch.is_grad_enabled() else self.heard()
         for task, sentences in wanted.items():
-            route = self.routes[task]
+            route = routes[task]
             for demand, states in ((raw, route.raw), (mixed, route.mixed)):
                 for state in states:
                     known = demand.get(state)

@@ -24,6 +24,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, int], Mapping[str, Any]]] = {
     "hard": (TOP, {}),
     "hmtl": ({"upos": 1, "ner": 3, "dep": 3}, {}),
     "learned": (TOP, {}),
+    "relationship": (TOP, {}),
 }
 """Depths and options of schemes that do not read each task at its own depth, or have to split."""
 

@@ -78,7 +78,7 @@ class Levels:
         return found
 
     def _count(self, tasks: Sequence[str]) -> int:
-        routes = self.nlp.model.routes
+        routes = self.nlp.model.heard()
         return len({place for task in tasks for place in routes[task].raw if place[0]})
 
     def about(self) -> dict[str, Any]:

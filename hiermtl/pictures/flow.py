@@ -2,6 +2,7 @@
 
 Drawn from the structure alone that `hiermtl.sharing.describe` tells, so that it shows what a model
 computes. A box is a copy of a block, named by the tasks it is there for; a rounded one is a head.
+Layers of the tasks' own, where a prior is over them, stand side by side above all blocks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,9 @@ LABELS = 1.8
 
 LETTER, BOX, HEAD, GAP, ROW = 0.125, 0.5, 0.3, 0.3, 1.0
 """Width of a letter, heights of boxes and heads, distance of columns, least height of a row."""
+
+FRAME = 0.18
+"""How far a frame is from the layers in it."""
 
 ARROW = 0.12
 """The length of an arrow's head."""
@@ -82,6 +86,7 @@ class Plan:
     box: list[float] = field(init=False)
     out: list[float] = field(init=False)
     head: dict[str, tuple[float, float]] = field(init=False)
+    layer: dict[str, tuple[float, float]] = field(init=False)
     width: float = 0.0
     height: float = 0.0
 
@@ -98,6 +103,7 @@ class Plan:
             for branch, parent in own.items()
         }
         self.names = self._names()
+        self.layer = {}
         self.segments = [self._segment(state) for state in self.parents if not state[0]]
         self.of = {}
         at = 0.0
@@ -129,6 +135,16 @@ class Plan:
                 return [(depth, sender) for sender in senders]
         return []
 
+    @property
+    def prior(self) -> Sequence[str]:
+        """The axes of the prior over layers of the tasks' own, if they have some."""
+        return self.structure.get("prior", ())
+
+    @property
+    def wide_layer(self) -> float:
+        """The width of each task's layer."""
+        return max(1.0, *map(wide, self.reads))
+
     def seen(self) -> Iterator[tuple[State, State]]:
         """Each copy that reads states further down, and those states."""
         for depth, states in self.structure["sees"].items():
@@ -139,6 +155,9 @@ class Plan:
     def legend(self) -> list[str]:
         """What the signs mean that occur."""
         said = ["box: a copy of a block; rounded: a task's head"]
+        if self.prior:
+            axes = " \N{MULTIPLICATION SIGN} ".join(f"{axis}s" for axis in self.prior)
+            said.append(f"frame: a prior over {axes}")
         if self.structure["mixes"]:
             said.append("circle: a learned mix of streams")
         if any(len(states) > 1 for states in self.reads.values()):
@@ -183,17 +202,41 @@ class Plan:
         """Gives a segment and what is above it their places, from `low` on; returns the end."""
         if any(state in segment.states for state, _ in self.seen()):
             low += 0.35
+        low += FRAME if self.prior else 0
         at = low
         for place, above in enumerate(segment.above):
             at = self._place(above, at + (GAP if place else 0))
         label = max(len(self.names[state]) for state in segment.states)
         segment.low, segment.high = low, max(at, low + max(1.3, LETTER * label + 0.3))
+        self.of.update(dict.fromkeys(segment.states, segment))
+        if self.prior:
+            return self._place_layers(segment)
         segment.heads = segment.end = segment.high + GAP
         single, mixing = self._beside(segment)
         for tasks in ([single] if single else []) + [[task] for task in mixing]:
             segment.end += max(map(wide, tasks)) + 0.15
         segment.end -= 0.15 if single or mixing else GAP
-        self.of.update(dict.fromkeys(segment.states, segment))
+        return segment.end
+
+    def _place_layers(self, segment: Segment) -> float:
+        """Layers of tasks that are read at the top above it, those of others to its right.
+
+        The deeper the task, the nearer. Heights wait.
+        """
+        tasks = [task for task, states in self.reads.items() if max(states) in segment.states]
+        tasks.sort(key=lambda task: max(self.reads[task]), reverse=True)
+        above = [t for t in tasks if max(self.reads[t]) == segment.states[-1] and not segment.above]
+        step = self.wide_layer + GAP
+        over = step * len(above) - GAP
+        segment.high = max(segment.high, segment.low + over)
+        at = (segment.low + segment.high - over + self.wide_layer) / 2
+        for task in above:
+            self.layer[task], at = (at, 0.0), at + step
+        segment.end, at = segment.high, segment.high + GAP + self.wide_layer / 2
+        for task in tasks[len(above) :]:
+            self.layer[task], at = (at, 0.0), at + step
+            segment.end = self.layer[task][0] + self.wide_layer / 2
+        segment.heads = segment.end = segment.end + FRAME
         return segment.end
 
     def _stack(self) -> None:
@@ -206,7 +249,7 @@ class Plan:
             self.out.append(top + 1.0 if mixes else top)
             most = 0
             for segment in {id(s): s for s in self.of.values()}.values():
-                single, mixing = self._beside(segment)
+                single, mixing = ([], []) if self.prior else self._beside(segment)
                 here = [task for task in single if self.reads[task][0][0] == depth]
                 widest = max(map(wide, single), default=0.0)
                 for place, task in enumerate(here):
@@ -219,6 +262,11 @@ class Plan:
                     at += wide(task) + 0.15
                 most = max(most, len(here), 2 if mixing else 0)
             top = self.out[-1] + max(ROW, (most - 1) * (HEAD + 0.06) + 0.75)
+        if self.prior:
+            middle = self.out[-1] + ROW + FRAME
+            self.layer = {task: (x, middle) for task, (x, _) in self.layer.items()}
+            over = middle + BOX / 2 + FRAME + 0.25 + HEAD / 2
+            self.head = {task: (x, over) for task, (x, _) in self.layer.items()}
         highest = max([self.box[-1] + BOX / 2, *(y + HEAD / 2 for _, y in self.head.values())])
         self.height = max(highest, self.out[-1] + 0.2)
 
@@ -239,6 +287,8 @@ def paint(axes: "Axes", plan: Plan) -> None:
         said = f"depth {depth}" if depth else "embeddings"
         axes.text(-0.45, y, said, ha="right", va="center", fontsize=8.5, color=MUTED)
     _ties(axes, plan)
+    if plan.layer:
+        _layers(axes, plan)
     for state, parent in plan.parents.items():
         if parent is not None:
             # From the middle of a mix; straight up from a copy that spans what is above it.
@@ -326,6 +376,10 @@ def _head(axes: "Axes", plan: Plan, task: str) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     (x, y), states, width = plan.head[task], plan.reads[task], wide(task)
+    if task in plan.layer:
+        foot = plan.layer[task][1] + BOX / 2
+        _line(axes, [(x, foot), (x, y - HEAD / 2)])
+        states = []
     for state in states:
         low, high = plan.span(state)
         mixed = bool(plan.mixed(state))
@@ -360,6 +414,39 @@ def _head(axes: "Axes", plan: Plan, task: str) -> None:
         )
     )
     axes.text(x, y - 0.01, task, ha="center", va="center", zorder=4)
+
+
+def _layers(axes: "Axes", plan: Plan) -> None:
+    """A layer for each task, what it reads, and the frame of the prior that is over all of them."""
+    from matplotlib.patches import FancyBboxPatch, Rectangle
+
+    half = plan.wide_layer / 2
+    (left, y), (right, _) = min(plan.layer.values()), max(plan.layer.values())
+    axes.text(-0.45, y, "layers", ha="right", va="center", fontsize=8.5, color=MUTED)
+    foot, inner = y - BOX / 2, FRAME - 0.1
+    axes.add_patch(
+        FancyBboxPatch(
+            (left - half - inner, foot - inner),
+            right - left + 2 * (half + inner),
+            BOX + 2 * inner,
+            boxstyle="round,pad=0.1,rounding_size=0.14",
+            facecolor="none",
+            edgecolor=MUTED,
+            linewidth=1.1,
+            zorder=1,
+        )
+    )
+    _line(axes, [(left, y), (right, y)])
+    for task, (x, _) in plan.layer.items():
+        for state in plan.reads[task]:
+            (low, high), level = plan.span(state), plan.box[state[0]]
+            start = [(x, level + BOX / 2)] if low <= x <= high else [(high, level), (x, level)]
+            _line(axes, [*start, (x, foot)], arrow=True)
+        colour = plan.hue[task]
+        axes.add_patch(
+            Rectangle((x - half, foot), 2 * half, BOX, facecolor=colour, linewidth=0, zorder=2)
+        )
+        axes.text(x, y, task, ha="center", va="center", color=on(colour), zorder=3)
 
 
 def _ties(axes: "Axes", plan: Plan) -> None:

@@ -7,10 +7,11 @@ stands the class is one stream of states: one branch at each depth, read by ever
 
 Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`, `sees`,
 `extra_width`), from which `Routes` knows, before any computation, which blocks a task depends on;
-`owned` names what else of the scheme it depends on. `ties` says which copies are held together, for
-`describe`, which tells a structure as plain data. Computation is `extra`, `mix` and `read`.
-Training is `check_examples`, `begin`, `penalties`, `observe`, `after_step`, `propose` and `rates`.
-What is observed is added up over passes and processes, in `pending`, before `after_step`.
+`owned` names what else of the scheme it depends on. `ties` says which copies are held together, and
+`prior` what holds layers of the tasks' own, for `describe`, which tells a structure as plain data.
+Computation is `extra`, `mix` and `read`. Training is `check_examples`, `begin`, `penalties`,
+`observe`, `after_step`, `propose` and `rates`. What is observed is added up over passes and
+processes, in `pending`, before `after_step`.
 
 Source: the interface of sharing schemes worked out for this project; each scheme's file names its
 paper.
@@ -152,6 +153,14 @@ class Sharing(nn.Module):
         """The branches mixed into this one after the blocks of `depth`, itself included."""
         return (branch,)
 
+    def silent(self) -> Collection[tuple[int, str, str]]:
+        """Each (depth, receiver, sender) of `senders` that adds nothing, as weights stand.
+
+        Asked in evaluation alone: a pass that needs no gradient leaves such senders out. `mix` then
+        may lack them, or have them of other sentences. No branch is silent to itself.
+        """
+        return ()
+
     def feeds(self, depth: int) -> Sequence[str]:
         """The tasks whose predictions enter the blocks of `depth`; each must be read below it."""
         return ()
@@ -162,6 +171,10 @@ class Sharing(nn.Module):
 
     def ties(self, depth: int) -> Sequence[Sequence[str]]:
         """Groups of branches whose copies of a block `penalties` or `after_step` hold together."""
+        return ()
+
+    def prior(self) -> Sequence[str]:
+        """Where each head reads a layer of its own, the axes of them that a prior relates."""
         return ()
 
     def extra_width(self, depth: int) -> int:

@@ -116,6 +116,7 @@ class MixedColumns(Columns):
         super().__init__(hierarchy, widths, own=own, lr=lr, mix_last=mix_last, **options)
         self.own, self.lr, self.mix_last = own, lr, mix_last
         self.alpha = nn.ParameterDict()
+        self._silent: tuple[Any, frozenset[tuple[int, str, str]]] = (None, frozenset())
         for depth in range(1, hierarchy.top + 1):
             if self.mixes(depth):
                 self.alpha[str(depth)] = nn.Parameter(self.start(depth))
@@ -137,6 +138,27 @@ class MixedColumns(Columns):
         """All members, where states are mixed."""
         return self.members(depth) if self.mixes(depth) else (branch,)
 
+    def silent(self) -> frozenset[tuple[int, str, str]]:
+        """Where all of `alpha` between two streams is exactly 0.
+
+        It is looked at anew once `alpha` is another, since that waits for the device.
+        """
+        key = tuple(
+            (alpha.data_ptr(), 0 if alpha.is_inference() else alpha._version)
+            for alpha in self.alpha.values()
+        )
+        if key != self._silent[0]:
+            found = set()
+            for depth, alpha in self.alpha.items():
+                members = self.members(int(depth))
+                count = len(members)
+                shares = alpha.detach().view(count, len(alpha) // count, count, -1)
+                zeros = (shares == 0).all(3).all(1).fill_diagonal_(False)
+                for receiver, sender in zeros.nonzero().tolist():
+                    found.add((int(depth), members[receiver], members[sender]))
+            self._silent = (key, frozenset(found))
+        return self._silent[1]
+
     def owned(self, task: str) -> Sequence[str]:
         """`alpha` of every depth up to the task's."""
         return [
@@ -146,7 +168,10 @@ class MixedColumns(Columns):
     def mix(
         self, depth: int, streams: Mapping[str, Stream], *, receivers: Mapping[str, np.ndarray]
     ) -> Mapping[str, Stream]:
-        """Each receiver's mix of all members; receivers of the same sentences at once."""
+        """Each receiver's mix of all members; receivers of the same sentences at once.
+
+        Members that are `silent` to them need not be there.
+        """
         if not self.mixes(depth):
             return streams
         members, alpha = self.members(depth), full_precision(self.alpha[str(depth)])
@@ -156,15 +181,26 @@ class MixedColumns(Columns):
         found: dict[str, Stream] = {}
         for names in alike.values():
             sentences = receivers[names[0]]
-            parts = [streams[member].narrow(sentences) for member in members]
-            kind = parts[0].values.dtype
+            own = streams[names[0]].narrow(sentences)
+            parts = [self._states(streams.get(member), own) for member in members]
             # In half precision a share of 0.9 is another one.
             with torch.autocast(alpha.device.type, enabled=False):
-                states = torch.stack([full_precision(part.values) for part in parts])
+                states = torch.stack([full_precision(part) for part in parts])
                 rows = [members.index(name) for name in names]
-                mixed = self.combined(alpha.to(states.dtype), rows, states).to(kind)
-            found |= {n: parts[0].replace(v) for n, v in zip(names, mixed.unbind(), strict=True)}
+                mixed = self.combined(alpha.to(states.dtype), rows, states).to(own.values.dtype)
+            found |= {n: own.replace(v) for n, v in zip(names, mixed.unbind(), strict=True)}
         return found
+
+    def _states(self, stream: Stream | None, own: Stream) -> Tensor:
+        """A stream's states of a receiver's sentences.
+
+        Zeros where nobody wanted them of all these: the receiver's share of them is 0 then, and the
+        same sum is taken as with them, to the last bit.
+        """
+        if stream is not None and np.isin(own.sentences, stream.sentences).all():
+            return stream.narrow(own.sentences).values
+        assert not self.training, "a stream that is mixed is not there"
+        return torch.zeros_like(own.values)
 
     def rates(self) -> Sequence[Rate]:
         """A rate of its own and no decay, which would pull to 0 and not to a stream's own state."""

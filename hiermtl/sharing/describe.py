@@ -22,7 +22,8 @@ def describe(sharing: Sharing) -> dict[str, Any]:
     `branches` (for each depth from 0, branch to parent), `reads` (task to its (depth, branch)
     pairs), `mixes` (depth to pairs of receivers and what is mixed into them), `ties` (depth to
     groups of branches whose copies are held together), `feeds` (depth to tasks whose predictions
-    enter its blocks) and `sees` (depth to the (depth, branch) pairs that its blocks read too).
+    enter its blocks), `sees` (depth to the (depth, branch) pairs that its blocks read too) and
+    `prior` (axes of the layers that heads read, where tasks have some under one prior).
     `learnt` is the scheme's own, see `brief`.
     """
     tasks, routes = sharing.hierarchy.names, Routes(sharing)
@@ -57,6 +58,7 @@ def describe(sharing: Sharing) -> dict[str, Any]:
             "ties": ties,
             "feeds": feeds,
             "sees": sees,
+            "prior": list(sharing.prior()),
         },
         "learnt": brief(sharing.learnt()),
     }

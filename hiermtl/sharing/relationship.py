@@ -107,6 +107,10 @@ class Relationship(Sharing):
             self.register_buffer(name, torch.eye(size))
         self._precisions: dict[str, tuple[tuple[int, int], Tensor]] = {}
 
+    def prior(self) -> Sequence[str]:
+        """The axes whose covariances are learned."""
+        return [AXES[axis] for axis in self.axes]
+
     def head_width(self, task: str) -> int:
         """The units of the task's layer."""
         return self.units

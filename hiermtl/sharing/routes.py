@@ -4,7 +4,7 @@ And the blocks themselves.
 """
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -40,14 +40,16 @@ class Routes:
         lower: Mapping[str, Sequence[str]] = MappingProxyType({}),
         *,
         tasks: Iterable[str] | None = None,
+        silent: Collection[tuple[int, str, str]] = (),
     ) -> None:
         """Follows each task's reads down to the embeddings.
 
         `lower` are the tasks whose predictions a task's head reads; `tasks` those that are there,
-        by default all that the scheme was made for.
+        by default all that the scheme was made for; `silent` the (depth, receiver, sender) of mixes
+        that are not followed.
         """
         names = sharing.hierarchy.names if tasks is None else tasks
-        self._routes = {task: _follow(sharing, task, lower) for task in names}
+        self._routes = {task: _follow(sharing, task, lower, silent) for task in names}
 
     def __getitem__(self, task: str) -> Route:
         """The route of a task."""
@@ -59,7 +61,10 @@ class Routes:
 
 
 def _follow(
-    sharing: Sharing, task: str, lower: Mapping[str, Sequence[str]] = MappingProxyType({})
+    sharing: Sharing,
+    task: str,
+    lower: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    silent: Collection[tuple[int, str, str]] = (),
 ) -> Route:
     raw: set[tuple[int, str]] = set()
     mixed: set[tuple[int, str]] = set()
@@ -77,7 +82,7 @@ def _follow(
         mixed.add(state)
         depth, branch = state
         for sender in sharing.senders(depth, branch):
-            if (depth, sender) in raw:
+            if (depth, sender) in raw or (depth, branch, sender) in silent:
                 continue
             raw.add((depth, sender))
             if not depth:

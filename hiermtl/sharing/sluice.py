@@ -14,7 +14,8 @@ so that a network may keep one part to itself and share another, and the depth o
 A penalty keeps parts apart: with G_s the rows of a block's output weights that make part s,
 `orthogonality` times |G_s G_r^T|^2 over pairs of parts, of blocks whose states are mixed.
 `sparsity` adds a group lasso over the blocks of alpha between two tasks (the shares of all parts of
-one in all parts of the other), by its proximal step, which makes whole blocks exactly 0.
+one in all parts of the other), by its proximal step, which makes whole blocks exactly 0; in
+evaluation a stream is left out of which nothing that is asked has a share.
 
 Departs: the equations, not the released code, whose reshape mixes units within a task, and whose
 directions of a BiLSTM share alpha, as here, but are read in different orders. alpha starts as

@@ -1,6 +1,6 @@
 """Cross-stitch and sluice networks at their limits, and what the equations say of their shares."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -157,24 +157,72 @@ def streams_of(scheme: MixedColumns, depth: int, *, units: int = 7) -> dict[str,
     return found
 
 
-def scheme_alone(name: str, *, directions: int = 1, **options: Any) -> MixedColumns:
+def scheme_alone(
+    name: str | type[MixedColumns], *, directions: int = 1, **options: Any
+) -> MixedColumns:
     hierarchy = Hierarchy(Task(task, 2) for task in NAMES)
-    kind = {"cross_stitch": CrossStitch, "sluice": Sluice}[name]
+    known: dict[str, type[MixedColumns]] = {"cross_stitch": CrossStitch, "sluice": Sluice}
+    kind = known[name] if isinstance(name, str) else name
     return kind(hierarchy, (8, 8, 8), directions=directions, **options).double()
 
 
-@pytest.mark.parametrize("subspaces", [1, 2, 4])
-@pytest.mark.parametrize("directions", [1, 2])
-def test_a_share_copies_its_own_part_unit_for_unit(subspaces: int, directions: int) -> None:
-    """What a reshape that mixes units within a task would fail."""
-    scheme = scheme_alone("sluice", subspaces=subspaces, directions=directions)
-    order = scheme.members(1)
+class Interleaved(Sluice):
+    """Wrong: every other unit of a task makes a part."""
+
+    def combined(self, alpha: Tensor, rows: Sequence[int], states: Tensor) -> Tensor:
+        parts = self.subspaces
+
+        def shuffled(values: Tensor, *shape: int) -> Tensor:
+            cut = values.view(*values.shape[:2], self.directions, *shape)
+            return cut.transpose(-1, -2).reshape(values.shape)
+
+        mixed = super().combined(alpha, rows, shuffled(states, -1, parts))
+        return shuffled(mixed, parts, -1)
+
+
+class AcrossDirections(Sluice):
+    """Wrong: a part is one way of reading, and not some of either."""
+
+    def combined(self, alpha: Tensor, rows: Sequence[int], states: Tensor) -> Tensor:
+        directions, self.directions = self.directions, 1
+        mixed = super().combined(alpha, rows, states)
+        self.directions = directions
+        return mixed
+
+
+class Scrambled(Sluice):
+    """Wrong as the released code is: all parts in a row, reshaped as if it went by columns.
+
+    What is read of depths is scrambled in the same way.
+    """
+
+    def combined(self, alpha: Tensor, rows: Sequence[int], states: Tensor) -> Tensor:
+        row = states.transpose(0, 1).flatten(1)
+        mixed = alpha.view(len(alpha), -1) @ by_columns(row, alpha.shape[-1])
+        mixed = mixed.transpose(0, 1).reshape(len(states), self.subspaces, states.shape[1], -1)
+        return mixed.transpose(1, 2).flatten(2)[list(rows)]
+
+    def read(self, task: str, values: Sequence[Tensor]) -> Tensor:
+        rows = by_columns(torch.cat(list(values), dim=-1), len(values))
+        return torch.einsum("k,wkd->wd", self.shares(task).to(rows.dtype), rows)
+
+
+def by_columns(row: Tensor, count: int) -> Tensor:
+    """(units, count * width) to (units, count, width): every count-th number goes to one row."""
+    return row.view(len(row), -1, count).transpose(1, 2)
+
+
+def copies_unit_for_unit(scheme: MixedColumns) -> bool:
+    """Whether a 1 in alpha alone copies its sender's part to its receiver's, and nothing else."""
+    assert isinstance(scheme, Sluice)
+    order, subspaces = scheme.members(1), scheme.subspaces
     streams = streams_of(scheme, 1)
     cut = {
-        n: s.values.view(7, directions, subspaces, 8 // (directions * subspaces))
+        n: s.values.view(7, scheme.directions, subspaces, 8 // (scheme.directions * subspaces))
         for n, s in streams.items()
     }
     everyone = dict.fromkeys(order, np.zeros(1, dtype=np.int64))
+    right = []
     for receiver, part in ((0, 0), (2, subspaces - 1)):
         for sender, other in ((1, 0), (2, subspaces - 1)):
             with torch.no_grad():
@@ -182,11 +230,42 @@ def test_a_share_copies_its_own_part_unit_for_unit(subspaces: int, directions: i
                 scheme.alpha["1"][receiver * subspaces + part, sender * subspaces + other] = 1
             found = scheme.mix(1, streams, receivers=everyone)
             for place, name in enumerate(order):
-                own = found[name].values.view(7, directions, subspaces, -1)
+                own = found[name].values.view_as(cut[name])
                 expected = torch.zeros_like(own)
                 if place == receiver:
                     expected[:, :, part] = cut[order[sender]][:, :, other]
-                assert torch.equal(own, expected)
+                right.append(torch.equal(own, expected))
+    return all(right)
+
+
+@pytest.mark.parametrize("subspaces", [1, 2, 4])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_share_copies_its_own_part_unit_for_unit(subspaces: int, directions: int) -> None:
+    assert copies_unit_for_unit(scheme_alone("sluice", subspaces=subspaces, directions=directions))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "directions"),
+    [(Interleaved, 1), (Interleaved, 2), (Scrambled, 1), (AcrossDirections, 2)],
+)
+def test_a_reshape_that_mixes_units_does_not(wrong: type[Sluice], directions: int) -> None:
+    """The control: what the test above is there to find."""
+    assert not copies_unit_for_unit(scheme_alone(wrong, subspaces=2, directions=directions))
+
+
+def test_a_reshape_that_mixes_units_joins_encoders_that_are_independent() -> None:
+    """The control of alpha the identity, and of a head that reads one depth."""
+    right, wrong = (scheme_alone(kind, own=1.0) for kind in (Sluice, Scrambled))
+    streams = streams_of(right, 1)
+    everyone = dict.fromkeys(streams, np.zeros(1, dtype=np.int64))
+    for scheme, own in ((right, True), (wrong, False)):
+        assert isinstance(scheme, Sluice)
+        found = scheme.mix(1, streams, receivers=everyone)
+        assert all(torch.equal(found[n].values, streams[n].values) for n in streams) is own
+        with torch.no_grad():
+            scheme.beta["ner"].copy_(torch.tensor([0.0, 1.0]))
+        values = [streams[name].values for name in ("upos", "ner")]
+        assert torch.equal(scheme.read("ner", values), values[1]) is own
 
 
 @mixing

@@ -19,6 +19,7 @@ from torch.distributed.tensor import DTensor
 
 from hiermtl.errors import RecipeError
 from hiermtl.sharing import SHARING
+from hiermtl.sharing.relationship import Relationship
 from hiermtl.training import Sampling, replicas, shards
 from hiermtl.training.gradients import WHOLE
 from hiermtl.training.gradients import Gradients as Apart
@@ -44,6 +45,8 @@ SINGLE_BOUND = 1e-5
 NEWCOMERS = {scheme.name: scheme for scheme in (Columns, Held, LabelEmbeddings, Splitting)}
 OPTIONS = {
     "adaptive": {"every": 10, "least": 3, "cost": 0.001},
+    # Covariances are estimated anew from the weights, twice on the way.
+    "relationship": {"every": 20, "units": 6, "strength": 0.1},
     "splitting": {"plan": {"10": [2, "dep"], "25": [1, "ner"]}},
 }
 SCHEMES = (*SHARING, *NEWCOMERS)
@@ -71,6 +74,7 @@ def gradients(
     table: int = replicas.TABLE,
     alien: bool = False,
     lora_rank: int = 0,
+    stale: bool = False,
     **changes: Any,
 ) -> Gradients:
     """Of every weight at every step, as a process sees them before the optimizer moves."""
@@ -96,6 +100,8 @@ def gradients(
             patch.setattr(TrainingStep, "forward", _out_of_memory(short))
         if each_for_itself:
             patch.setattr(TrainingStep, "forward", _per_process)
+        if stale and dist.is_initialized() and dist.get_rank() == 0:
+            patch.setattr(Relationship, "sweep", lambda *_: None)
         if each_combines:
             patch.setattr(Stepper, "_join", _combined_before)
         sharing = {"name": scheme, **OPTIONS.get(scheme, {})}
@@ -322,6 +328,19 @@ def test_means_per_process_would_make_others(two_processes: Processes) -> None:
     apart = distances(whole, first)
     assert apart[0] > 100 * SINGLE_BOUND
     assert min(apart) > 100 * BOUND
+
+
+def test_covariances_that_one_process_does_not_estimate_would_make_others(
+    two_processes: Processes,
+) -> None:
+    """The control: that they are estimated within these steps, and what comes of it is seen."""
+    every = OPTIONS["relationship"]["every"]
+    options: dict[str, Any] = {"epochs": 99, "max_steps": every + 2}
+    whole = alone("relationship", "mixed", **options)
+    first, _ = two_processes(gradients, "relationship", "mixed", stale=True, **options)
+    apart = distances(whole, first)
+    assert max(apart[:every]) <= BOUND
+    assert min(apart[every:]) > 1e4 * BOUND
 
 
 def test_rows_that_others_reached_are_missed_where_nobody_asks(two_processes: Processes) -> None:

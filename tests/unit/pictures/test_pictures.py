@@ -13,7 +13,9 @@ import pytest
 import torch
 from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -21,6 +23,7 @@ from hiermtl.errors import ModelError, RecipeError
 from hiermtl.hierarchy import Hierarchy, Task
 from hiermtl.pictures import DRAWINGS, curves, draw, hierarchy, sharing, svg
 from hiermtl.pictures.canvas import DARK, HUES, INK, MUTED, PAPER, on
+from hiermtl.pictures.flow import BOX, HEAD, Plan
 from hiermtl.pretrained import save_model
 from hiermtl.sharing import SHARING, describe
 from tests.worlds import World, make_world
@@ -216,9 +219,47 @@ def test_structure_that_changes_changes_the_picture() -> None:
     assert svg(hierarchy("hmtl", structure=found[0])) != svg(hierarchy("hmtl", structure=found[1]))
 
 
+@pytest.mark.parametrize("depths", [TOP, DEPTHS, {"upos": 2}])
+def test_layers_under_a_prior_are_equally_wide_and_all_in_its_frame(depths: dict[str, int]) -> None:
+    """Between the block that a task is read at and its head, in the task's colour."""
+    found = told("relationship", depths=depths)
+    drawn = hierarchy("relationship", structure=found["structure"])
+    (axes,) = drawn.axes
+    plan = Plan(found["structure"])
+    assert plan.layer.keys() == depths.keys()
+    layers = [p for p in axes.patches if isinstance(p, Rectangle)]
+    layers = [p for p in layers if p.get_y() + BOX / 2 in {y for _, y in plan.layer.values()}]
+    assert len(layers) == len(depths)
+    assert {to_hex(p.get_facecolor()) for p in layers} == set(plan.hue.values())
+    assert len({round(p.get_width(), 9) for p in layers}) == 1
+    boxes = (p for p in axes.patches if isinstance(p, FancyBboxPatch))
+    (frame,) = (p for p in boxes if to_rgba(p.get_facecolor())[3] == 0)
+    inside = frame.get_path().get_extents()
+    assert all(inside.x0 < p.get_x() and p.get_x() + p.get_width() < inside.x1 for p in layers)
+    assert all(inside.y1 < plan.head[task][1] - HEAD / 2 for task in depths)
+    read = {task: plan.box[max(plan.reads[task])[0]] for task in depths}
+    assert all(read[task] + BOX / 2 < inside.y0 for task in depths)
+    said = "units \N{MULTIPLICATION SIGN} tasks"
+    if depths is not DEPTHS:
+        said = f"features \N{MULTIPLICATION SIGN} {said}"
+    assert f"a prior over {said}" in svg(drawn)
+
+
+def test_without_a_prior_there_is_no_frame() -> None:
+    found = told("relationship")["structure"]
+    plain = told("low_supervision")["structure"]
+    assert {part: found[part] for part in plain if part != "prior"} == {
+        part: plain[part] for part in plain if part != "prior"
+    }
+    without = svg(hierarchy("relationship", structure={**found, "prior": []}))
+    assert without == svg(hierarchy("relationship", structure=plain))
+    assert without != svg(hierarchy("relationship", structure=found))
+    assert "frame" not in without
+
+
 def test_a_result_from_before_ties_were_told_is_drawn() -> None:
     found = told("low_supervision")
-    del found["structure"]["ties"]
+    del found["structure"]["ties"], found["structure"]["prior"]
     assert svg(draw(**found)) == svg(draw(**told("low_supervision")))
 
 

@@ -23,6 +23,7 @@ from hiermtl.recipe.encoder import BilstmEncoder, PretrainedEncoder
 from hiermtl.recipe.heads import CrfHead, TaggingHead
 from hiermtl.recipe.resolved import chosen
 from hiermtl.recipe.training import TrainingOptions
+from hiermtl.sharing import SHARING
 
 SCHEMES = (
     "hard",
@@ -58,6 +59,8 @@ SHIPPED = [
     "hmtl/ewt_bilstm",
     "hmtl/gum",
     "hmtl/sample",
+    "joint_many/ewt",
+    "joint_many/ewt_bilstm",
     "joint_many/ewt_sick",
     "joint_many/ewt_sick_bilstm",
     "joint_many/sample",
@@ -124,6 +127,21 @@ def test_every_shipped_recipe_loads_and_says_what_it_is(name: str) -> None:
             key == "description" or key.startswith("sharing.") or key.endswith(".depth")
             for key in differences(recipe, main)
         )
+
+
+@pytest.mark.parametrize("scheme", SHARING)
+def test_every_scheme_has_its_recipes(scheme: str) -> None:
+    """On generated sentences, and on the treebank with either encoder."""
+    for corpus in ("sample", "ewt", "ewt_bilstm"):
+        assert load_recipe(f"{scheme}/{corpus}").sharing.name == scheme
+
+
+@pytest.mark.parametrize("corpus", ["ewt", "ewt_bilstm"])
+def test_joint_many_differs_from_low_supervision_in_whose_batch_is_next_too(corpus: str) -> None:
+    joint, main = load_recipe(f"joint_many/{corpus}"), load_recipe(f"low_supervision/{corpus}")
+    assert joint.sampling.name == "bottom_up"
+    parts = {key.partition(".")[0] for key in differences(joint, main)}
+    assert parts == {"description", "sharing", "sampling"}
 
 
 def test_nested_options_of_schemes_are_read_and_come_back() -> None:

@@ -44,6 +44,8 @@ def test_flows_are_told_where_there_are_any() -> None:
     # Each task's stream runs to the top, where only that of the one read there is wanted.
     every = ["upos", "ner", "dep"]
     assert mixed["mixes"] == {"1": [[every, every]], "2": [[every, every]], "3": [[["dep"], every]]}
+    assert plain["prior"] == []
+    assert structure("relationship")["prior"] == ["unit", "task"]
     joint = structure("joint_many")
     assert joint["feeds"] == {"2": ["upos"], "3": ["upos", "ner"]}
     assert joint["sees"] == {"2": [[0, "shared"]], "3": [[0, "shared"]]}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from hiermtl.sharing import columns
+from hiermtl.sharing import SHARING, columns
 from hiermtl.sharing.columns import Columns, MixedColumns
 from hiermtl.training import step
 from hiermtl.training.gradients import WHOLE
@@ -22,7 +22,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "trace norms": {"name": "soft_trace", "strength": 0.05},
     "shares": {"name": "cross_stitch"},
     "lasso": {"name": "sluice", "sparsity": 0.5},
+    "splits": {"name": "adaptive", "every": 4, "least": 2, "cost": 0.001},
+    "a prior": {"name": "relationship", "every": 4, "units": 6, "strength": 0.1},
+    "a prior by the paper": {"name": "relationship", "every": 4, "units": 6, "estimator": "mle"},
 }
+"""What changes beside gradients does so before a run is broken off and behind it."""
+
+PLAIN = sorted(SHARING.keys() - {given["name"] for given in KINDS.values()})
+KINDS.update({scheme: {"name": scheme} for scheme in PLAIN})
 
 
 def world_of(kind: str) -> World:
@@ -38,6 +45,28 @@ def test_a_run_that_was_broken_off_goes_on_as_if_it_were_not(tmp_path: Path, kin
         train(folder, world=world_of(kind), progress=partial(EveryStep, until=7), **options)
     again = train(folder, world=world_of(kind), resume=True, **options)[0]
     assert_same(weights(again), whole)
+
+
+def test_every_scheme_is_broken_off() -> None:
+    assert {given["name"] for given in KINDS.values()} == set(SHARING)
+
+
+@pytest.mark.parametrize("kind", ["splits", "a prior", "a prior by the paper"])
+def test_what_a_resume_is_tested_with_changes_on_either_side_of_it(
+    tmp_path: Path, kind: str
+) -> None:
+    """Where the run is broken off, and at its end."""
+    found = [state_of(world_of(kind))]
+    for steps in (6, 0):
+        options = {"max_steps": steps} if steps else {"epochs": 2}
+        found.append(state_of(train(tmp_path / f"{steps}", world=world_of(kind), **options)[0]))
+    assert found[0] != found[1] != found[2]
+
+
+def state_of(world: World) -> Any:
+    """Structure, or what is learnt of tasks."""
+    scheme = world.model.sharing
+    return scheme.structure() if scheme.name == "adaptive" else scheme.learnt()["correlations"]
 
 
 @pytest.mark.parametrize("kind", ["springs to the source", "trace norms"])
