@@ -17,15 +17,19 @@ from tests.worlds import Calls, World, make_world
 DEPTHS = {"upos": 1, "ner": 2, "dep": 3}
 EVERY = {(depth, task) for depth in (1, 2, 3) for task in DEPTHS}
 OF_UPOS = {(depth, "upos") for depth in (1, 2, 3)}
+slow = pytest.mark.slow
+"""Shares of other shapes, on which the same code runs."""
+
 mixing = pytest.mark.parametrize(
     "given",
     [
-        {"name": "sluice"},
-        {"name": "sluice", "subspaces": 4, "betas": "off"},
-        {"name": "cross_stitch"},
-        {"name": "cross_stitch", "per": "channel"},
+        pytest.param({"name": "sluice"}, id="sluice"),
+        pytest.param(
+            {"name": "sluice", "subspaces": 4, "betas": "off"}, id="four parts", marks=slow
+        ),
+        pytest.param({"name": "cross_stitch"}, id="layer"),
+        pytest.param({"name": "cross_stitch", "per": "channel"}, id="channel", marks=slow),
     ],
-    ids=["sluice", "four parts", "layer", "channel"],
 )
 
 
