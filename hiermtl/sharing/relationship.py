@@ -176,7 +176,7 @@ class Relationship(Sharing):
             if not bool(found.isfinite().all()):
                 raise RunError(
                     f"at step {step + 1} the covariance of {name}s is not a number; lower "
-                    "training.lr_heads, and go on with --resume from the checkpoint before"
+                    "training.lr_heads, and train anew into another folder"
                 )
             self.get_buffer(name).copy_(found)
             self._precision(name, step=step)
@@ -192,6 +192,16 @@ class Relationship(Sharing):
         correlations = covariance / (deviations[:, None] * deviations)
         return {"tasks": list(self.hierarchy.names), "correlations": correlations.tolist()}
 
+    @property
+    def _steadier(self) -> str:
+        """What makes covariances invertible; the options of one estimator are none of the other."""
+        if self.estimator == "shrunk":
+            return f"raise sharing.shrink above {self.shrink!r}"
+        return (
+            f"raise sharing.eps above {self.eps!r}, or set sharing.estimator=shrunk and leave "
+            "sharing.eps out"
+        )
+
     def _precision(self, name: str, *, step: int = 0) -> Tensor:
         """The inverse of a covariance, fp64; computed once for it as it stands."""
         covariance = self.get_buffer(name)
@@ -202,8 +212,7 @@ class Relationship(Sharing):
             if int(failed):
                 raise RunError(
                     f"at step {step + 1} the covariance of {name}s cannot be inverted, of "
-                    f"{len(covariance)} rows; set sharing.estimator=shrunk, or raise sharing.eps, "
-                    "and go on with --resume from the checkpoint before"
+                    f"{len(covariance)} rows; {self._steadier}, and train anew into another folder"
                 )
             held = self._precisions[name] = (key, torch.cholesky_inverse(factor))
         return held[1]
