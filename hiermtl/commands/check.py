@@ -7,6 +7,7 @@ from typing import Any
 
 from hiermtl.commands.build import build, make_encoder, make_settings
 from hiermtl.commands.corpora import check_leakage, open_corpora
+from hiermtl.commands.processes import check_shard
 from hiermtl.commands.tasks import as_trained
 from hiermtl.commands.train import check_installed, check_precision
 from hiermtl.errors import listing
@@ -29,6 +30,7 @@ def check(
         HiermtlError: What would stop the run, with the remedy.
     """
     loaded, idle = as_trained(load_recipe(recipe, overrides or {}))
+    check_shard(loaded)
     probed = auto_tasks(loaded)
     corpora = open_corpora(loaded, data_dir=data_dir)
     start = make_encoder(loaded, corpora)

@@ -22,6 +22,7 @@ from hiermtl.commands.finish import finish
 from hiermtl.commands.probe import fixed_depths
 from hiermtl.commands.processes import (
     check_processes,
+    check_shard,
     first_on_each_machine,
     launched,
     share,
@@ -105,6 +106,7 @@ def train(
         return finished(folder, loaded)
     check_installed(loaded)
     check_precision(loaded)
+    check_shard(loaded)
     for line in () if quiet or os.environ.get("RANK", "0") != "0" else idle:
         print(line, file=sys.stderr)  # noqa: T201 - what is left out must be told
     asked = loaded.training.processes
