@@ -19,6 +19,7 @@ from hiermtl.commands.build import Built, build, make_settings
 from hiermtl.commands.corpora import placed, training_corpora
 from hiermtl.commands.evaluate import score_corpora
 from hiermtl.commands.finish import finish
+from hiermtl.commands.length import run_length
 from hiermtl.commands.probe import fixed_depths
 from hiermtl.commands.processes import (
     check_processes,
@@ -165,6 +166,7 @@ def _train_whole(
     """One model for all tasks."""
     with first_on_each_machine():
         built = build(recipe, corpora)
+    built = replace(built, lines=(*built.lines, *run_length(built, recipe).lines))
     return built, train_built(built, recipe, corpora, folder, resume=resume, quiet=quiet)
 
 

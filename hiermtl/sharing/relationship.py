@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from hiermtl.errors import RecipeError, RunError, listing
 from hiermtl.hierarchy import Hierarchy
 from hiermtl.precision import full_precision
-from hiermtl.sharing.base import Rate, Sharing, check_choice
+from hiermtl.sharing.base import Rate, Sharing, check_choice, check_every
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -133,6 +133,10 @@ class Relationship(Sharing):
         for axis in self.axes:
             spread = along(spread, self._precision(AXES[axis]).to(spread), axis)
         return {"prior": self.strength * 0.5 * (whole * spread).sum()}
+
+    def check_steps(self, total: int) -> None:
+        """Raises RecipeError where no covariance would be estimated."""
+        check_every(self.every, total, what="an estimate of covariances")
 
     def after_step(
         self,

@@ -170,8 +170,7 @@ def train_model(
             for name, anchor in part_of(found.beside, "sharing").items()
         }
         history = History(**found.state)
-    total = settings.epochs * plan.steps_per_epoch
-    total = total if settings.max_steps is None else min(total, settings.max_steps)
+    total = settings.steps(plan.steps_per_epoch)
     stepper = Stepper(
         replicas, optimizer, accelerator, guard, examples, settings, leash, total=total
     )
