@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
-from torch import Tensor, nn
+from torch import nn
 
 from hiermtl.atomic import write_whole
 from hiermtl.errors import ModelError, RunError
@@ -45,7 +45,7 @@ from hiermtl.training.compiling import compiled
 from hiermtl.training.examples import Examples
 from hiermtl.training.guard import Guard
 from hiermtl.training.leash import Leash
-from hiermtl.training.log import Log
+from hiermtl.training.log import Log, Means
 from hiermtl.training.optimizer import (
     carry,
     freeze,
@@ -232,8 +232,7 @@ class _Training:
         self.replicas, self.guard = stepper.replicas, stepper.guard
         self.trained = self.replicas.trained
         self.model = self.trained.model
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, Tensor] = {}
+        self.losses, self.penalties = Means(), Means()
         self.kept = 0
         self.began = time.monotonic()
         self.collate = self._collator()
@@ -299,11 +298,8 @@ class _Training:
             if edit.another:
                 history.best_main, history.since_best = None, 0
         history.step = step + 1
-        good = 1 - self.guard.bad
-        for name, loss in losses.items():
-            kept = torch.where(good > 0, loss, 0)
-            self.sums[name] = self.sums[name] + kept if name in self.sums else kept
-            self.counts[name] = self.counts[name] + good if name in self.counts else good
+        self.losses.add(losses, good=1 - self.guard.bad)
+        self.penalties.add(self.trained.penalties, good=1 - self.guard.bad)
         read = int(self.stepper.examples.words[chosen].sum())
         history.words += read
         self.bar.advance(read)
@@ -325,8 +321,7 @@ class _Training:
             _check_finite(self.trained, step)
         if not (shown or weighed or left_out):
             return
-        counts = {name: float(count) for name, count in self.counts.items()}
-        mean = {n: float(loss) / counts[n] for n, loss in self.sums.items() if counts[n]}
+        mean, penalties = self.losses.taken(), self.penalties.taken()
         if shown:
             self.bar.show(step, epoch=self.epoch, losses=mean)
         for bad in left_out:
@@ -334,12 +329,12 @@ class _Training:
         self.log.write(
             step=step,
             losses=mean,
+            **({"penalties": penalties} if penalties else {}),
             rate=self.rate,
             words_per_second=self.bar.words_per_second,
             **_factors(self.trained.balancer, step - 1),
             **({"skipped": [bad + 1 for bad in left_out]} if left_out else {}),
         )
-        self.sums, self.counts = {}, {}
 
     def _set_aside(self, step: int) -> None:
         """Writes down what a step that was left out trained on."""
@@ -440,7 +435,7 @@ class _Training:
         if not number:
             return
         if self.history.step and self.history.step != self.kept:
-            if self.sums:
+            if self.losses:
                 self._tell(ending=True)
             self._save()
         self.accelerator.wait_for_everyone()

@@ -48,6 +48,8 @@ class TrainingStep(nn.Module):
         self.model = model
         weights = {task.name: task.weight for task in model.hierarchy}
         self.balancer = balancer or Balancer(weights)
+        self.penalties: dict[str, Tensor] = {}
+        """The scheme's terms in the last pass that had them, detached."""
 
     def reach(self, tasks: Collection[str], *, beside: bool = True) -> dict[str, bool]:
         """The weights that tasks with labels can move, and whether they surely do.
@@ -98,7 +100,7 @@ class TrainingStep(nn.Module):
         # What is computed first is derived last, and so, weight by weight, added to gradients that
         # are there already. Of several processes each sends a gradient once all of it is there.
         early = once and alone()
-        on_weights = self._on_weights(batch) if early else []
+        on_weights = self._on_weights(batch) if early else {}
         asked = None if counted is None else {task: batch.annotated[task] for task in counted}
         outputs = self.model(batch, asked)
         losses = self.model.losses(batch, outputs, predicted=predicted)
@@ -108,9 +110,11 @@ class TrainingStep(nn.Module):
             losses = {task: losses[task] * counts for task, counts in counted.items()}
         shares = {task: loss / items[task] for task, loss in losses.items() if task in items}
         terms = self.balancer(shares, step=step, own=items if once else ())
-        beside: list[Tensor] = []
+        if once and not early:
+            on_weights = self._on_weights(batch)
         if once:
-            beside += on_weights if early else self._on_weights(batch)
+            self.penalties = {name: term.detach() for name, term in on_weights.items()}
+        beside = list(on_weights.values())
         told = {task: share.detach() for task, share in shares.items()}
         if self.balancer.apart:
             return terms | ({BESIDE: torch.stack(beside).sum()} if beside else {}), told
@@ -132,11 +136,11 @@ class TrainingStep(nn.Module):
         finally:
             model.train()
 
-    def _on_weights(self, batch: Batch) -> list[Tensor]:
+    def _on_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The scheme's terms; differences of nearly equal numbers, so never in half precision."""
         model = self.model
         with torch.autocast(batch.layout.device.type, enabled=False):
-            return list(model.sharing.penalties(model.stack, model.heads).values())
+            return model.sharing.penalties(model.stack, model.heads)
 
 
 @dataclass(slots=True)
@@ -221,6 +225,7 @@ class Stepper:
         every = shares(chosen, examples.lengths, parts=world)
         own = every[rank]
         trained = self.replicas.trained
+        trained.penalties = {}
         sharing, apart = trained.model.sharing, trained.balancer.apart
         gradients = Gradients(trained.parameters())
         # What is kept apart is sent when all of it is there.
