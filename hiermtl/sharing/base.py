@@ -20,6 +20,7 @@ paper.
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -112,6 +113,9 @@ class Sharing(nn.Module):
     separable: ClassVar[bool] = False
     """Whether the scheme made for some of the tasks has the structure it has for them among all. If
     not, a model without some of its tasks still tells the scheme of them."""
+
+    remedies: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """What helps where a term of `penalties`, by its name, is no number."""
 
     even_start: bool = False
     """Whether heads start by finding all choices equally probable."""

@@ -22,6 +22,7 @@ task alone has the layer and the prior too, so that it is no single-task model.
 """
 
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -46,6 +47,7 @@ class Relationship(Sharing):
     """One stream, and a layer per task under a prior that is learned."""
 
     name = "relationship"
+    remedies = MappingProxyType({"prior": "lower sharing.strength"})
     grows = False
 
     def __init__(

@@ -32,6 +32,7 @@ from hiermtl.seeding import untouched
 from hiermtl.sharing import Sharing
 from hiermtl.tokens import Collator, Tokenizer
 from hiermtl.training.balancing import Balancer, make_balancer
+from hiermtl.training.causes import UNKNOWN, Cause, search
 from hiermtl.training.checkpoint import (
     Checkpoint,
     drop_above,
@@ -316,7 +317,9 @@ class _Training:
             left_out = self.guard.look()
             for bad in left_out:
                 self._set_aside(bad)
-            self.guard.check_row(self.folder / SKIPPED)
+            self.guard.check_row(
+                self.folder / SKIPPED, search=self._cause, remedies=self.model.sharing.remedies
+            )
         if weighed:
             _check_finite(self.trained, step)
         if not (shown or weighed or left_out):
@@ -325,7 +328,8 @@ class _Training:
         if shown:
             self.bar.show(step, epoch=self.epoch, losses=mean)
         for bad in left_out:
-            self.bar.say(f"step {bad + 1} left out: its gradient is no number")
+            cause = self.guard.causes.get(bad) or "its gradient is no number"
+            self.bar.say(f"step {bad + 1} left out: {cause}")
         self.log.write(
             step=step,
             losses=mean,
@@ -336,13 +340,21 @@ class _Training:
             **({"skipped": [bad + 1 for bad in left_out]} if left_out else {}),
         )
 
+    def _cause(self, step: int) -> Cause:
+        """What is no number in a step that was left out; the same in all processes."""
+        known = of_first(self.guard.causes.get(step, UNKNOWN))
+        chosen, task = self.plan.step(step), self.plan.task(step)
+        return known or search(self.stepper, self.collate, chosen, step=step, task=task)
+
     def _set_aside(self, step: int) -> None:
         """Writes down what a step that was left out trained on."""
         if not self.accelerator.is_main_process:
             return
         examples, chosen = self.stepper.examples, self.plan.step(step)
         found = [{"corpus": c, "number": n} for c, n in map(examples.place, chosen.tolist())]
-        batch = {"step": step + 1, "task": self.plan.task(step), "examples": found}
+        cause = self.guard.causes.get(step, UNKNOWN)
+        strange = {"losses": list(cause.tasks), "penalties": list(cause.terms)}
+        batch = {"step": step + 1, "task": self.plan.task(step), **strange, "examples": found}
         file = self.folder / SKIPPED / f"step-{step + 1}.json"
         file.parent.mkdir(exist_ok=True)
         write_whole(file, json.dumps(batch) + "\n")
