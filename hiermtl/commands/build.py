@@ -60,6 +60,7 @@ from hiermtl.text.sentence import Frames
 from hiermtl.tokens import Tokenizer, WordTokenizer
 from hiermtl.training import MIXED, Sampling, Settings
 from hiermtl.training.examples import ChainedExamples
+from hiermtl.training.shards import check_copies
 
 LEAST_TAGS = 2
 """On how many training atoms a tag of `segment` must stand that speaks of their characters."""
@@ -112,6 +113,8 @@ def build(
         language=recipe.language,
     )
     model = HierarchicalModel(config, encoder, seed=recipe.training.seed)
+    if recipe.training.shard and recipe.sharing.name != "single":
+        check_copies(model)  # of models that share nothing each is trained, and parted, by itself
     heads = {name: model.head(name) for name in model.hierarchy.names}
     units = {name: head.unit if head.probable else None for name, head in heads.items()}
     model.sharing.check_examples(examples.items, units=units)

@@ -7,12 +7,14 @@ from typing import Any
 
 from hiermtl.commands.build import build, make_encoder, make_settings
 from hiermtl.commands.corpora import check_leakage, open_corpora
+from hiermtl.commands.length import run_length
+from hiermtl.commands.processes import check_shard
 from hiermtl.commands.tasks import as_trained
 from hiermtl.commands.train import check_installed, check_precision
 from hiermtl.errors import listing
 from hiermtl.model import HierarchicalModel
 from hiermtl.recipe import Recipe, auto_tasks, in_reading_order, load_recipe, with_depths
-from hiermtl.training import Settings, make_plan
+from hiermtl.training import Settings
 from hiermtl.training.balancing import make_balancer
 from hiermtl.training.optimizer import freeze
 
@@ -29,6 +31,7 @@ def check(
         HiermtlError: What would stop the run, with the remedy.
     """
     loaded, idle = as_trained(load_recipe(recipe, overrides or {}))
+    check_shard(loaded)
     probed = auto_tasks(loaded)
     corpora = open_corpora(loaded, data_dir=data_dir)
     start = make_encoder(loaded, corpora)
@@ -37,7 +40,7 @@ def check(
     loaded = with_depths(loaded, stand_in)
     built = build(loaded, corpora, start=start)
     settings = make_settings(loaded, "fp32")
-    plan = make_plan(built.model, built.tokenizer, built.examples, settings)
+    length = run_length(built, loaded)
     check_installed(loaded)
     check_precision(loaded)
     lines = [*idle, *built.lines, *check_leakage(loaded, corpora)]
@@ -60,13 +63,11 @@ def check(
         sum(weight.numel() for weight in built.model.parameters() if weight.requires_grad or every)
         for every in (True, False)
     )
-    total = plan.steps_per_epoch * settings.epochs
-    if settings.max_steps is not None:
-        total = min(total, settings.max_steps)
     held = f", {trained:,} of them trained" if trained < weights else ""
     lines.append(
-        f"{weights:,} weights{held}; {plan.steps_per_epoch:,} steps an epoch, {total:,} in all"
+        f"{weights:,} weights{held}; {length.per_epoch:,} steps an epoch, {length.total:,} in all"
     )
+    lines += length.lines
     lines += _kept_apart(built.model, settings)
     limit = built.tokenizer.limit
     longer = int((built.examples.lengths > limit).sum()) if limit is not None else 0

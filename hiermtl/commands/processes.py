@@ -23,8 +23,10 @@ from hiermtl import errors
 from hiermtl.errors import HiermtlError, RecipeError, RunError
 from hiermtl.last_word import VARIABLE
 from hiermtl.recipe import Recipe, resolved
+from hiermtl.sharing import SHARING
 from hiermtl.training import make_accelerator
 from hiermtl.training.loop import BACKEND
+from hiermtl.training.shards import check_scheme
 
 LAUNCHERS = ("WORLD_SIZE", "ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")
 """What launchers set in the environment of the processes they start."""
@@ -56,6 +58,22 @@ def check_processes(asked: int) -> None:
             f"training.processes is {asked}, but the launcher started {found}; use `torchrun "
             f"--nproc-per-node {asked} -m hiermtl train ...`, or no launcher and `hiermtl train "
             f"... --processes {asked}`"
+        )
+
+
+def check_shard(recipe: Recipe) -> None:
+    """Raises RecipeError where weights are to be held in parts, but cannot be.
+
+    As far as a recipe says it. A launcher may start more processes than the recipe knows of.
+    """
+    if not recipe.training.shard:
+        return
+    check_scheme(SHARING[recipe.sharing.name])
+    if recipe.training.processes == 1 and not launched():
+        raise RecipeError(
+            "training.shard is true, but training.processes is 1, so that one process would hold "
+            "all parts; set training.processes to 2 or more (--processes N), or leave "
+            "training.shard out"
         )
 
 

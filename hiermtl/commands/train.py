@@ -19,9 +19,11 @@ from hiermtl.commands.build import Built, build, make_settings
 from hiermtl.commands.corpora import placed, training_corpora
 from hiermtl.commands.evaluate import score_corpora
 from hiermtl.commands.finish import finish
+from hiermtl.commands.length import run_length
 from hiermtl.commands.probe import fixed_depths
 from hiermtl.commands.processes import (
     check_processes,
+    check_shard,
     first_on_each_machine,
     launched,
     share,
@@ -105,6 +107,7 @@ def train(
         return finished(folder, loaded)
     check_installed(loaded)
     check_precision(loaded)
+    check_shard(loaded)
     for line in () if quiet or os.environ.get("RANK", "0") != "0" else idle:
         print(line, file=sys.stderr)  # noqa: T201 - what is left out must be told
     asked = loaded.training.processes
@@ -163,6 +166,7 @@ def _train_whole(
     """One model for all tasks."""
     with first_on_each_machine():
         built = build(recipe, corpora)
+    built = replace(built, lines=(*built.lines, *run_length(built, recipe).lines))
     return built, train_built(built, recipe, corpora, folder, resume=resume, quiet=quiet)
 
 

@@ -59,6 +59,7 @@ def cross_checks(recipe: Recipe) -> list[Problem]:
         *_nothing_observed(recipe),
         *_nothing_to_spread(recipe),
         *_gradients_of_tasks(recipe),
+        *_parts_cut_alike(recipe),
     ]
 
 
@@ -140,6 +141,15 @@ def _gradients_of_tasks(recipe: Recipe) -> Iterator[Problem]:
             ("balancing", "primary"),
             f"is {balancing.primary!r}, which is auxiliary, so that the others come first; name "
             f"another task, or set tasks.{balancing.primary}.auxiliary=false",
+        )
+
+
+def _parts_cut_alike(recipe: Recipe) -> Iterator[Problem]:
+    if recipe.training.shard and recipe.training.accumulation == "auto":
+        yield Problem(
+            ("training", "accumulation"),
+            "is 'auto', by which each process cuts its batch by itself, but processes that hold "
+            "parts of weights (training.shard) must cut alike; give a number",
         )
 
 

@@ -20,6 +20,9 @@ LONG = 26
 FEW = 40
 """Points up to which each is a dot."""
 
+IN_TRAINING = {"loss": "training loss", "penalty": "term of the training loss"}
+"""Measures of what is trained, not scored on dev."""
+
 MOST_POINTS = 300
 """Of a line; of more, neighbours are joined into their mean."""
 
@@ -40,7 +43,7 @@ class Log:
     `metrics` are each task's main metric on dev, `losses` its mean loss on what was trained on,
     `best` the step whose weights were kept, by curve, `rows` the score rows of the last time that
     dev was scored, `skipped` the steps that were left out, `last` the last step that was written
-    down, and `bad` how many lines could not be read.
+    down, `bad` how many lines could not be read, and `penalties` the scheme's terms on weights.
     """
 
     metrics: list[Series] = field(default_factory=list)
@@ -51,6 +54,7 @@ class Log:
     last: int | None = None
     epoch: float | None = None
     bad: int = 0
+    penalties: list[Series] = field(default_factory=list)
 
 
 def read_log(path: Path) -> Log | None:
@@ -62,6 +66,7 @@ def read_log(path: Path) -> Log | None:
     log = Log()
     curves: dict[tuple[str, str], Series] = {}
     losses: dict[str, Series] = {}
+    penalties: dict[str, Series] = {}
     top: tuple[float, float] | None = None
     for line in lines:
         try:
@@ -70,6 +75,10 @@ def read_log(path: Path) -> Log | None:
             for task, loss in entry.get("losses", {}).items():
                 losses.setdefault(str(task), Series(str(task), "loss")).points.append(
                     (step, float(loss))
+                )
+            for term, value in entry.get("penalties", {}).items():
+                penalties.setdefault(str(term), Series(str(term), "penalty")).points.append(
+                    (step, float(value))
                 )
             for name, measure, score in _mains(entry.get("rows", ())):
                 curve = curves.setdefault((name, measure), Series(name, measure))
@@ -83,6 +92,7 @@ def read_log(path: Path) -> Log | None:
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             log.bad += 1
     log.metrics, log.losses = list(curves.values()), list(losses.values())
+    log.penalties = list(penalties.values())
     if top is not None:
         log.best = dict.fromkeys((curve.name for curve in log.metrics), top[0])
     return log
@@ -114,6 +124,7 @@ def joined(logs: Mapping[str, Log | None]) -> Log | None:
     for log in found:
         whole.metrics += log.metrics
         whole.losses += log.losses
+        whole.penalties += log.penalties
         whole.best |= log.best
         whole.rows += log.rows
         whole.skipped += log.skipped
@@ -128,17 +139,19 @@ def curve_picture(curve: Series, *, best: float | None = None, end: float = 0) -
     A dashed line stands at `best`, the step that was kept. The number in the corner is the value
     there, else the last one.
     """
-    kind = "training loss" if curve.measure == "loss" else f"{curve.measure} on dev"
+    kind = IN_TRAINING.get(curve.measure, f"{curve.measure} on dev")
     picture = Picture(WIDTH, HEIGHT, f"{curve.name}: {kind} over the steps of training")
     finite = [point for point in curve.points if math.isfinite(point[1])]
-    places = decimals(curve.measure) if curve.measure != "loss" else 3
+    shown = ".3g" if curve.measure == "penalty" else ".3f"
+    if curve.measure not in IN_TRAINING:
+        shown = f".{decimals(curve.measure)}f"
     told = next((value for step, value in finite if step == best), None)
     told = finite[-1][1] if told is None and finite else told
     name = curve.name if len(curve.name) <= LONG else f"{curve.name[: LONG - 1]}…"
     picture.add(
         Words(2, 16, name, bold=True),
         Words(
-            WIDTH - RIGHT, 16, "" if told is None else f"{told:.{places}f}", bold=True, anchor="end"
+            WIDTH - RIGHT, 16, "" if told is None else f"{told:{shown}}", bold=True, anchor="end"
         ),
         Words(WIDTH - RIGHT, 30, kind, 10.5, "muted", "end"),
     )
@@ -157,7 +170,7 @@ def curve_picture(curve: Series, *, best: float | None = None, end: float = 0) -
     frame.upright(best)
     picture.add(Line([frame.at(*point) for point in points], "accent", 2))
     for step, value in points if len(points) <= FEW else points[-1:]:
-        said = f"step {step:,.0f}: {value:.{places}f}"
+        said = f"step {step:,.0f}: {value:{shown}}"
         picture.add(Dot(*frame.at(step, value), 2.5, said=said))
     return picture
 

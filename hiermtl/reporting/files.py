@@ -35,6 +35,8 @@ def pictures_of(material: Material) -> Iterator[tuple[str, Picture]]:
         yield f"dev-{curve.name}", curve_picture(curve, best=best, end=end)
     for curve in log.losses:
         yield f"loss-{curve.name}", curve_picture(curve, end=log.last or 0)
+    for curve in log.penalties:
+        yield f"penalty-{curve.name}", curve_picture(curve, end=log.last or 0)
     differences = material.comparison.differences if material.comparison else ()
     for size, control in dict.fromkeys((item.size, item.control) for item in differences):
         own = [d for d in differences if (d.size, d.control) == (size, control)]

@@ -100,6 +100,14 @@ def _curves(material: Material) -> Content:
             "The mean over what was trained on since the entry before; the number is the last.",
         ),
     ]
+    if log.penalties:
+        parts.append(
+            (
+                "Terms on weights in training",
+                log.penalties,
+                "What the sharing scheme adds to the loss, by its name for it; as losses are told.",
+            )
+        )
     for title, curves, caption in parts:
         if not curves:
             found.append(_said(f"{title}: the log has none."))

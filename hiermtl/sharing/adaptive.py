@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from hiermtl.arrays import parts
 from hiermtl.errors import RecipeError, listing, nearest
 from hiermtl.hierarchy import Hierarchy
-from hiermtl.sharing.base import SHARED, Edit, Sharing
+from hiermtl.sharing.base import SHARED, Edit, Sharing, check_every
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -264,6 +264,11 @@ class Adaptive(Sharing):
                         "(sharing.least); set sharing.margin=uncertainty, which needs no example "
                         "of both, or give sharing.affinity or sharing.tree"
                     )
+
+    def check_steps(self, total: int) -> None:
+        """Raises RecipeError where no junction would be looked at."""
+        if not self.fixed:
+            check_every(self.every, total, what="a split")
 
     def learnt(self) -> dict[str, Any]:
         """The tree, copies of each depth with their tasks, and the affinities."""

@@ -9,9 +9,9 @@ Structure is plain data (`branches`, `branch_of`, `reads`, `senders`, `feeds`, `
 `extra_width`), from which `Routes` knows, before any computation, which blocks a task depends on;
 `owned` names what else of the scheme it depends on. `ties` says which copies are held together, and
 `prior` what holds layers of the tasks' own, for `describe`, which tells a structure as plain data.
-Computation is `extra`, `mix` and `read`. Training is `check_examples`, `begin`, `penalties`,
-`observe`, `after_step`, `propose` and `rates`. What is observed is added up over passes and
-processes, in `pending`, before `after_step`.
+Computation is `extra`, `mix` and `read`. Training is `check_examples`, `check_steps`, `begin`,
+`penalties`, `observe`, `after_step`, `propose` and `rates`. What is observed is added up over
+passes and processes, in `pending`, before `after_step`.
 
 Source: the interface of sharing schemes worked out for this project; each scheme's file names its
 paper.
@@ -20,6 +20,7 @@ paper.
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -75,6 +76,21 @@ def check_choice(key: str, value: str, allowed: Collection[str]) -> None:
         )
 
 
+def check_every(every: int, total: int, *, what: str) -> None:
+    """Raises RecipeError when a run is over before `what` is done for the first time.
+
+    Done behind the last step it would serve none.
+    """
+    if every < total:
+        return
+    allowed = f"allowed is 1 to {total - 1:,}: lower it, or " if total > 1 else ""
+    raise RecipeError(
+        f"sharing.every is {every:,}, but the run has {total:,} step{'' if total == 1 else 's'}, "
+        f"so that {what} would never be; {allowed}train for more than {every:,} steps "
+        "(training.epochs, training.max_steps)"
+    )
+
+
 def weighed_sum(shares: Tensor, values: Sequence[Tensor]) -> Tensor:
     """The sum of values, each times its share, in the type of the values.
 
@@ -97,6 +113,9 @@ class Sharing(nn.Module):
     separable: ClassVar[bool] = False
     """Whether the scheme made for some of the tasks has the structure it has for them among all. If
     not, a model without some of its tasks still tells the scheme of them."""
+
+    remedies: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """What helps where a term of `penalties`, by its name, is no number."""
 
     even_start: bool = False
     """Whether heads start by finding all choices equally probable."""
@@ -248,6 +267,9 @@ class Sharing(nn.Module):
         `items` are the labelled items of each, by task; `units` what a task judges, `word`, `text`
         or `pair`, or `None` where what it says has no probability.
         """
+
+    def check_steps(self, total: int) -> None:
+        """Raises RecipeError when in a training of so many steps the scheme would do nothing."""
 
     def begin(self, stack: "Stack", heads: nn.ModuleDict) -> None:
         """Before the first step of a training: what must be remembered of it goes to `anchors`.

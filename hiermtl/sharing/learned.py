@@ -17,6 +17,7 @@ weight on its own depth, low supervision; hardened, it is just that.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,6 +36,7 @@ class Learned(Sharing):
     """One stream, of which each task learns how deep to read it."""
 
     name = "learned"
+    remedies = MappingProxyType({"depth": "lower sharing.budget"})
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ task alone has the layer and the prior too, so that it is no single-task model.
 """
 
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -30,7 +31,7 @@ from torch import Tensor, nn
 from hiermtl.errors import RecipeError, RunError, listing
 from hiermtl.hierarchy import Hierarchy
 from hiermtl.precision import full_precision
-from hiermtl.sharing.base import Rate, Sharing, check_choice
+from hiermtl.sharing.base import Rate, Sharing, check_choice, check_every
 
 if TYPE_CHECKING:
     from hiermtl.sharing.routes import Stack
@@ -46,6 +47,7 @@ class Relationship(Sharing):
     """One stream, and a layer per task under a prior that is learned."""
 
     name = "relationship"
+    remedies = MappingProxyType({"prior": "lower sharing.strength"})
     grows = False
 
     def __init__(
@@ -138,6 +140,10 @@ class Relationship(Sharing):
             spread = along(spread, self._precision(AXES[axis]).to(spread), axis)
         return {"prior": self.strength * 0.5 * (whole * spread).sum()}
 
+    def check_steps(self, total: int) -> None:
+        """Raises RecipeError where no covariance would be estimated."""
+        check_every(self.every, total, what="an estimate of covariances")
+
     def after_step(
         self,
         stack: "Stack",
@@ -180,7 +186,7 @@ class Relationship(Sharing):
             if not bool(found.isfinite().all()):
                 raise RunError(
                     f"at step {step + 1} the covariance of {name}s is not a number; lower "
-                    "training.lr_heads, and go on with --resume from the checkpoint before"
+                    "training.lr_heads, and train anew into another folder"
                 )
             self.get_buffer(name).copy_(found)
             self._precision(name, step=step)
@@ -196,6 +202,16 @@ class Relationship(Sharing):
         correlations = covariance / (deviations[:, None] * deviations)
         return {"tasks": list(self.hierarchy.names), "correlations": correlations.tolist()}
 
+    @property
+    def _steadier(self) -> str:
+        """What makes covariances invertible; the options of one estimator are none of the other."""
+        if self.estimator == "shrunk":
+            return f"raise sharing.shrink above {self.shrink!r}"
+        return (
+            f"raise sharing.eps above {self.eps!r}, or set sharing.estimator=shrunk and leave "
+            "sharing.eps out"
+        )
+
     def _precision(self, name: str, *, step: int = 0) -> Tensor:
         """The inverse of a covariance, fp64; computed once for it as it stands."""
         covariance = self.get_buffer(name)
@@ -206,8 +222,7 @@ class Relationship(Sharing):
             if int(failed):
                 raise RunError(
                     f"at step {step + 1} the covariance of {name}s cannot be inverted, of "
-                    f"{len(covariance)} rows; set sharing.estimator=shrunk, or raise sharing.eps, "
-                    "and go on with --resume from the checkpoint before"
+                    f"{len(covariance)} rows; {self._steadier}, and train anew into another folder"
                 )
             held = self._precisions[name] = (key, torch.cholesky_inverse(factor))
         return held[1]

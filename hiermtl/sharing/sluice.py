@@ -29,6 +29,7 @@ independent encoders; one subspace and such a beta are cross-stitch networks.
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -53,6 +54,7 @@ class Sluice(MixedColumns):
     """Streams whose subspaces are mixed, and whose depths are."""
 
     name = "sluice"
+    remedies = MappingProxyType({"orthogonality": "lower sharing.orthogonality"})
     grows = False
 
     def __init__(

@@ -18,6 +18,7 @@ ever stronger, copies stay equal.
 """
 
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -38,6 +39,7 @@ class SoftL2(Columns):
     """Copies tied by their squared distance."""
 
     name = "soft_l2"
+    remedies = MappingProxyType({"l2": "lower sharing.strength"})
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ of W have the norm sqrt(T) |W|, and no gradient between tasks.
 """
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -49,6 +50,7 @@ class SoftTrace(Columns):
     """Copies tied by the trace norm of what they are together."""
 
     name = "soft_trace"
+    remedies = MappingProxyType({"trace": "lower sharing.strength, or raise sharing.eps"})
 
     def __init__(
         self,

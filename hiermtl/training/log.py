@@ -7,9 +7,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from hiermtl.errors import RunError
+
+
+class Means:
+    """The means of numbers over steps, added up where they are: nothing waits until they are taken.
+
+    Steps that were left out count nothing.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is added yet."""
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, Tensor] = {}
+
+    def __bool__(self) -> bool:
+        """Whether any step has been added since the last time."""
+        return bool(self._sums)
+
+    def add(self, values: Mapping[str, Tensor], *, good: Tensor) -> None:
+        """Those of a step, with 1 in `good`, or 0 where it was left out."""
+        for name, value in values.items():
+            kept = torch.where(good > 0, value, 0)
+            self._sums[name] = self._sums[name] + kept if name in self._sums else kept
+            self._counts[name] = self._counts[name] + good if name in self._counts else good
+
+    def taken(self) -> dict[str, float]:
+        """The means since the last time; makes a device wait."""
+        counts = {name: float(count) for name, count in self._counts.items()}
+        means = {n: float(value) / counts[n] for n, value in self._sums.items() if counts[n]}
+        self._sums, self._counts = {}, {}
+        return means
 
 
 class Log:
@@ -56,12 +88,15 @@ def _cut(path: Path, start: int) -> None:
 def scalars(values: Mapping[str, Any]) -> dict[str, float]:
     """Names as trackers show them: `train/<task>/loss`, `eval/<task>/<metric>`.
 
-    Of a task that is scored on several corpora, `eval/<task>/<metric>/<corpus>`.
+    Of a sharing scheme's terms on weights `train/penalties/<term>`; of a task that is scored on
+    several corpora, `eval/<task>/<metric>/<corpus>`.
     """
     out: dict[str, float] = {}
     for name, value in values.items():
         if name == "losses":
             out |= {f"train/{task}/loss": loss for task, loss in value.items()}
+        elif name == "penalties":
+            out |= {f"train/penalties/{term}": penalty for term, penalty in value.items()}
         elif name == "factors":
             out |= {f"train/{task}/factor": factor for task, factor in value.items()}
         elif name == "rows":

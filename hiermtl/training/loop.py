@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
-from torch import Tensor, nn
+from torch import nn
 
 from hiermtl.atomic import write_whole
 from hiermtl.errors import ModelError, RunError
@@ -32,6 +32,7 @@ from hiermtl.seeding import untouched
 from hiermtl.sharing import Sharing
 from hiermtl.tokens import Collator, Tokenizer
 from hiermtl.training.balancing import Balancer, make_balancer
+from hiermtl.training.causes import UNKNOWN, Cause, search
 from hiermtl.training.checkpoint import (
     Checkpoint,
     drop_above,
@@ -45,7 +46,7 @@ from hiermtl.training.compiling import compiled
 from hiermtl.training.examples import Examples
 from hiermtl.training.guard import Guard
 from hiermtl.training.leash import Leash
-from hiermtl.training.log import Log
+from hiermtl.training.log import Log, Means
 from hiermtl.training.optimizer import (
     carry,
     freeze,
@@ -170,8 +171,7 @@ def train_model(
             for name, anchor in part_of(found.beside, "sharing").items()
         }
         history = History(**found.state)
-    total = settings.epochs * plan.steps_per_epoch
-    total = total if settings.max_steps is None else min(total, settings.max_steps)
+    total = settings.steps(plan.steps_per_epoch)
     stepper = Stepper(
         replicas, optimizer, accelerator, guard, examples, settings, leash, total=total
     )
@@ -233,8 +233,7 @@ class _Training:
         self.replicas, self.guard = stepper.replicas, stepper.guard
         self.trained = self.replicas.trained
         self.model = self.trained.model
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, Tensor] = {}
+        self.losses, self.penalties = Means(), Means()
         self.kept = 0
         self.began = time.monotonic()
         self.collate = self._collator()
@@ -300,11 +299,8 @@ class _Training:
             if edit.another:
                 history.best_main, history.since_best = None, 0
         history.step = step + 1
-        good = 1 - self.guard.bad
-        for name, loss in losses.items():
-            kept = torch.where(good > 0, loss, 0)
-            self.sums[name] = self.sums[name] + kept if name in self.sums else kept
-            self.counts[name] = self.counts[name] + good if name in self.counts else good
+        self.losses.add(losses, good=1 - self.guard.bad)
+        self.penalties.add(self.trained.penalties, good=1 - self.guard.bad)
         read = int(self.stepper.examples.words[chosen].sum())
         history.words += read
         self.bar.advance(read)
@@ -321,26 +317,34 @@ class _Training:
             left_out = self.guard.look()
             for bad in left_out:
                 self._set_aside(bad)
-            self.guard.check_row(self.folder / SKIPPED)
+            self.guard.check_row(
+                self.folder / SKIPPED, search=self._cause, remedies=self.model.sharing.remedies
+            )
         if weighed:
             _check_finite(self.trained, step)
         if not (shown or weighed or left_out):
             return
-        counts = {name: float(count) for name, count in self.counts.items()}
-        mean = {n: float(loss) / counts[n] for n, loss in self.sums.items() if counts[n]}
+        mean, penalties = self.losses.taken(), self.penalties.taken()
         if shown:
             self.bar.show(step, epoch=self.epoch, losses=mean)
         for bad in left_out:
-            self.bar.say(f"step {bad + 1} left out: its gradient is no number")
+            cause = self.guard.causes.get(bad) or "its gradient is no number"
+            self.bar.say(f"step {bad + 1} left out: {cause}")
         self.log.write(
             step=step,
             losses=mean,
+            **({"penalties": penalties} if penalties else {}),
             rate=self.rate,
             words_per_second=self.bar.words_per_second,
             **_factors(self.trained.balancer, step - 1),
             **({"skipped": [bad + 1 for bad in left_out]} if left_out else {}),
         )
-        self.sums, self.counts = {}, {}
+
+    def _cause(self, step: int) -> Cause:
+        """What is no number in a step that was left out; the same in all processes."""
+        known = of_first(self.guard.causes.get(step, UNKNOWN))
+        chosen, task = self.plan.step(step), self.plan.task(step)
+        return known or search(self.stepper, self.collate, chosen, step=step, task=task)
 
     def _set_aside(self, step: int) -> None:
         """Writes down what a step that was left out trained on."""
@@ -348,7 +352,9 @@ class _Training:
             return
         examples, chosen = self.stepper.examples, self.plan.step(step)
         found = [{"corpus": c, "number": n} for c, n in map(examples.place, chosen.tolist())]
-        batch = {"step": step + 1, "task": self.plan.task(step), "examples": found}
+        cause = self.guard.causes.get(step, UNKNOWN)
+        strange = {"losses": list(cause.tasks), "penalties": list(cause.terms)}
+        batch = {"step": step + 1, "task": self.plan.task(step), **strange, "examples": found}
         file = self.folder / SKIPPED / f"step-{step + 1}.json"
         file.parent.mkdir(exist_ok=True)
         write_whole(file, json.dumps(batch) + "\n")
@@ -441,7 +447,7 @@ class _Training:
         if not number:
             return
         if self.history.step and self.history.step != self.kept:
-            if self.sums:
+            if self.losses:
                 self._tell(ending=True)
             self._save()
         self.accelerator.wait_for_everyone()

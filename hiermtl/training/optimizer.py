@@ -93,16 +93,21 @@ def set_rates(
 ) -> float:
     """Linear warm-up to the peak and decay to 0 at `total`; returns the share of the peak.
 
-    `step` counts from 0; `warmup` is in steps, or, as a float up to 1, a share of `total`. With
-    `decay` the share is 1 / (1 + decay * epoch) instead.
+    `step` counts from 0; `warmup` is as `warm_steps` takes it. With `decay` the share is
+    1 / (1 + decay * epoch) instead.
     """
-    warm = warmup * total if isinstance(warmup, float) and warmup <= 1 else warmup
+    warm = warm_steps(warmup, total)
     share = min((step + 1) / max(warm, 1), max(0.0, (total - step) / max(1.0, total - warm)), 1.0)
     if decay is not None:
         share = 1 / (1 + decay * epoch)
     for group in optimizer.param_groups:
         group["lr"] = group[PEAK] * share
     return share
+
+
+def warm_steps(warmup: int | float, total: int) -> float:
+    """In how many of `total` steps the rate grows: so many, or, as a float up to 1, a share."""
+    return warmup * total if isinstance(warmup, float) and warmup <= 1 else warmup
 
 
 def rates_of(optimizer: torch.optim.Optimizer) -> Callable[[nn.Parameter], float]:

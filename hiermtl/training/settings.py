@@ -54,3 +54,8 @@ class Settings:
     balancing_options: Mapping[str, Any] = field(default_factory=dict)
     max_skipped: int = 10
     timeout: float = 1800.0
+
+    def steps(self, per_epoch: int) -> int:
+        """The steps of the whole run, of so many an epoch."""
+        total = self.epochs * per_epoch
+        return total if self.max_steps is None else min(total, self.max_steps)

@@ -62,18 +62,8 @@ class Shards:
                 "of the two out"
             )
         model = whole.model
-        kind = type(model.sharing)
-        if kind.penalties is not Sharing.penalties or kind.propose is not Sharing.propose:
-            raise RecipeError(
-                f"training.shard is true, and sharing {kind.name!r} has terms on whole weights or "
-                "changes them as it trains, which parts of weights cannot; leave it out"
-            )
-        if model.stack.repeated():
-            raise RecipeError(
-                f"training.shard is true, and copies of a block under sharing {kind.name!r} have "
-                "the weights in common that their adapters stand on, which cannot be parted with "
-                "each; leave it out, or use a scheme with one copy, such as low_supervision"
-            )
+        check_scheme(type(model.sharing))
+        check_copies(model)
         self.factor = dist.get_world_size()
         self._whole, self._device = model, model.device
         parts = copy.deepcopy(model)
@@ -119,6 +109,25 @@ class Shards:
     def whole(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors on the processor in the first process, nothing in the others."""
         return _put_together(tensors, everywhere=False)
+
+
+def check_scheme(kind: type[Sharing]) -> None:
+    """Raises RecipeError for a scheme whose terms or changes concern weights as a whole."""
+    if kind.penalties is not Sharing.penalties or kind.propose is not Sharing.propose:
+        raise RecipeError(
+            f"training.shard is true, and sharing {kind.name!r} has terms on whole weights or "
+            "changes them as it trains, which parts of weights cannot; leave it out"
+        )
+
+
+def check_copies(model: HierarchicalModel) -> None:
+    """Raises RecipeError where copies of blocks have weights in common."""
+    if model.stack.repeated():
+        raise RecipeError(
+            f"training.shard is true, and copies of a block under sharing {model.sharing.name!r} "
+            "have the weights in common that their adapters stand on, which cannot be parted with "
+            "each; leave it out, or use a scheme with one copy, such as low_supervision"
+        )
 
 
 def make_shards(whole: TrainingStep, settings: Settings) -> Shards | None:

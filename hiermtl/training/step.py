@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hiermtl.errors import RunError
 from hiermtl.model import HierarchicalModel
-from hiermtl.records import Batch, HeadOutput
+from hiermtl.records import Batch, Example, Group, HeadOutput
 from hiermtl.seeding import derived_seed
 from hiermtl.sharing import Sharing
 from hiermtl.tokens import Collator
@@ -48,6 +48,8 @@ class TrainingStep(nn.Module):
         self.model = model
         weights = {task.name: task.weight for task in model.hierarchy}
         self.balancer = balancer or Balancer(weights)
+        self.penalties: dict[str, Tensor] = {}
+        """The scheme's terms in the last pass that had them, detached."""
 
     def reach(self, tasks: Collection[str], *, beside: bool = True) -> dict[str, bool]:
         """The weights that tasks with labels can move, and whether they surely do.
@@ -95,10 +97,35 @@ class TrainingStep(nn.Module):
         are to run, and whether their loss counts; by default all that have gold, and it does.
         `predicted` are those that read predictions where there is gold too.
         """
+        terms, on_weights, told = self.parts(
+            batch, items, step=step, once=once, counted=counted, predicted=predicted
+        )
+        if once:
+            self.penalties = {name: term.detach() for name, term in on_weights.items()}
+        beside = list(on_weights.values())
+        if self.balancer.apart:
+            return terms | ({BESIDE: torch.stack(beside).sum()} if beside else {}), told
+        both = [*terms.values(), *beside]
+        return {WHOLE: torch.stack(both).sum()} if both else {}, told
+
+    def parts(
+        self,
+        batch: Batch,
+        items: Mapping[str, int],
+        *,
+        step: int,
+        once: bool,
+        counted: Mapping[str, bool] | None = None,
+        predicted: Collection[str] = (),
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Each task's term and each term on weights of what to descend, and losses.
+
+        All as `forward` has them.
+        """
         # What is computed first is derived last, and so, weight by weight, added to gradients that
         # are there already. Of several processes each sends a gradient once all of it is there.
         early = once and alone()
-        on_weights = self._on_weights(batch) if early else []
+        on_weights = self._on_weights(batch) if early else {}
         asked = None if counted is None else {task: batch.annotated[task] for task in counted}
         outputs = self.model(batch, asked)
         losses = self.model.losses(batch, outputs, predicted=predicted)
@@ -108,14 +135,9 @@ class TrainingStep(nn.Module):
             losses = {task: losses[task] * counts for task, counts in counted.items()}
         shares = {task: loss / items[task] for task, loss in losses.items() if task in items}
         terms = self.balancer(shares, step=step, own=items if once else ())
-        beside: list[Tensor] = []
-        if once:
-            beside += on_weights if early else self._on_weights(batch)
-        told = {task: share.detach() for task, share in shares.items()}
-        if self.balancer.apart:
-            return terms | ({BESIDE: torch.stack(beside).sum()} if beside else {}), told
-        both = [*terms.values(), *beside]
-        return {WHOLE: torch.stack(both).sum()} if both else {}, told
+        if once and not early:
+            on_weights = self._on_weights(batch)
+        return terms, on_weights, {task: share.detach() for task, share in shares.items()}
 
     def _margins(
         self, batch: Batch, outputs: Mapping[str, HeadOutput]
@@ -132,11 +154,11 @@ class TrainingStep(nn.Module):
         finally:
             model.train()
 
-    def _on_weights(self, batch: Batch) -> list[Tensor]:
+    def _on_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The scheme's terms; differences of nearly equal numbers, so never in half precision."""
         model = self.model
         with torch.autocast(batch.layout.device.type, enabled=False):
-            return list(model.sharing.penalties(model.stack, model.heads).values())
+            return model.sharing.penalties(model.stack, model.heads)
 
 
 @dataclass(slots=True)
@@ -156,6 +178,8 @@ class Stepper:
     leash: Leash | None = None
     pieces: int = 1
     total: int = 0
+    beside: Tensor | None = None
+    """The sum of the terms on weights of the last step, over all processes, where there are any."""
 
     def __post_init__(self) -> None:
         """Begins with the pieces that were asked for."""
@@ -181,7 +205,9 @@ class Stepper:
         clip: float = self.settings.clip
         if self.settings.sampling.clip_by_level and task is not None:
             clip = min(MOST_CLIP, trained.model.hierarchy.level(task))
-        bad = self.guard.check(trained, losses, step=step, clip=clip)
+        bad = self.guard.check(
+            trained, losses, step=step, clip=clip, terms=trained.penalties, beside=self.beside
+        )
         if leash is not None and apart and not bad:
             leash.pull(self.optimizer)
         fused = self.optimizer.defaults.get("fused")
@@ -213,14 +239,12 @@ class Stepper:
         self, collate: Collator, chosen: np.ndarray, *, step: int, task: str | None
     ) -> dict[str, Tensor]:
         """The gradients of a step, and its losses, over all processes."""
-        examples, accelerator = self.examples, self.accelerator
-        served = examples.items if task is None else {task: examples.items[task]}
-        items = {name: int(counts[chosen].sum()) for name, counts in served.items()}
-        items = {name: count for name, count in items.items() if count}
-        world, rank = accelerator.num_processes, accelerator.process_index
-        every = shares(chosen, examples.lengths, parts=world)
-        own = every[rank]
+        accelerator = self.accelerator
+        world = accelerator.num_processes
+        items, every = self.shared_out(chosen, task)
+        own = every[accelerator.process_index]
         trained = self.replicas.trained
+        trained.penalties = {}
         sharing, apart = trained.model.sharing, trained.balancer.apart
         gradients = Gradients(trained.parameters())
         # What is kept apart is sent when all of it is there.
@@ -230,7 +254,7 @@ class Stepper:
             while True:
                 try:
                     sharing.pending = None
-                    passes = list(self._passes(every, items))
+                    passes = list(self.passes(every, items))
                     losses = self._run(
                         collate, passes, items, gradients, begin_last, step=step, task=task
                     )
@@ -244,16 +268,41 @@ class Stepper:
             self._join(gradients, list(losses), step=step)
         else:
             self.guard.unscale(trained)
-        if world > 1 and items:
-            summed: Any = accelerator.reduce(torch.stack(list(losses.values())), "sum")
-            losses = dict(zip(losses, summed.unbind(), strict=True))
+        self.beside = self._summed(trained)
+        told = [*losses.values(), *(() if self.beside is None else (self.beside,))]
+        if world > 1 and told:
+            summed: Any = accelerator.reduce(torch.stack(told), "sum")
+            losses = dict(zip(losses, summed.unbind(), strict=False))
+            self.beside = None if self.beside is None else summed[-1]
         if world > 1 and sharing.observes:
             seen = sharing.unseen() if sharing.pending is None else sharing.pending
             added: Any = accelerator.reduce(seen, "sum")
             sharing.pending = added
         return losses
 
-    def _passes(self, every: Sequence[np.ndarray], items: Collection[str]) -> Iterator["_Pass"]:
+    def _summed(self, trained: TrainingStep) -> Tensor | None:
+        """This process's sum of the terms on weights, where the scheme may have any."""
+        if type(trained.model.sharing).penalties is Sharing.penalties:
+            return None
+        none = torch.zeros((), device=self.accelerator.device, dtype=self._precise)
+        return sum((term.to(none) for term in trained.penalties.values()), start=none)
+
+    @property
+    def _precise(self) -> torch.dtype:
+        """The type in which losses are added up."""
+        return torch.promote_types(self.replicas.trained.model.dtype, torch.float32)
+
+    def shared_out(
+        self, chosen: np.ndarray, task: str | None
+    ) -> tuple[dict[str, int], list[np.ndarray]]:
+        """The labelled items of a step by task, and each process's examples."""
+        examples = self.examples
+        served = examples.items if task is None else {task: examples.items[task]}
+        items = {name: int(counts[chosen].sum()) for name, counts in served.items()}
+        items = {name: count for name, count in items.items() if count}
+        return items, shares(chosen, examples.lengths, parts=self.accelerator.num_processes)
+
+    def passes(self, every: Sequence[np.ndarray], items: Collection[str]) -> Iterator["Pass"]:
         """What this process computes of a step of which it knows everyone's share.
 
         Where all must run alike, each pass has the tasks that any process has in it: one without
@@ -263,7 +312,7 @@ class Stepper:
         if not self.replicas.aligned:
             for piece in shares(every[rank], examples.lengths, parts=self.pieces):
                 if len(piece):
-                    yield _Pass(piece)
+                    yield Pass(piece)
             return
         cut = [shares(share, examples.lengths, parts=self.pieces) for share in every]
         whole = np.concatenate(every)
@@ -281,12 +330,12 @@ class Stepper:
                 if not own
             }
             if ran:
-                yield _Pass(pieces[rank], counted, lent)
+                yield Pass(pieces[rank], counted, lent)
 
     def _run(
         self,
         collate: Collator,
-        passes: Sequence["_Pass"],
+        passes: Sequence["Pass"],
         items: Mapping[str, int],
         gradients: Gradients,
         begin_last: Callable[[], None],
@@ -295,27 +344,20 @@ class Stepper:
         task: str | None,
     ) -> dict[str, Tensor]:
         """Forward and backward over this process's share of a step, pass by pass."""
-        examples, settings, device = self.examples, self.settings, self.accelerator.device
+        settings, device = self.settings, self.accelerator.device
         rank, trained = self.accelerator.process_index, self.replicas.trained
-        half = HALVES.get(settings.precision)
-        precise = torch.promote_types(trained.model.dtype, torch.float32)
-        none = torch.zeros((), device=device, dtype=precise)
+        none = torch.zeros((), device=device, dtype=self._precise)
         # In one order in all processes.
         losses = {name: none for name in trained.model.hierarchy.names if name in items}
         for place, own in enumerate(passes):
             # What was sent could not be taken back if memory ran out later.
             if place == len(passes) - 1 and settings.accumulation != AUTO:
                 begin_last()
-            torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
-            fetched = list(examples.fetch(own.examples.tolist()))
-            fetched = fetched if task is None else [example.only(task) for example in fetched]
-            lent = examples.fetch(list(own.lent.values()))
-            fetched += [e.only(name) for e, name in zip(lent, own.lent, strict=True)]
             # The first process has the longest example, and so at least one pass.
             once = place == 0 and rank == 0
-            with torch.autocast(device.type, half, enabled=half is not None):
+            with self.computing(step, place):
                 parts, each = trained(
-                    collate(fetched),
+                    collate(self.fetched(own, task)),
                     items,
                     step=step,
                     once=once,
@@ -326,6 +368,22 @@ class Stepper:
             for name, loss in each.items():
                 losses[name] = losses[name] + loss
         return losses
+
+    @contextlib.contextmanager
+    def computing(self, step: int, place: int) -> Iterator[None]:
+        """Around a pass of a step: its own seed, and the number type."""
+        settings, half = self.settings, HALVES.get(self.settings.precision)
+        rank = self.accelerator.process_index
+        torch.manual_seed(derived_seed(settings.seed, "step", step, rank, place))
+        with torch.autocast(self.accelerator.device.type, half, enabled=half is not None):
+            yield
+
+    def fetched(self, own: "Pass", task: str | None) -> list[Example | Group]:
+        """The examples of a pass, with what of them counts."""
+        fetched = list(self.examples.fetch(own.examples.tolist()))
+        fetched = fetched if task is None else [example.only(task) for example in fetched]
+        lent = self.examples.fetch(list(own.lent.values()))
+        return fetched + [e.only(name) for e, name in zip(lent, own.lent, strict=True)]
 
     def _backward(self, parts: dict[str, Tensor], gradients: Gradients) -> None:
         """Takes the parts of a loss backwards, one by one, and lets them go."""
@@ -380,7 +438,7 @@ class Stepper:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pass:
+class Pass:
     """Examples of one pass.
 
     Where all processes run alike: which tasks run, whether their losses count, and an example that

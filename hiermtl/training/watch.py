@@ -106,7 +106,7 @@ class Watch:
         return (
             f"step {self._where['step'] + 1} has taken more than {self._patience:g} s on process "
             f"{dist.get_rank()}; the last of all is process {rank}, {where}. See what it does; "
-            "go on with --resume. Where steps may take so long, train with a larger "
+            "go on with --resume. Where steps may take so long, train anew with a larger "
             "training.timeout"
         )
 

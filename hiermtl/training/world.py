@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from hiermtl.errors import RunError
 
 LONGEST = timedelta(days=2)
 """How long processes wait for each other where nothing watches them."""
+
+Value = TypeVar("Value")
 
 _waiting = False
 
@@ -65,13 +67,22 @@ def begin_alike(module: nn.Module, lengths: np.ndarray, given: object) -> None:
             dist.broadcast(weight, 0)
 
 
-def of_first(value: float) -> float:
-    """The value that the first process has."""
+def of_first(value: Value) -> Value:
+    """What the first process has."""
     if alone():
         return value
     found = [value]
     dist.broadcast_object_list(found, 0)
     return found[0]
+
+
+def of_each(value: Value) -> list[Value]:
+    """What every process has, in their order."""
+    if alone():
+        return [value]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, value)
+    return found
 
 
 def agreed(values: Tensor) -> Tensor:

@@ -3,11 +3,12 @@
 Source of the bounds: the project's own; see `hiermtl.training.replicas`.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.distributed.fsdp import CPUOffloadPolicy
 from torch.distributed.tensor import DTensor
 
-from hiermtl.errors import RecipeError
+from hiermtl.errors import RecipeError, RunError
 from hiermtl.sharing import SHARING
 from hiermtl.sharing.relationship import Relationship
 from hiermtl.training import Sampling, replicas, shards
@@ -364,6 +365,46 @@ def test_a_gradient_that_no_task_is_known_to_have_ends_the_run(two_processes: Pr
     """It would not be added up, and processes would drift apart."""
     with pytest.raises(AssertionError, match=r"sharing\.alpha\.1 has a gradient of .*`owned`"):
         two_processes(gradients, "undeclared", "mixed", max_steps=1)
+
+
+class Spoilt(Held):
+    """A term that is no number from the second step on, or whose gradient is none."""
+
+    name = "spoilt"
+    slope: ClassVar[bool] = False
+    bad = False
+
+    def penalties(self, stack: Any, heads: Any) -> dict[str, Tensor]:
+        term = 0 * next(stack.parameters()).square().sum()
+        wrong = (term.sqrt() if self.slope else term * np.nan) if self.bad else term
+        return {**super().penalties(stack, heads), "odd": wrong}
+
+    def after_step(self, *_: Any, **__: Any) -> None:
+        self.bad = True
+
+
+def said(slope: bool) -> tuple[str, list[str]]:
+    """What a run ends with, and what its first process wrote of the first step left out."""
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
+        patch.setitem(SHARING, "spoilt", Spoilt)
+        patch.setattr(Spoilt, "slope", slope)
+        world = make_world("bilstm", {"name": "spoilt"}, dtype=torch.float32)
+        with pytest.raises(RunError) as error:
+            train(Path(folder), world=world, annotated=MIXED, max_skipped=2, precision="fp64")
+        file = Path(folder) / "skipped" / "step-2.json"
+        found = json.loads(file.read_text(encoding="utf-8"))["penalties"] if file.exists() else []
+        return str(error.value).replace(folder, ""), found
+
+
+@pytest.mark.parametrize("slope", [False, True])
+def test_all_are_told_what_only_the_first_can_know(two_processes: Processes, slope: bool) -> None:
+    """Terms on weights are computed in one process; all leave the step out and name the term."""
+    (one, wrote), (other, nothing) = two_processes(said, slope)
+    what = "the gradient of the term" if slope else "the term"
+    assert f"up to step 3, are no numbers: at step 3 {what} 'odd' on weights is no number" in one
+    assert one == other
+    assert wrote == ([] if slope else ["odd"])
+    assert nothing == []
 
 
 def begun_with(same: bool) -> float:

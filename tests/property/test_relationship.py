@@ -249,6 +249,11 @@ def test_what_cannot_be_inverted_stops_with_its_name() -> None:
     spread(scheme)
     with pytest.raises(RunError, match=r"at step 8 the covariance of features cannot be inverted"):
         scheme.sweep(7)
+    # An option of the other estimator would be refused.
+    shrunk = prior(shrink=1e-300, width=40)
+    spread(shrunk)
+    with pytest.raises(RunError, match=r"; raise sharing\.shrink above 1e-300, and train anew"):
+        shrunk.sweep(7)
     broken = prior()
     spread(broken)
     next(iter(broken.layers.values())).get_parameter("weight").data.fill_(torch.nan)

@@ -142,3 +142,12 @@ def test_a_rate_for_all_dropout_replaces_that_of_deltas(
     given = adapted(encoder, adapter={**LORA, "dropout": own})
     model = built(given, **{"training.dropout": replaced})[0].model
     assert model.config.encoder["adapter"]["dropout"] == rate
+
+
+def test_copies_with_weights_in_common_are_not_parted(encoder: str) -> None:
+    """Those of tasks that share nothing are trained, and parted, one after the other."""
+    asked = {"training.shard": True, "training.processes": 2}
+    with pytest.raises(RecipeError, match=r"under sharing 'cross_stitch' have the weights in comm"):
+        check(adapted(encoder, sharing="cross_stitch"), overrides=asked)
+    for sharing in ("low_supervision", "single"):
+        assert check(adapted(encoder, sharing=sharing), overrides=asked)

@@ -38,7 +38,7 @@ SCHEMES: dict[str, Any] = {
     "hmtl": {},
     "joint_many": {},
     "learned": {},
-    "relationship": {},
+    "relationship": {"every": 1},
     "sluice": {},
     "soft_l2": {"decoupled": True, "strength": 1.0},
     "soft_trace": {},

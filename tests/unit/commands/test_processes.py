@@ -9,10 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from hiermtl.commands import processes
-from hiermtl.commands.processes import check_processes, launched
+from hiermtl.commands import check, processes, train
+from hiermtl.commands.processes import check_processes, check_shard, launched
 from hiermtl.errors import DataError, RecipeError, RunError
 from hiermtl.last_word import VARIABLE, leave_word
+from hiermtl.recipe import load_recipe
+from tests.unit.commands.runs import TASKS, recipe
+
+TOP = {name: {**task, "depth": 2} for name, task in TASKS.items()}
+CHANGING = ["adaptive", "learned", "relationship", "sluice", "soft_l2", "soft_trace"]
+"""Schemes that need whole weights."""
 
 
 def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int, gpus: int) -> list[Any]:
@@ -124,3 +130,43 @@ def test_deepspeed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     with pytest.raises(RecipeError, match=r"DeepSpeed.*training\.shard=true"):
         check_processes(1)
+
+
+def asked_of(command: str, given: dict[str, Any], asked: dict[str, Any], *, folder: Path) -> None:
+    if command == "check":
+        check(given, overrides=asked)
+    else:
+        train(given, output=folder, quiet=True, **asked)
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+@pytest.mark.parametrize("sharing", CHANGING)
+def test_a_scheme_of_whole_weights_is_refused_before_processes_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, sharing: str
+) -> None:
+    monkeypatch.setattr(processes, "_start", lambda *_: pytest.fail("it began"))
+    given = recipe(tasks=TOP, sharing=sharing)
+    asked = {"training.shard": True, "training.processes": 2}
+    with pytest.raises(RecipeError, match=rf"training\.shard is true, and sharing '{sharing}' has"):
+        asked_of(command, given, asked, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("sharing", ["low_supervision", "single"])
+def test_one_that_can_be_parted_is_not(sharing: str) -> None:
+    """The control; and a scheme of whole weights passes where nothing is parted."""
+    asked = {"training.shard": True, "training.processes": 2}
+    assert check(recipe(sharing=sharing), overrides=asked)
+    assert check(recipe(tasks=TOP, sharing="soft_l2"), overrides={"training.processes": 2})
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_one_process_has_nothing_to_part(tmp_path: Path, command: str) -> None:
+    asked = {"training.shard": True}
+    with pytest.raises(RecipeError, match=r"shard is true, but training\.processes is 1.*leave"):
+        asked_of(command, recipe(), asked, folder=tmp_path / "run")
+
+
+def test_a_launcher_may_start_more_than_the_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    check_shard(load_recipe(recipe(), {"training.shard": True}))

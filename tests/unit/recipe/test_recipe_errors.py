@@ -132,6 +132,10 @@ CASES = [
         "torchjd.upgrad compares gradients of whole weights; leave it out, or set balancing: ",
     ),
     (
+        {"training.accumulation": "auto", "training.shard": True},
+        "training.accumulation is 'auto', by which each process cuts its batch by itself, but ",
+    ),
+    (
         {"sharing": {"name": "sluice", "subspaces": 1, "orthogonality": 0.5}},
         "sharing gives orthogonality 0.5, which does nothing with one of subspaces; leave "
         "orthogonality out",

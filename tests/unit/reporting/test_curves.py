@@ -48,6 +48,24 @@ def test_a_log_gives_curves_and_the_step_that_was_kept(tmp_path: Path) -> None:
     assert log.rows == [row("upos", "accuracy", 75.0)]
 
 
+def test_terms_on_weights_are_curves_of_their_own_where_there_are_any(tmp_path: Path) -> None:
+    """Logs of earlier versions have none."""
+    old: dict[str, Any] = {"step": 5, "losses": {"upos": 2.0}}
+    log = read_log(log_of(tmp_path, old, {**old, "step": 9, "penalties": {"l2": 2.5e-5}}))
+    assert log is not None
+    assert [(one.name, one.points) for one in log.penalties] == [("l2", [(9, 2.5e-5)])]
+    shapes = curve_picture(log.penalties[0]).shapes
+    words = [shape.text for shape in shapes if isinstance(shape, Words)]
+    assert {"l2", "2.5e-05", "term of the training loss"} <= set(words)
+    both = joined({"upos": log, "dep": log})
+    assert both is not None
+    assert both.penalties == 2 * log.penalties
+    before = read_log(log_of(tmp_path, old))
+    assert before is not None
+    assert before.penalties == []
+    assert before.bad == 0
+
+
 def test_only_the_main_metric_of_each_data_set_is_a_curve(tmp_path: Path) -> None:
     rows = [
         row("dep", "las", 60.0, "a"),

@@ -191,3 +191,11 @@ def test_shades_of_confusion_are_shares_of_gold() -> None:
     shares = [float(share) for share in re.findall(r"--share:([\d.]+)", text)]
     assert shares
     assert all(0 <= share <= 1 for share in shares)
+
+
+def test_terms_on_weights_have_pictures_where_there_are_any() -> None:
+    known = log()
+    known.penalties = [Series("l2", "penalty", [(1, 0.5)])]
+    title = "Terms on weights in training"
+    assert title in Page(page(material(facts(log=known)))).text
+    assert title not in Page(page(material(facts(log=log())))).text

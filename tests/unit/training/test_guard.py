@@ -2,10 +2,11 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,8 +14,12 @@ import torch
 from torch import Tensor
 
 from hiermtl.errors import RunError
+from hiermtl.recipe.schemes import SHARING as OPTIONS
+from hiermtl.sharing import SHARING, Sharing
+from hiermtl.sharing.soft_l2 import SoftL2
 from hiermtl.tokens import Collator
-from hiermtl.training import Sampling
+from hiermtl.training import Sampling, causes, loop
+from hiermtl.training.causes import Cause
 from hiermtl.training.checkpoint import load_checkpoint
 from hiermtl.training.guard import GROWTH_STEPS, START_SCALE, Guard
 from hiermtl.training.optimizer import make_optimizer
@@ -29,6 +34,7 @@ from tests.unit.training.runs import (
     train,
     weights,
 )
+from tests.unit.training.test_schemes import TERMS
 from tests.worlds import ALL, World
 
 
@@ -221,3 +227,139 @@ def test_half_precision_trains_close_to_single(tmp_path: Path) -> None:
         float((value - found["fp16"][name]).abs().max()) for name, value in found["fp32"].items()
     ]
     assert 0 < max(apart) < 0.05
+
+
+SPRINGS: dict[str, Any] = {"name": "soft_l2", "strength": 0.1}
+
+
+def ended(folder: Path, world: World, **changes: Any) -> str:
+    """What a run says that too many bad steps end."""
+    with pytest.raises(RunError, match=r"steps in a row, up to step \d+, are no numbers") as error:
+        train(folder, world=world, annotated=[ALL], **{"max_skipped": 3, **changes})
+    return str(error.value)
+
+
+def set_aside(folder: Path) -> list[tuple[list[str], list[str]]]:
+    """The losses and terms that were no numbers, of each step that was left out."""
+    files = sorted((folder / "skipped").iterdir())
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return [(step["losses"], step["penalties"]) for step in found]
+
+
+def test_a_loss_that_is_no_number_is_named_with_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = fresh(sharing=SPRINGS)
+    spoil(monkeypatch, world, lambda call: call >= 3, math.nan)
+    told = ended(tmp_path, world)
+    assert ": at step 5 the loss of ner is no number; lower training.lr or" in told
+    assert "sharing.strength" not in told
+    assert set_aside(tmp_path) == [(["ner"], [])] * 3
+
+
+def test_a_term_that_is_no_number_is_named_with_what_weighs_it(tmp_path: Path) -> None:
+    """Its strength is too large for fp32 from the first step in which copies differ."""
+    told = ended(tmp_path, fresh(sharing={**SPRINGS, "strength": 1e38}))
+    assert "the term 'l2' on weights" in told
+    assert "; lower sharing.strength, and train again into another folder" in told
+    assert "training.lr" not in told
+
+
+class Odd(SoftL2):
+    """Springs, and a term that is no number, or whose gradient is none, from a step on."""
+
+    name = "odd"
+    wrong: ClassVar[str] = "value"
+    bad = False
+
+    def penalties(self, stack: Any, heads: Any) -> dict[str, Tensor]:
+        weight = next(stack.parameters())
+        # Of 0 the root has no slope; the term itself is 0.
+        term = (0 * weight).sum() + (math.nan if self.bad and self.wrong == "value" else 0.0)
+        slope = (0 * weight).square().sum().sqrt() if self.bad and self.wrong == "slope" else 0.0
+        return {**super().penalties(stack, heads), "odd": term + slope}
+
+    def after_step(self, stack: Any, heads: Any, step: int, **given: Any) -> None:
+        self.bad = step >= 1
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize(("wrong", "what"), [("value", "the term"), ("slope", "the gradient of")])
+def test_of_several_terms_the_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, what: str, accumulation: int
+) -> None:
+    """Also where all losses and terms are numbers, and one gradient is not."""
+    monkeypatch.setitem(SHARING, "odd", Odd)
+    monkeypatch.setattr(Odd, "wrong", wrong)
+    told = ended(tmp_path, fresh(sharing={**SPRINGS, "name": "odd"}), accumulation=accumulation)
+    assert f": at step 5 {what}" in told
+    assert "'odd' on weights is no number; weigh the term 'odd' less, and train" in told
+    assert "l2" not in told
+    assert set_aside(tmp_path) == [([], ["odd"] if wrong == "value" else [])] * 3
+
+
+@pytest.mark.parametrize("balancing", ["static", "torchjd.mean"])
+def test_a_task_whose_gradient_alone_is_no_number_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, balancing: str
+) -> None:
+    world = fresh(sharing=SPRINGS)
+    head = world.model.head("ner")
+    right = head.loss
+
+    def steep(*given: Any) -> Tensor:
+        loss = right(*given)
+        return loss + (0 * loss).square().sqrt()
+
+    monkeypatch.setattr(head, "loss", steep)
+    told = ended(tmp_path, world, balancing=balancing)
+    assert ": at step 3 the gradient of the loss of ner is no number; lower training.lr" in told
+    assert set_aside(tmp_path) == [([], [])] * 3
+
+
+def test_nothing_is_looked_for_while_steps_go_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor for steps that are left out without ending the run; and without an answer it says so."""
+    asked: list[int] = []
+
+    def nothing(*_: Any, step: int, **__: Any) -> Cause:
+        asked.append(step)
+        return Cause()
+
+    monkeypatch.setattr(loop, "search", nothing)
+    train(tmp_path / "well", world=fresh(sharing=SPRINGS), annotated=[ALL])
+    world = fresh()
+    spoil(monkeypatch, world, lambda call: call % 2 == 0, math.nan)
+    train(tmp_path / "some", world=world, annotated=[ALL], max_skipped=2)
+    assert asked == []
+    monkeypatch.setitem(SHARING, "odd", Odd)
+    monkeypatch.setattr(Odd, "wrong", "slope")
+    told = ended(tmp_path / "ill", fresh(sharing={**SPRINGS, "name": "odd"}))
+    assert asked == [4]
+    assert "are no numbers; lower training.lr or training.lr_heads" in told
+
+
+def test_memory_that_runs_out_in_the_search_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(causes, "_search", full)
+    monkeypatch.setitem(SHARING, "odd", Odd)
+    monkeypatch.setattr(Odd, "wrong", "slope")
+    told = ended(tmp_path, fresh(sharing={**SPRINGS, "name": "odd"}))
+    assert "up to step 5, are no numbers; lower training.lr" in told
+
+
+def test_every_term_of_a_scheme_has_a_remedy_that_its_recipe_takes() -> None:
+    for name, scheme in SHARING.items():
+        keys = set(re.findall(r"sharing\.(\w+)", " ".join(scheme.remedies.values())))
+        assert keys <= set(OPTIONS[name].model_fields)
+        assert bool(scheme.remedies) == (scheme.penalties is not Sharing.penalties), name
+    for term, given in TERMS.items():
+        world = fresh(sharing=given)
+        sharing = world.model.sharing
+        sharing.begin(world.model.stack, world.model.heads)
+        assert set(sharing.penalties(world.model.stack, world.model.heads)) == {term}
+        assert set(sharing.remedies) == {term}

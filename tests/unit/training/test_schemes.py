@@ -1,19 +1,35 @@
 """What schemes remember and update beside gradients, in the loop."""
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hiermtl.sharing import SHARING, columns
 from hiermtl.sharing.columns import Columns, MixedColumns
+from hiermtl.tokens import Collator
 from hiermtl.training import step
 from hiermtl.training.gradients import WHOLE
+from hiermtl.training.log import scalars
+from hiermtl.training.optimizer import make_optimizer
 from hiermtl.training.step import TrainingStep
-from tests.unit.training.runs import Broken, EveryStep, fresh, train, weights
-from tests.worlds import World, assert_same, randomise, same
+from tests.unit.training.runs import (
+    Broken,
+    EveryStep,
+    entries,
+    examples_of,
+    fresh,
+    settings,
+    stepper,
+    train,
+    weights,
+)
+from tests.worlds import ALL, World, assert_same, randomise, same
 
 KINDS: dict[str, dict[str, Any]] = {
     "springs": {"name": "soft_l2", "strength": 0.05},
@@ -156,3 +172,90 @@ def test_terms_on_weights_are_derived_last_unless_gradients_are_sent(
         assert order.index("weights") == (order.count("block") if alone else 0)
         found.append({n: p.grad for n, p in world.parameters().items() if p.grad is not None})
     assert_same(*found)
+
+
+TERMS: dict[str, dict[str, Any]] = {
+    "l2": {"name": "soft_l2", "strength": 0.05, "anchor": "source"},
+    "trace": {"name": "soft_trace", "strength": 0.05},
+    "orthogonality": {"name": "sluice"},
+    "prior": {"name": "relationship", "strength": 0.05},
+    "depth": {"name": "learned", "budget": 0.5, "harden_at": 0.6},
+}
+"""The schemes that have one, by the name of their term."""
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_terms_on_weights_are_told_by_name(tmp_path: Path, term: str) -> None:
+    """Each as it enters the loss, before the weights move."""
+    found: list[float] = []
+
+    def noted(*given: Any) -> Any:
+        terms = right(*given)
+        found.append(sum(float(value.detach()) for value in terms.values()))
+        return terms
+
+    world = fresh(sharing=TERMS[term])
+    right = world.model.sharing.penalties
+    world.model.sharing.penalties = noted  # type: ignore[method-assign]
+    train(tmp_path, world=world, progress=EveryStep)
+    rows = [entry for entry in entries(tmp_path) if "losses" in entry]
+    told = [row["penalties"][term] for row in rows if "penalties" in row]
+    assert told == pytest.approx(found[: len(told)])
+    assert len(set(told)) > 1, "it moves"
+    # Once depths are fixed they have no price.
+    assert (len(told) < len(rows)) == (term == "depth")
+    if term == "depth":
+        depths = [task.depth for task in world.model.hierarchy]
+        assert told[0] == pytest.approx(0.5 * sum((depth + 1) / 2 for depth in depths))
+
+
+def test_they_are_means_over_the_steps_of_a_row(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"sharing": TERMS["depth"]}
+    train(tmp_path / "each", world=fresh(**given), progress=EveryStep, epochs=1)
+    train(tmp_path / "all", world=fresh(**given), epochs=1)
+    each = [row["penalties"]["depth"] for row in entries(tmp_path / "each") if "penalties" in row]
+    (whole,) = [row["penalties"] for row in entries(tmp_path / "all") if "penalties" in row]
+    assert whole["depth"] == pytest.approx(np.mean(each))
+
+
+def test_without_terms_there_is_no_such_key(tmp_path: Path) -> None:
+    for name, sharing in (
+        ("plain", "low_supervision"),
+        ("none", {"name": "soft_l2", "strength": 0}),
+    ):
+        train(tmp_path / name, world=fresh(sharing=sharing), epochs=1)
+        assert not [row for row in entries(tmp_path / name) if "penalties" in row]
+    assert scalars({"penalties": {"l2": 0.5}}) == {"train/penalties/l2": 0.5}
+
+
+class Waits(TorchDispatchMode):
+    """Counts what a device would be waited for: tensors that become numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            self.counts["numbers"] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_an_ordinary_step_waits_for_no_term(term: str) -> None:
+    """No more than a scheme without terms does."""
+    found = {}
+    for name, sharing in (("with", TERMS[term]), ("without", {"name": "low_supervision"})):
+        world = fresh(sharing=sharing)
+        world.model.sharing.begin(world.model.stack, world.model.heads)
+        examples = examples_of(world, annotated=[ALL], count=20)
+        steps = stepper(world.model, examples, make_optimizer(world.model, settings()))
+        collate = Collator(world.tokenizer, world.model.routes.depths())
+        steps.take(collate, np.arange(20), step=0)
+        with Waits() as waits:
+            steps.take(collate, np.arange(20), step=1)
+        found[name] = waits.counts["numbers"]
+        with Waits() as control:
+            float(torch.ones(()))
+        assert control.counts["numbers"] == 1
+    assert found["with"] <= found["without"], found
