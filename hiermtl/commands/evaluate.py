@@ -112,7 +112,7 @@ def evaluate(
                 "is scored whole: leave out one of the two"
             )
         path = Path(data)
-        sentences = list(_gold(path))
+        sentences = read_gold(path)
         if "seen" in details.by:
             recipe = trained_on(nlp.model)
             corpora = open_corpora(recipe, data_dir=data_dir, splits=("train",))
@@ -382,8 +382,13 @@ def _score_file(
     return merged(parts)
 
 
-def _gold(path: Path) -> Iterable[Sentence]:
-    """The sentences of a file as `annotate` writes it, by its ending."""
+def read_gold(file: str | Path) -> list[Sentence]:
+    """The sentences of a file as `annotate` writes it, by its ending.
+
+    Raises:
+        DataError: The file is missing or malformed, or its ending is none of these.
+    """
+    path = Path(file)
     readers: dict[str, Callable[[Path], Iterable[Sentence]]] = {
         "conllu": read_conllu,
         "jsonl": read_annotated,
@@ -396,7 +401,7 @@ def _gold(path: Path) -> Iterable[Sentence]:
             f"the name {path.name!r} does not say how it is read; files with gold end in .conllu, "
             ".jsonl (both also packed, .gz) or .spacy: rename or convert it"
         )
-    return readers[format](path)
+    return list(readers[format](path))
 
 
 def trained_on(model: HierarchicalModel) -> Recipe:
