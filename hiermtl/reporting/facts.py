@@ -34,6 +34,10 @@ LARGEST = 1e100
 """Of numbers that are drawn; what is computed with them is a float too."""
 
 
+DEEPEST = 1000
+"""Of depths that are drawn, each with its number below."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rung:
     """A task of the hierarchy: where it is read, how it scored, and what it costs to ask.
@@ -266,8 +270,8 @@ def _probe(path: Path, notes: list[str], *, asked: bool) -> list[Mapping[str, An
     rows = _mapping(path, notes).get("rows")
     kept = []
     for row in rows if isinstance(rows, list) else ():
-        numbers = isinstance(row, Mapping) and all(
-            is_number(row.get(key)) for key in ("depth", "score")
+        numbers = (
+            isinstance(row, Mapping) and _is_depth(row.get("depth")) and is_number(row.get("score"))
         )
         if numbers and "task" in row:
             kept.append({**row, "task": str(row["task"])})
@@ -281,6 +285,11 @@ def is_number(given: object) -> TypeGuard[int | float]:
     if isinstance(given, bool) or not isinstance(given, int | float):
         return False
     return abs(given) <= LARGEST
+
+
+def _is_depth(given: object) -> bool:
+    """Whether it is a depth that an encoder may have."""
+    return isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= DEEPEST
 
 
 def _part(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -92,9 +92,18 @@ def test_rows_of_probes_that_are_none_are_left_out(tmp_path: Path) -> None:
     good = {"task": "upos", "depth": 1, "score": 50.0, "spread": 1.0}
     bad = [{"task": "upos"}, {"depth": 1, "score": 2.0}, {**good, "score": "x"}, "row"]
     bad += [{**good, key: value} for key in ("depth", "score") for value in NO_NUMBERS]
+    bad += [{**good, "depth": value} for value in (1e99, 10**6, 1.5, -1, "1")]
     found = gather(write(tmp_path, probe={"rows": [good, *bad]}))
     assert list(found.probe) == [good]
     assert found.notes == ["probe.json: 1 rows of probes can be read"]
+
+
+def test_probes_at_depths_of_no_encoder_end_no_report(tmp_path: Path) -> None:
+    rows = [{"task": "upos", "depth": depth, "score": 50.0} for depth in (1e99, 0, 1)]
+    rows.append({"task": "ner", "depth": 1e99, "score": 50.0})
+    found = gather(write(tmp_path, probe={"rows": rows}))
+    assert "upos: scores of probes by depth" in page(material(found))
+    assert [row["depth"] for row in found.probe] == [0, 1]
 
 
 def test_a_task_of_probes_may_be_named_by_a_number(tmp_path: Path) -> None:
