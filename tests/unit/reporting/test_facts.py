@@ -106,6 +106,16 @@ def test_probes_at_depths_of_no_encoder_end_no_report(tmp_path: Path) -> None:
     assert [row["depth"] for row in found.probe] == [0, 1]
 
 
+@pytest.mark.parametrize("tasks", [3, None, [3, {}, {"task": "upos", "centre": NO_NUMBERS[0]}]])
+def test_what_probes_say_of_tasks_may_be_damaged(tmp_path: Path, tasks: Any) -> None:
+    rows = [{"task": "upos", "depth": 1, "score": 50.0}]
+    told = {"rows": rows, "tasks": tasks, "about": 3, "notes": "x"}
+    found = gather(write(tmp_path, probe=told))
+    assert len(found.probed) == (1 if isinstance(tasks, list) else 0)
+    assert found.probe_said == []
+    assert "upos: scores of probes by depth" in page(material(found))
+
+
 def test_a_task_of_probes_may_be_named_by_a_number(tmp_path: Path) -> None:
     rows = [
         {"task": 3, "depth": depth, "score": 50.0, "spread": spread}
