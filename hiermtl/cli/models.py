@@ -80,6 +80,10 @@ def export(
         bool,
         typer.Option("--int8", help="Also write a graph in 8 bits, and score both on dev."),
     ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="FILE", help="Gold to score both on, in place of dev."),
+    ] = None,
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> None:
@@ -87,7 +91,7 @@ def export(
     wanted = read_names(tasks)
     from hiermtl import commands
 
-    done = commands.export(model, output, tasks=wanted, int8=int8, data_dir=data_dir)
+    done = commands.export(model, output, tasks=wanted, int8=int8, data=data, data_dir=data_dir)
     if done.scores or not quiet:
         typer.echo(done.to_text())
 

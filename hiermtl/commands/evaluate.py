@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hiermtl.annotation import Annotator, load
 from hiermtl.annotation.writing import FORMAT_OF
 from hiermtl.commands.corpora import SPLITS, open_corpora, used_examples
@@ -110,7 +112,7 @@ def evaluate(
                 "is scored whole: leave out one of the two"
             )
         path = Path(data)
-        sentences = list(_gold(path))
+        sentences = read_gold(path)
         if "seen" in details.by:
             recipe = trained_on(nlp.model)
             corpora = open_corpora(recipe, data_dir=data_dir, splits=("train",))
@@ -126,7 +128,7 @@ def evaluate(
         )
         scores = _with_and_without_exits(nlp, judge)
         if cost:
-            scores = replace(scores, cost=cost_of_levels(nlp, scores.tasks, sentences))
+            scores = _with_cost(scores, nlp, sentences)
         if not nlp.model.config.recipe:
             return scores
         recipe = trained_on(nlp.model)
@@ -162,7 +164,7 @@ def evaluate(
     scores = replace(scores, notes=scores.notes + changed)
     if cost:
         words = [s for name in corpora.values() if split in name.splits for s in _some(name, split)]
-        scores = replace(scores, cost=cost_of_levels(nlp, scores.tasks, words))
+        scores = _with_cost(scores, nlp, words)
     return scores
 
 
@@ -279,6 +281,15 @@ def _some(corpus: Corpus, split: str) -> Iterator[Sentence]:
             return
 
 
+def _with_cost(scores: Scores, nlp: Annotator, sentences: Iterable[Sentence]) -> Scores:
+    """With what each level takes, and a note of the tasks that were not timed."""
+    cost = cost_of_levels(nlp, scores.tasks, sentences)
+    timed = {task for level in cost for task in level.tasks}
+    others = [task for task in scores.tasks if task not in timed]
+    note = f"{', '.join(others)}: not timed, as only tasks that label words in given sentences are"
+    return replace(scores, cost=cost, notes=(*scores.notes, note) if others else scores.notes)
+
+
 def cost_of_levels(
     nlp: Annotator, tasks: Iterable[str], sentences: Iterable[Sentence]
 ) -> tuple[LevelCost, ...]:
@@ -311,8 +322,12 @@ def cost_of_levels(
         LevelCost(
             level,
             tuple(own),
-            max(nlp.model.routes[task].depth for task in own),
+            nlp.model.heard().blocks(own),
             *(count / statistics.median(seconds[level, way]) for way in ways),
+            words=count,
+            precision=nlp.precision,
+            device=str(nlp.model.device),
+            threads=torch.get_num_threads(),
         )
         for level, own in sorted(levels.items())
     )
@@ -367,8 +382,13 @@ def _score_file(
     return merged(parts)
 
 
-def _gold(path: Path) -> Iterable[Sentence]:
-    """The sentences of a file as `annotate` writes it, by its ending."""
+def read_gold(file: str | Path) -> list[Sentence]:
+    """The sentences of a file as `annotate` writes it, by its ending.
+
+    Raises:
+        DataError: The file is missing or malformed, or its ending is none of these.
+    """
+    path = Path(file)
     readers: dict[str, Callable[[Path], Iterable[Sentence]]] = {
         "conllu": read_conllu,
         "jsonl": read_annotated,
@@ -381,7 +401,7 @@ def _gold(path: Path) -> Iterable[Sentence]:
             f"the name {path.name!r} does not say how it is read; files with gold end in .conllu, "
             ".jsonl (both also packed, .gz) or .spacy: rename or convert it"
         )
-    return readers[format](path)
+    return list(readers[format](path))
 
 
 def trained_on(model: HierarchicalModel) -> Recipe:

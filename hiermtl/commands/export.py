@@ -9,15 +9,15 @@ import torch
 
 from hiermtl.annotation import Annotator, load
 from hiermtl.commands.corpora import open_corpora
-from hiermtl.commands.evaluate import score_corpora, trained_on
-from hiermtl.errors import DataError, ModelError
+from hiermtl.commands.evaluate import evaluate, read_gold, score_corpora, trained_on
+from hiermtl.errors import DataError, ModelError, RecipeError
 from hiermtl.evaluation import Scores
 from hiermtl.onnx import Running, Written, export_model
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written, and the scores on dev of each graph; `unmeasured` says why there are none.
+    """What was written, and the scores of each graph; `unmeasured` says why there are none.
 
     `scores` maps the name of a graph's file to its rows. `long` is the number of sentences longer
     than a row, which the model itself computed in both.
@@ -46,7 +46,8 @@ class Export:
                         f"{change:>+8.2f}"
                     )
             data = ", ".join(dict.fromkeys(row.data for row in whole))
-            lines.append(f"split dev; data {data}; ONNX Runtime, with this processor's kernels")
+            split = "split dev; " if {row.split for row in whole} == {"dev"} else ""
+            lines.append(f"{split}data {data}; ONNX Runtime, with this processor's kernels")
             if self.long:
                 lines.append(
                     f"sentences longer than a row, which the model computed in fp32: {self.long}"
@@ -60,6 +61,7 @@ def export(
     *,
     tasks: Iterable[str] | None = None,
     int8: bool = False,
+    data: str | Path | None = None,
     data_dir: str | Path | None = None,
 ) -> Export:
     """Writes an ONNX graph of an encoder with the scores of its tasks.
@@ -69,13 +71,24 @@ def export(
         output: A new folder: `model.onnx`, `tasks.json` and the tokenizer.
         tasks: Those whose scores are given. Default: all.
         int8: Whether a graph with matrices in 8 bits is written too, `model.int8.onnx`. Both are
-            then scored on dev, if the model's corpora are at hand.
+            then scored, if there is gold.
+        data: A file with that gold, as `hiermtl.evaluate` reads it. Default: dev of the model's
+            corpora, if they are at hand.
         data_dir: Where corpora lie, instead of HIERMTL_DATA.
 
     Raises:
         ModelError: There is no such model or task, no graph of such an encoder or head, the folder
             is occupied, or packages are missing.
+        DataError: The file is not there, or cannot be read.
+        RecipeError: A file is given, and nothing is to be scored.
     """
+    if data is not None:
+        if not int8:
+            raise RecipeError(
+                f"{data} is a file to score graphs on, which is done only with int8: ask for that, "
+                "or leave out the file"
+            )
+        read_gold(data)
     if isinstance(tasks, Iterator):
         tasks = tuple(tasks)  # it is read twice
     nlp = model if isinstance(model, Annotator) else load(model, tasks=tasks, precision="fp32")
@@ -89,7 +102,10 @@ def export(
     }
     try:
         scores = {
-            name: _scored(graph, written.tasks, data_dir=data_dir) for name, graph in graphs.items()
+            name: _scored(graph, written.tasks, data_dir=data_dir)
+            if data is None
+            else evaluate(graph, data, tasks=tasks).filter(task=written.tasks)
+            for name, graph in graphs.items()
         }
     except (DataError, ModelError) as error:
         return Export(written, {}, str(error))

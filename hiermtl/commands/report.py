@@ -225,7 +225,7 @@ def _costs(rungs: Iterable[Rung], model: HierarchicalModel) -> list[Rung]:
             names = model.depends_on(rung.task)
             rung = replace(
                 rung,
-                blocks=sum(depth > 0 for depth, _ in route.raw),
+                blocks=model.heard().blocks([rung.task]),
                 others=tuple(sorted(route.tasks - {rung.task})),
                 parameters=sum(sizes[name] for name in names if name in sizes),
             )

@@ -74,12 +74,8 @@ class Levels:
         for depth in sorted({self.depths[task] for task in tasks}):
             known = tuple(task for task in tasks if self.depths[task] <= depth)
             new = tuple(task for task in known if self.depths[task] == depth)
-            found.append(Step(depth, known, new, self._count(known)))
+            found.append(Step(depth, known, new, self.nlp.model.heard().blocks(known)))
         return found
-
-    def _count(self, tasks: Sequence[str]) -> int:
-        routes = self.nlp.model.heard()
-        return len({place for task in tasks for place in routes[task].raw if place[0]})
 
     def about(self) -> dict[str, Any]:
         """The model: its tasks lowest first, their depths, how many blocks there are, the limit."""
@@ -91,7 +87,7 @@ class Levels:
             "precision": self.nlp.precision,
             "device": str(self.nlp.model.device),
             "depth": self.blocks,
-            "blocks": self._count(self.nlp.tasks),
+            "blocks": self.nlp.model.routes.blocks(self.nlp.tasks),
             "limit": self.limit,
             "pairs": self.pairs,
             "segments": self.nlp.segments,

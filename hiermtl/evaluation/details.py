@@ -94,7 +94,9 @@ class Confusion:
 class LevelCost:
     """What it takes to annotate the tasks of a level alone: blocks that run, and speed.
 
-    `with_exits` is the speed where sentences may leave early, if that was asked for.
+    Blocks are counted with all copies of columns and branches that run. The speed is of so many
+    words, in this number type, on this device, with so many threads of the processor; `with_exits`
+    is the one where sentences may leave early, if that was asked for.
     """
 
     level: int
@@ -102,6 +104,10 @@ class LevelCost:
     blocks: int
     words_per_second: float
     with_exits: float | None = None
+    words: int = 0
+    precision: str = ""
+    device: str = ""
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)

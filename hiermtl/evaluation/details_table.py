@@ -48,7 +48,9 @@ def _tables(scores: "Scores") -> Iterator[tuple[str, Table]]:
     for item in scores.confusion:
         yield f"{item.task} of {item.data}: what was taken for what", _confusion(item)
     if scores.cost:
-        yield "cost of reaching each level", _cost(scores.cost)
+        one = scores.cost[0]
+        about = f"{one.words:,} words, {one.precision}, {one.device}, {one.threads} threads"
+        yield f"cost of reaching each level ({about})", _cost(scores.cost)
     if scores.exits:
         yield "exits, which are not what the whole model says", _exits(scores.exits)
         yield "pieces that each block read", _block_rows(scores.block_rows)

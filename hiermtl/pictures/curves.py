@@ -22,7 +22,8 @@ MOST_TICKS = 9
 def curves(rows: Sequence[Mapping[str, Any]], depths: Mapping[str, int]) -> "Figure":
     """A small picture per task, of its score by depth with the spread over seeds around it.
 
-    `rows` are those of a probe; the proposed depth is ringed. Scores of control labels are dotted.
+    `rows` are those of a probe, without a spread where there is one seed; the proposed depth is
+    ringed. Scores of control labels are dotted.
 
     Raises:
         RecipeError: Matplotlib is not installed.
@@ -38,9 +39,10 @@ def curves(rows: Sequence[Mapping[str, Any]], depths: Mapping[str, int]) -> "Fig
             own = [row for row in rows if row["task"] == task]
             where = [row["depth"] for row in own]
             means = [row["score"] for row in own]
-            low = [row["score"] - row["spread"] for row in own]
-            high = [row["score"] + row["spread"] for row in own]
-            axes.fill_between(where, low, high, color=colours[task], alpha=0.25, linewidth=0)
+            if all(row["spread"] is not None for row in own):
+                low = [row["score"] - row["spread"] for row in own]
+                high = [row["score"] + row["spread"] for row in own]
+                axes.fill_between(where, low, high, color=colours[task], alpha=0.25, linewidth=0)
             axes.plot(where, means, color=colours[task], marker="o", markersize=3)
             if own[0]["control"] is not None:
                 control = [row["control"] for row in own]

@@ -21,6 +21,7 @@ from hiermtl.pretrained.weights import check_weights, read_json, weight_files
 from hiermtl.tokens import PieceTokenizer, Tokenizer, WordTokenizer
 
 _NAMED = 4
+_TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
 def load_model(
@@ -106,8 +107,11 @@ def load_tokenizer(folder: Path, encoder: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer in a model folder, of the kind its encoder reads.
 
     Raises:
-        ModelError: Its files are missing or damaged.
+        ModelError: Its files are missing or damaged, or ask for code.
     """
+    asking = folder / _TOKENIZER_CONFIG
+    if asking.exists():
+        refuse_code(read_json(asking), asking)
     if encoder.get("family") == "bilstm":
         read_json(folder / "words.json")
         try:
@@ -136,7 +140,7 @@ def read_pieces(folder: Path, *, limit: int, casing: bool | None) -> PieceTokeni
     """
     from transformers import AutoTokenizer
 
-    for name in ("tokenizer.json", "tokenizer_config.json"):
+    for name in ("tokenizer.json", _TOKENIZER_CONFIG):
         if name == "tokenizer.json" or (folder / name).exists():
             refuse_code(read_json(folder / name), folder / name)
     try:

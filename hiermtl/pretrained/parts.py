@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -37,8 +38,12 @@ def part_of(
         depth: The most blocks a task may need. Default: any number.
 
     Raises:
-        ModelError: The model has no such task, or none is left.
+        ModelError: The depth is no whole number, the model has no such task, or none is left.
     """
+    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, Integral)):
+        raise ModelError(
+            f"depth is {depth!r}, but a whole number of blocks is needed; leave it out for all"
+        )
     config = HierarchicalConfig.from_pretrained(folder, local_files_only=True)
     with torch.device("meta"):
         whole = HierarchicalModel(config)

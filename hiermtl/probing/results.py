@@ -91,9 +91,9 @@ class Curve:
         return [mean(own) for own in self.scores]
 
     @property
-    def spreads(self) -> list[float]:
-        """The standard deviation over seeds at each depth; 0 of one seed."""
-        return [stdev(own) if len(own) > 1 else 0.0 for own in self.scores]
+    def spreads(self) -> list[float | None]:
+        """The standard deviation over seeds at each depth; none of one seed."""
+        return [stdev(own) if len(own) > 1 else None for own in self.scores]
 
     @property
     def depth(self) -> int | None:
@@ -212,7 +212,10 @@ class ProbeReport:
         for curve in self.curves:
             digits = digits_of(curve.metric)
             scores = zip(curve.means, curve.spreads, strict=True)
-            told = [f"{own:.{digits}f} ± {spread:.{digits}f}" for own, spread in scores]
+            told = [
+                f"{own:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+                for own, spread in scores
+            ]
             table.append([curve.task, curve.metric, *told])
             if curve.control:
                 table.append(["", "control", *(f"{mean(own):.{digits}f}" for own in curve.control)])

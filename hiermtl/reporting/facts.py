@@ -34,6 +34,10 @@ LARGEST = 1e100
 """Of numbers that are drawn; what is computed with them is a float too."""
 
 
+DEEPEST = 1000
+"""Of depths that are drawn, each with its number below."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rung:
     """A task of the hierarchy: where it is read, how it scored, and what it costs to ask.
@@ -63,10 +67,11 @@ class Facts:
 
     `folder` is the last part of its path, `asked` how the report was asked for it, which finds it
     again. `recipe` and `config` are as the files have them, empty where there are none. `rows` are
-    scores by split, `remarks` what was said of the training data. `apart` has for tasks that are
-    trained one after the other whether that is done, `extends` the model that was extended,
-    `touched` when the run last wrote something.
-    `notes` say what is missing or damaged. `finished` is whether there is a model.
+    scores by split, `probe` those of probes by depth, `probed` what these say of each task, and
+    `probe_said` what is said of them all. `remarks` are what was said of the training data.
+    `apart` has for tasks that are trained one after the other whether that is done, `extends` the
+    model that was extended, `touched` when the run last wrote something. `notes` say what is
+    missing or damaged. `finished` is whether there is a model.
     """
 
     folder: str
@@ -80,6 +85,8 @@ class Facts:
     failure: Mapping[str, Any] = field(default_factory=dict)
     environment: Sequence[Mapping[str, Any]] = ()
     probe: Sequence[Mapping[str, Any]] = ()
+    probed: Sequence[Mapping[str, Any]] = ()
+    probe_said: Sequence[str] = ()
     remarks: Sequence[str] = ()
     checkpoints: Sequence[str] = ()
     apart: Mapping[str, bool] = field(default_factory=dict)
@@ -200,7 +207,7 @@ def gather(folder: Path, *, asked: str | Path | None = None, probe: Path | None 
     facts.rows = _scores(folder, notes)
     if not facts.rows and facts.log is not None:
         _add_rows(facts.rows, LOG, facts.log.rows, notes)
-    facts.probe = _probe(probe or folder / PROBE, notes, asked=probe is not None)
+    _add_probes(facts, probe or folder / PROBE, asked=probe is not None)
     return facts
 
 
@@ -257,17 +264,31 @@ def _add_rows(
         notes.append(f"{name} holds rows that are no scores ({error!r})")
 
 
-def _probe(path: Path, notes: list[str], *, asked: bool) -> list[Mapping[str, Any]]:
-    """Rows with `task`, `depth`, `score` and perhaps `spread`; others are left out with a note."""
+def _add_probes(facts: Facts, path: Path, *, asked: bool) -> None:
+    """What the file of probes says; rows and tasks that are none are left out."""
     if not path.is_file():
         if asked:
-            notes.append(f"{path.name}: there is no such file of probes")
-        return []
-    rows = _mapping(path, notes).get("rows")
+            facts.notes.append(f"{path.name}: there is no such file of probes")
+        return
+    whole = _mapping(path, facts.notes)
+    facts.probe = _probe_rows(path, whole, facts.notes)
+    tasks, about, notes = (whole.get(key) for key in ("tasks", "about", "notes"))
+    facts.probed = [
+        {**task, "task": str(task["task"])}
+        for task in (tasks if isinstance(tasks, list) else ())
+        if isinstance(task, Mapping) and "task" in task
+    ]
+    said = [about, *(notes if isinstance(notes, list) else ())]
+    facts.probe_said = [one for one in said if isinstance(one, str)]
+
+
+def _probe_rows(path: Path, whole: Mapping[str, Any], notes: list[str]) -> list[Mapping[str, Any]]:
+    """Rows with `task`, `depth`, `score` and perhaps `spread`; others are left out with a note."""
+    rows = whole.get("rows")
     kept = []
     for row in rows if isinstance(rows, list) else ():
-        numbers = isinstance(row, Mapping) and all(
-            is_number(row.get(key)) for key in ("depth", "score")
+        numbers = (
+            isinstance(row, Mapping) and _is_depth(row.get("depth")) and is_number(row.get("score"))
         )
         if numbers and "task" in row:
             kept.append({**row, "task": str(row["task"])})
@@ -281,6 +302,11 @@ def is_number(given: object) -> TypeGuard[int | float]:
     if isinstance(given, bool) or not isinstance(given, int | float):
         return False
     return abs(given) <= LARGEST
+
+
+def _is_depth(given: object) -> bool:
+    """Whether it is a depth that an encoder may have."""
+    return isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= DEEPEST
 
 
 def _part(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:

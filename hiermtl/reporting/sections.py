@@ -18,6 +18,7 @@ from hiermtl.reporting.errors_shown import confusion, worst
 from hiermtl.reporting.ladder import ladder
 from hiermtl.reporting.markup import Content, Markup, table, tag
 from hiermtl.reporting.material import Material
+from hiermtl.reporting.probes_shown import by_depth, proposed
 from hiermtl.reporting.shapes import Picture, inline
 
 
@@ -240,7 +241,13 @@ def _probes(material: Material) -> Content:
         for task in tasks
     ]
     said = "How well each depth's states tell a task; the dashed line is where the model reads it."
-    return [tag("div", pictures, class_="panels"), _said(said, quiet=True)]
+    return [
+        tag("div", pictures, class_="panels"),
+        _said(said, quiet=True),
+        proposed(material.facts.probed) if material.facts.probed else None,
+        by_depth(rows),
+        [_said(one, quiet=True) for one in material.facts.probe_said],
+    ]
 
 
 def _sharing(material: Material) -> Content:

@@ -59,6 +59,10 @@ class Routes:
         """How deep the encoder must run for each task."""
         return {task: route.depth for task, route in self._routes.items()}
 
+    def blocks(self, tasks: Iterable[str]) -> int:
+        """How many blocks run for these tasks, each copy of a column or branch for itself."""
+        return len({place for task in tasks for place in self._routes[task].raw if place[0]})
+
 
 def _follow(
     sharing: Sharing,

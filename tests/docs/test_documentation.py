@@ -1,15 +1,23 @@
 """Runs the README and the pages under `docs/` where they stand.
 
 Python blocks of a page run in order, in one namespace and in a folder of their own. Lines of
-console blocks that call `hiermtl` must name a command that exists, with arguments it takes. YAML
-blocks must load. A comment directly before a block changes that:
+console blocks that call `hiermtl` must name a command that exists, with arguments it takes, recipes
+that are shipped and keys that these have. A YAML block is a grid, a corpus, a launcher's
+configuration or else keys of a recipe, laid over a shipped one where it has no tasks or no corpora.
+A comment directly before a block changes that:
 
     <!-- test: run -->            run the `hiermtl` lines of a console block for real
-    <!-- test: parse -->          only check the syntax or the arguments
+    <!-- test: parse -->          only check what can be checked without running
     <!-- test: recipe -->         the YAML block is a whole, valid recipe
-    <!-- test: skip REASON -->    leave the block alone; the reason is mandatory
+    <!-- test: skip REASON -->    it cannot run here; the reason is mandatory
+
+Also what is skipped is read: its Python must compile, and what it takes of hiermtl must be there
+and take the arguments that are given; its calls are checked as all others are.
 """
 
+import ast
+import importlib
+import inspect
 import itertools
 import re
 import shlex
@@ -19,12 +27,14 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from pydantic import TypeAdapter
 from typer.main import get_command
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +53,10 @@ LANGUAGES = {
     **dict.fromkeys(("console", "bash", "sh", "shell"), "console"),
     **dict.fromkeys(("yaml", "yml"), "yaml"),
 }
+SKIP = "<!-- test: skip it needs a cluster -->\n"
+LAUNCHER = "```yaml\ncompute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\n"
+# What a block of YAML with only some keys of a recipe is laid over.
+BASE = {"tasks": {"upos": {"depth": 1}}, "corpora": {"sample": {"format": "sample"}}}
 DIRECTIVE = re.compile(r"<!--\s*test:\s*(\S*)\s*(.*?)\s*-->", re.DOTALL)
 # Folders of one machine: no path of a page may start with them.
 MACHINE_PATH = re.compile(r"(?<![\w.~/-])/{1,3}(?:home|opt|root|tmp|work)/?(?![\w-])")
@@ -139,7 +153,8 @@ def arguments_of(words: list[str]) -> list[str] | None:
     return None
 
 
-def check_arguments(place: str, arguments: list[str]) -> None:
+def check_arguments(place: str, arguments: list[str]) -> tuple[str, dict[str, object]]:
+    """The command and the values of its arguments; none where it answers and leaves."""
     from hiermtl.cli import app
 
     said = f"{place}: hiermtl {shlex.join(arguments)}"
@@ -148,21 +163,46 @@ def check_arguments(place: str, arguments: list[str]) -> None:
         while True:
             context = command.make_context(name, list(arguments), parent=context)
             if not hasattr(command, "resolve_command"):
-                return
+                return name, context.params
             arguments = [*getattr(context, "_protected_args", []), *context.args]
             if not arguments:
                 if getattr(command, "invoke_without_command", False):
-                    return
+                    return name, context.params
                 raise PageError(f"{said}: a command is missing")
             _, command, arguments = command.resolve_command(context, arguments)
             name = str(command.name)
     except typer.Exit:
-        return  # --help and --version answer and leave
+        return name, {}  # --help and --version answer and leave
     except PageError:
         raise
     except Exception as error:  # the parser's errors have no public base class
         message = getattr(error, "format_message", error.__str__)()
         raise PageError(f"{said}: {message}") from error
+
+
+def check_recipe(command: str, values: dict[str, object], folder: Path) -> None:
+    """That a recipe which a call names is shipped and has the keys that are set."""
+    from hiermtl.cli.arguments import read_overrides
+    from hiermtl.pretrained.finding import find_model
+    from hiermtl.recipe import load_recipe, recipe_names
+
+    named = values.get("recipe")
+    if command in ("show", "copy"):
+        named = values["name"]
+    model = values.get("model")
+    if isinstance(model, str):
+        if command == "probe" and model in recipe_names():
+            named = model  # of a recipe the encoder is probed
+        elif "/" not in model and not model.isupper() and not (folder / model).exists():
+            find_model(model)  # neither a run's folder nor one of the hub: it is shipped
+    if not isinstance(named, str) or named.isupper():
+        return
+    file = named.endswith((".yaml", ".yml"))
+    if file and not (folder / named).exists():
+        return
+    overrides = values.get("overrides") or []
+    assert isinstance(overrides, list)
+    load_recipe(folder / named if file else named, read_overrides(overrides))
 
 
 def run_command(place: str, arguments: list[str], folder: Path) -> None:
@@ -179,10 +219,51 @@ def run_command(place: str, arguments: list[str], folder: Path) -> None:
         raise PageError(f"{said}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
 
 
-def check_python(block: Block, namespace: dict[str, object]) -> None:
+class Names(ast.NodeVisitor):
+    """Holds what a page's blocks take of hiermtl against what there is, without running them."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, object] = {}
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            if alias.name.split(".")[0] == "hiermtl":
+                module = importlib.import_module(alias.name)
+                root = module if alias.asname else importlib.import_module("hiermtl")
+                self.known[alias.asname or "hiermtl"] = root
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if (node.module or "").split(".")[0] == "hiermtl":
+            module = importlib.import_module(str(node.module))
+            for alias in node.names:
+                self.known[alias.asname or alias.name] = getattr(module, alias.name)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        self.found(node)
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called = self.found(node.func)
+        starred = any(isinstance(one, ast.Starred) for one in node.args)
+        if called is not None and not starred and all(one.arg for one in node.keywords):
+            given = {str(one.arg): None for one in node.keywords}
+            inspect.signature(called).bind(*node.args, **given)
+        self.generic_visit(node)
+
+    def found(self, node: ast.expr) -> Any:
+        """What of hiermtl a dotted name is; `None` for other names and what only a run tells."""
+        if isinstance(node, ast.Name):
+            return self.known.get(node.id)
+        if not isinstance(node, ast.Attribute) or (owner := self.found(node.value)) is None:
+            return None
+        return getattr(owner, node.attr)
+
+
+def check_python(block: Block, namespace: dict[str, object], names: Names) -> None:
     try:
         # The empty lines make a traceback point into the page.
         code = compile("\n" * block.line + block.text, block.place, "exec")
+        names.visit(ast.parse(block.text))
         if block.verb == "run":
             exec(code, namespace)
     except Exception as error:
@@ -197,22 +278,58 @@ def check_console(block: Block, folder: Path) -> None:
     if block.verb == "run" and not calls:
         raise PageError(f"{block.place}: no line of this block calls hiermtl")
     for arguments in calls:
-        check_arguments(block.place, arguments)
+        command, values = check_arguments(block.place, arguments)
+        try:
+            check_recipe(command, values, folder)
+        except Exception as error:
+            raise PageError(f"{block.place}: hiermtl {shlex.join(arguments)}: {error}") from error
         if block.verb == "run":
             run_command(block.place, arguments, folder)
 
 
 def check_yaml(block: Block, folder: Path) -> None:
-    try:
-        yaml.safe_load(block.text)
-        if block.verb == "recipe":
-            from hiermtl.recipe import load_recipe
+    from hiermtl.recipe import Recipe, load_recipe
+    from hiermtl.recipe.grid import load_grid
+    from hiermtl.recipe.loader import read_file
 
-            recipe = folder / f"recipe-{block.line}.yaml"
-            recipe.write_text(block.text, encoding="utf-8")
-            load_recipe(recipe)
+    file = folder / f"block-{block.line}.yaml"
+    file.write_text(block.text, encoding="utf-8")
+    try:
+        data = yaml.safe_load(block.text)
+        if block.verb == "recipe":
+            load_recipe(file)
+        elif "compute_environment" in data:
+            check_launcher(file, data)
+        elif "arms" in data:
+            grid = load_grid(file)
+            for arm, options in grid.arms.items():
+                if not options.recipe.endswith((".yaml", ".yml")):
+                    for changes in grid.tune or ({},):
+                        grid.recipe(arm, changes)
+        elif "format" in data:
+            corpora = TypeAdapter(Recipe.model_fields["corpora"].rebuild_annotation())
+            corpora.validate_python({"piece": {"train": "FILE", **read_file(file).data}})
+        else:
+            piece = read_file(file).data
+            base = {} if "extends" in piece else {**BASE}
+            if "corpora" in piece:
+                del base["corpora"]
+            if any(not task.get("auxiliary") for task in data.get("tasks", {}).values()):
+                del base["tasks"]
+            load_recipe(piece, under=base)
     except Exception as error:
         raise PageError(f"{block.place}: {type(error).__name__}: {error}") from error
+
+
+def check_launcher(file: Path, data: dict[str, Any]) -> None:
+    """That a configuration of `accelerate launch` holds only what that knows."""
+    from accelerate.commands.config.config_args import load_config_from_file
+    from accelerate.commands.launch import launch_command_parser
+
+    load_config_from_file(str(file))
+    known = {action.dest for action in launch_command_parser()._actions}
+    if unknown := set(data.get("fsdp_config", ())) - known:
+        raise ValueError(f"accelerate knows no {', '.join(sorted(unknown))}")
 
 
 def check_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,11 +337,11 @@ def check_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     module = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look themselves up
     monkeypatch.chdir(folder)
+    (folder / "DATA").mkdir(exist_ok=True)
+    names = Names()
     for block in blocks_of(page):
-        if block.verb == "skip":
-            continue
         if block.language == "python":
-            check_python(block, module.__dict__)
+            check_python(block, module.__dict__, names)
         elif block.language == "console":
             check_console(block, folder)
         else:
@@ -283,6 +400,27 @@ def made_up(tmp_path: Path) -> Path:
         ("<!-- test: parse -->\n```python\n1 +\n```", "SyntaxError"),
         ("1. A list\n\n   ```python\n   1 / 0\n   ```", "made_up.md:3: ZeroDivisionError"),
         ("```yaml\na: [1\n```", "ParserError"),
+        ("```yaml\nsharring: hard\n```", "sharring is not a key"),
+        ("```yaml\nformat: columns\ncolums: {ner: 2}\n```", "colums\n  is not a key"),
+        ("```yaml\narms: {a: {recipe: hard/sampel}}\n```", "hard/sampel"),
+        ("```yaml\narms: {a: {recipe: hard/sample, set: {trainin: 1}}}\n```", "trainin"),
+        (f"{LAUNCHER}num_machine: 1\n```", "unknown keys .*num_machine"),
+        (f"{LAUNCHER}fsdp_config: {{fsdp_versoin: 2}}\n```", "knows no fsdp_versoin"),
+        (f"{SKIP}```python\n1 +\n```", "made_up.md:2: SyntaxError"),
+        (f"{SKIP}```python\nimport hiermtl\nhiermtl.laod('a')\n```", "no attribute 'laod'"),
+        (
+            f"{SKIP}```python\nimport hiermtl\nhiermtl.load('a', revison='b')\n```",
+            "unexpected keyword argument 'revison'",
+        ),
+        (f"{SKIP}```python\nfrom hiermtl import Pears\n```", "no attribute 'Pears'"),
+        (f"{SKIP}```python\nimport hiermtl.onxx\n```", "No module named 'hiermtl.onxx'"),
+        (f"{SKIP}```console\n$ hiermtl annotat a b -o c\n```", "annotat"),
+        (f"{SKIP}```console\n$ hiermtl annotate a b -o c --engin ray\n```", "--engin"),
+        (f"{SKIP}```console\n$ hiermtl train hard/sampel\n```", "hard/sampel"),
+        (f"{SKIP}```console\n$ hiermtl train hard/sample trainin.lr=1\n```", "trainin is not a"),
+        (f"{SKIP}```console\n$ hiermtl probe hard/sample trainin.lr=1\n```", "trainin is not a"),
+        (f"{SKIP}```console\n$ hiermtl recipes copy hard/sampel a.yaml\n```", "hard/sampel"),
+        (f"{SKIP}```console\n$ hiermtl evaluate en_smal\n```", "en_smal"),
         ("```console\n$ hiermtl 'open\n```", "No closing quotation"),
         ("<!-- test: run -->\n```console\n$ ls\n```", "no line of this block calls hiermtl"),
         ("<!-- test: skip -->\n```python\n1\n```", "needs a reason"),
@@ -310,7 +448,7 @@ def test_right_blocks_pass_and_share_a_namespace(
         "```python\nopen('a.txt', 'w').close(); a = A(1)\n```\n\n"
         "<!-- test: skip it needs a graphics processor -->\n```python\n1 / 0\n```\n\n"
         "<!-- test: parse -->\n```python\n1 / 0\n```\n\n"
-        "```yaml\na: 1\n```\n\n```text\nanything\n```\n",
+        "```yaml\nsharing: soft_l2\n```\n\n```text\nanything\n```\n",
         encoding="utf-8",
     )
     check_page(made_up, made_up.parent, monkeypatch)

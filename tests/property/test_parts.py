@@ -171,6 +171,9 @@ def test_damage_is_found_as_far_as_a_part_is_read(tmp_path: Path):
         ({"tasks": ["upso"]}, r"no task 'upso'; it has .*did you mean 'upos'"),
         ({"tasks": []}, r"tasks is empty, so that no task is left; .*upos 1"),
         ({"depth": 0}, r"depth is 0, so that no task is left; .*upos 1.*dep 3"),
+        ({"depth": "1"}, r"depth is '1', but a whole number of blocks is needed"),
+        ({"depth": True}, r"depth is True, but a whole number"),
+        ({"depth": 1.5}, r"depth is 1\.5, but a whole number"),
         ({"depth": 2, "tasks": ["dep"]}, r"depth is 2, so that no task is left; .*need are dep 3:"),
     ],
 )

@@ -19,7 +19,7 @@ from tests.unit.cli.conftest import ROWS
 def test_export_passes_everything_on(program: Any, tmp_path: Path) -> None:
     found = program(
         *("export", "runs/ewt", "-o", "graph", "--tasks", "upos, dep", "--int8"),
-        *("--data-dir", str(tmp_path)),
+        *("--data", "gold.conllu", "--data-dir", str(tmp_path)),
     )
     assert found.exit_code == 0
     assert found.stdout == "TEXT\n"
@@ -27,7 +27,12 @@ def test_export_passes_everything_on(program: Any, tmp_path: Path) -> None:
         (
             "export",
             ("runs/ewt", Path("graph")),
-            {"tasks": ["upos", "dep"], "int8": True, "data_dir": tmp_path},
+            {
+                "tasks": ["upos", "dep"],
+                "int8": True,
+                "data": "gold.conllu",
+                "data_dir": tmp_path,
+            },
         )
     ]
 

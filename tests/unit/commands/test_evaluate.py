@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from hiermtl.annotation import annotate_files, load
+from hiermtl.annotation import Annotator, annotate_files, load
 from hiermtl.commands import Run, evaluate, train
 from hiermtl.errors import DataError, ModelError, RecipeError
 from hiermtl.evaluation import load_counts, main_score
-from tests.unit.commands.runs import DEV, TRAIN, conllu, of_files, recipe
+from tests.unit.commands.runs import DEV, TRAIN, built, conllu, of_files, recipe
 
 
 def test_a_run_scores_as_it_did_at_its_end(run: Run) -> None:
@@ -291,6 +292,13 @@ def test_details_are_told_of_a_run_and_of_a_file(run: Run, tmp_path: Path) -> No
     words = evaluate(run.folder, path, by="seen", cost=True)
     assert sum(row.items for row in words.slices if row.task == "upos") == 5
     assert [one.level for one in words.cost] == [1, 2]
+    size = sum(map(len, DEV))
+    assert {one.words for one in words.cost} == {size}
+    threads = torch.get_num_threads()
+    precision = load(run.folder).precision
+    title = f"cost of reaching each level ({size} words, {precision}, cpu, {threads} threads):"
+    assert title in words.to_text()
+    assert not any("not timed" in note for note in words.notes)
 
 
 def test_details_of_plain_text_are_those_of_sentences(run: Run) -> None:
@@ -306,3 +314,24 @@ def test_details_of_plain_text_are_those_of_sentences(run: Run) -> None:
 def test_unknown_slices_are_refused_before_anything_is_loaded() -> None:
     with pytest.raises(RecipeError, match=r"'genres'; scores are sliced by .*mean 'genre'"):
         evaluate("nowhere", by="genres")
+
+
+def test_the_cost_of_a_level_counts_every_copy_of_a_block_that_runs(tmp_path: Path) -> None:
+    path = conllu(tmp_path / "gold.conllu", DEV)
+    for sharing, blocks in (("low_supervision", [1, 2]), ("single", [1, 4]), ("sluice", [3, 6])):
+        made, _ = built(recipe(sharing=sharing))
+        nlp = Annotator(made.model, made.tokenizer)
+        found = evaluate(nlp, path, cost=True)
+        assert [one.blocks for one in found.cost] == blocks
+
+
+def test_tasks_that_are_not_timed_are_noted(tmp_path: Path) -> None:
+    made, _ = built(recipe(tasks={"segment": {"depth": 1}, "upos": {"depth": 1}}))
+    nlp = Annotator(made.model, made.tokenizer)
+    path = conllu(tmp_path / "gold.conllu", DEV)
+    found = evaluate(nlp, path, cost=True)
+    assert [one.tasks for one in found.cost] == [("upos",)]
+    note = "segment: not timed, as only tasks that label words in given sentences are"
+    assert note in found.notes
+    alone = evaluate(nlp, path, tasks=["segment"], cost=True)
+    assert (alone.cost, alone.notes) == ((), (note,))

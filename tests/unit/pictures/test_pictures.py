@@ -313,6 +313,12 @@ def probe_rows(*tasks: str) -> list[dict[str, Any]]:
     ]
 
 
+def test_curves_of_probes_of_one_seed_have_no_band() -> None:
+    rows = [{**row, "spread": None} for row in probe_rows("upos")]
+    assert len(curves(rows, {}).axes[0].collections) == 0
+    assert len(curves(probe_rows("upos"), {}).axes[0].collections) == 1
+
+
 @pytest.mark.parametrize("tasks", [MANY[:1], MANY[:2], MANY])
 def test_curves_of_probes_name_every_task_and_its_depth(tasks: tuple[str, ...]) -> None:
     figure = curves(probe_rows(*tasks), {tasks[0]: 12})

@@ -353,6 +353,16 @@ def test_a_folder_that_asks_for_code_is_refused(folder: Path, file: str):
         load_model(folder)
 
 
+def test_a_folder_whose_words_are_no_pieces_is_refused_if_it_asks_for_code(
+    parts: Parts, tmp_path: Path
+):
+    save_model(*parts, tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps({"auto_map": {"AutoTokenizer": ["evil.T", None]}}))
+    with pytest.raises(ModelError, match=r"tokenizer_config\.json: asks for code .*evil\.T"):
+        load_model(tmp_path)
+
+
 def test_an_unknown_name_lists_what_was_looked_for(tmp_path: Path):
     with pytest.raises(ModelError, match=r"no model 'nothing'.*a folder \(.*nothing\).*shipped"):
         load_model("nothing")

@@ -91,11 +91,11 @@ def test_tables_show_every_depth_and_what_is_proposed() -> None:
     assert (
         said
         == """\
-task         what                     0              1              2              3
-upos         accuracy        61.0 ± 1.4     90.0 ± 1.4     91.0 ± 0.7     80.0 ± 0.0
-             control               70.0           60.0           50.0           40.0
-             variability              3            1.5           1.25              2
-relatedness  pearson      0.100 ± 0.000  0.520 ± 0.000  0.500 ± 0.000  0.400 ± 0.000
+task         what                  0           1           2           3
+upos         accuracy     61.0 ± 1.4  90.0 ± 1.4  91.0 ± 0.7  80.0 ± 0.0
+             control            70.0        60.0        50.0        40.0
+             variability           3         1.5        1.25           2
+relatedness  pearson           0.100       0.520       0.500       0.400
 
 task         proposed  best       centre  expected  baseline  items
 upos                2     2  1.50 ± 0.35      1.03      20.0  1,234
@@ -110,12 +110,17 @@ def test_markdown_has_the_same_cells() -> None:
     lines = report().to_markdown().splitlines()
     assert lines[0] == "| task | what | 0 | 1 | 2 | 3 |"
     assert lines[1] == "| :-- | :-- | --: | --: | --: | --: |"
-    assert (
-        "| relatedness | pearson | 0.100 ± 0.000 | 0.520 ± 0.000 | 0.500 ± 0.000 | 0.400 ± 0.000 |"
-        in lines
-    )
+    assert "| relatedness | pearson | 0.100 | 0.520 | 0.500 | 0.400 |" in lines
     assert "| upos | 2 | 2 | 1.50 ± 0.35 | 1.03 | 20.0 | 1,234 |" in lines
     assert lines[-1] == "- a note"
+
+
+def test_one_seed_has_no_spread() -> None:
+    """Nothing is known of it; a spread of 0 would say that seeds agree."""
+    (_, short) = report().curves
+    assert short.spreads == [None] * 4
+    assert {row["spread"] for row in short.rows()} == {None}
+    assert CURVE.spreads[3] == 0.0
 
 
 def test_json_has_the_scores_of_each_seed() -> None:

@@ -92,9 +92,28 @@ def test_rows_of_probes_that_are_none_are_left_out(tmp_path: Path) -> None:
     good = {"task": "upos", "depth": 1, "score": 50.0, "spread": 1.0}
     bad = [{"task": "upos"}, {"depth": 1, "score": 2.0}, {**good, "score": "x"}, "row"]
     bad += [{**good, key: value} for key in ("depth", "score") for value in NO_NUMBERS]
+    bad += [{**good, "depth": value} for value in (1e99, 10**6, 1.5, -1, "1")]
     found = gather(write(tmp_path, probe={"rows": [good, *bad]}))
     assert list(found.probe) == [good]
     assert found.notes == ["probe.json: 1 rows of probes can be read"]
+
+
+def test_probes_at_depths_of_no_encoder_end_no_report(tmp_path: Path) -> None:
+    rows = [{"task": "upos", "depth": depth, "score": 50.0} for depth in (1e99, 0, 1)]
+    rows.append({"task": "ner", "depth": 1e99, "score": 50.0})
+    found = gather(write(tmp_path, probe={"rows": rows}))
+    assert "upos: scores of probes by depth" in page(material(found))
+    assert [row["depth"] for row in found.probe] == [0, 1]
+
+
+@pytest.mark.parametrize("tasks", [3, None, [3, {}, {"task": "upos", "centre": NO_NUMBERS[0]}]])
+def test_what_probes_say_of_tasks_may_be_damaged(tmp_path: Path, tasks: Any) -> None:
+    rows = [{"task": "upos", "depth": 1, "score": 50.0}]
+    told = {"rows": rows, "tasks": tasks, "about": 3, "notes": "x"}
+    found = gather(write(tmp_path, probe=told))
+    assert len(found.probed) == (1 if isinstance(tasks, list) else 0)
+    assert found.probe_said == []
+    assert "upos: scores of probes by depth" in page(material(found))
 
 
 def test_a_task_of_probes_may_be_named_by_a_number(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Pages hold together, escape what users wrote, fetch nothing, and say what is missing."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hiermtl.evaluation.compare import Comparison, Difference, Mean, MeanCost
 from hiermtl.evaluation.predictor import HeadInfo
-from hiermtl.reporting import Facts, judges, page
+from hiermtl.probing.results import Curve, ProbeReport
+from hiermtl.reporting import Facts, gather, judges, page
 from hiermtl.reporting.curves import Log, Series
 from hiermtl.reporting.mistakes import Mistakes
 from hiermtl.text.sentence import Passage, Sentence
@@ -74,6 +76,8 @@ def whole(name: str = "upos", label: str = "A", word: str = "w") -> str:
         rows={"dev": (row(name, data=word), row(name, metric="f1", data=word))},
         log=log(name),
         probe=[{"task": name, "depth": depth, "score": depth, "spread": 1} for depth in (0, 1, 2)],
+        probed=[{"task": name, "metric": label, "proposed": 1, "items": word}],
+        probe_said=[word],
         environment=[{word: label, label: {name: word}}],
         notes=[word],
     )
@@ -142,6 +146,35 @@ def test_a_page_without_anything_says_so_in_every_section() -> None:
         "The folder does not say where the model was trained.",
     ):
         assert said in found.text
+
+
+def test_all_that_probes_say_is_on_the_page(tmp_path: Path) -> None:
+    curve = Curve(
+        "upos",
+        "accuracy",
+        ((60.0, 62.0), (89.0, 91.0), (90.5, 91.5)),
+        baseline=20.0,
+        chance=0.5,
+        train_items=1000,
+        items=1234,
+        mixes=((61.0,), (91.0,), (92.0,)),
+        centres=(1.25, 1.75),
+        control=((70.0,), (60.5,), (50.0,)),
+        variability=(3.0, 1.5, 1.25),
+    )
+    short = Curve("relatedness", "pearson", ((0.1,), (0.5,), (0.4,)), 0.0, 0.05, 90, 45)
+    report = ProbeReport((curve, short), {"upos": 2}, "of states of a test", ("a note on probes",))
+    (tmp_path / "probe.json").write_text(report.to_json(), encoding="utf-8")
+    text = Page(page(material(gather(tmp_path)))).text
+    assert "proposed depth best depth centre of gravity expected layer baseline items" in text
+    assert "upos 2 2 1.50 ± 0.35 1.03 20.00 1,234" in text
+    assert "relatedness - 1 - - 0.0000 45" in text
+    assert "upos accuracy 61.00 ± 1.41 90.00 ± 1.41 91.00 ± 0.71" in text
+    assert "control 70.00 60.50 50.00" in text
+    assert "variability 3 1.5 1.25" in text
+    assert "relatedness pearson 0.1000 0.5000 0.4000" in text
+    assert "of states of a test" in text
+    assert "a note on probes" in text
 
 
 @pytest.mark.parametrize(
