@@ -120,6 +120,43 @@ def test_sentences_whose_mentions_are_no_spans_are_counted(tmp_path: Path) -> No
     assert source.reports() == ()
 
 
+def test_clusters_spans_and_arguments_that_are_not_learnt_are_counted(tmp_path: Path) -> None:
+    """At each reading anew, whatever the file; `hiermtl.text.unlearnt` has what is counted."""
+    path = tmp_path / "a.jsonl"
+    line = {
+        "words": list("abcdefgh"),
+        "spans": {"entity": [[0, 4, "p"], [3, 7, "p"]]},
+        "roles": {"srl": [{"predicate": 7, "arguments": [[0, 3, "A0"], [2, 7, "A1"]]}]},
+        "clusters": {"coref": [[[0, 4], [3, 7]], [[0, 4], [5, 6]]]},
+    }
+    path.write_text(json.dumps(line) + "\n")
+    columns = {"entity": "spans.entity", "srl": "roles.srl", "coref": "clusters.coref"}
+    source = jsonl_source(path, columns)
+    assert len(sentences(source)) == len(sentences(source)) == 1
+    assert [told.partition(" ")[0:3:2] for told in source.reports()] == [
+        ("entity:", "2 spans cross another one: of two that cross only one can be found"),
+        (
+            "srl:",
+            "2 arguments have words of another one of their predicate, where one of the two is not "
+            "learnt",
+        ),
+        (
+            "coref:",
+            "1 mentions have the words of another one, and are not learnt: a place is in one "
+            "cluster",
+        ),
+        ("coref:", "1 of words that are no span of entity, not learnt from gold spans"),
+    ]
+    word = "{}\tw\t_\tX\t_\t_\t_\t_\t_\t{}\n"
+    cells = ("Entity=(a-x-1-", "Entity=(b-x-1-", "Entity=a)", "Entity=b)")
+    rows = [word.format(at, cell) for at, cell in enumerate(cells, 1)]
+    other = tmp_path / "a.conllu"
+    other.write_text("".join(["# global.Entity = eid-etype-head-other\n", *rows, "\n"]))
+    crossed = conllu_source(other)
+    assert len(sentences(crossed)) == 1
+    assert [told.partition(":")[0] for told in crossed.reports()] == ["entity"]
+
+
 def test_corpora_whose_texts_spacy_splits_are_read_anew_with_another_spacy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
