@@ -14,12 +14,10 @@ _UNREAD = (
     "`# global.Entity` names no group and type"
 )
 _ITSELF = "{} from words to themselves, not learnt, and missed in scores"
-_NO_SPAN = "{} of words that are no span of {}, not learnt from gold spans"
-_TWICE = "{} mentions have the words of another one, and are not learnt: a place is in one cluster"
+_NO_SPAN = "{} of words that are no span of {}, neither learnt nor found from gold spans"
+_TWICE = "{} mentions have the words of another one: of a place one cluster is learnt or found"
 _CROSSING = "{} spans cross another one: of two that cross only one can be found"
-_SHARED = (
-    "{} arguments have words of another one of their predicate, where one of the two is not learnt"
-)
+_SHARED = "{} arguments share words with another one of their predicate: one is learnt or found"
 
 
 class Unlearnt:
@@ -45,9 +43,7 @@ class Unlearnt:
 
     def notes(self, layers: Mapping[str, str]) -> list[str]:
         """The same for the tasks among `layers`, task to layer, under their names."""
-        mine = [task for task, layer in layers.items() if layer in BRACKETED]
-        found = [f"{', '.join(mine)}: {_UNREAD.format(self._unread)}"]
-        return (found if mine and self._unread else []) + [
+        return unread_notes(self.lines(), layers) + [
             f"{task}: {text}"
             for task, own in layers.items()
             for layer, text in self._told()
@@ -70,6 +66,16 @@ class Unlearnt:
             for text, count in _counts(layer, there if spans else None):
                 if count:
                     self._found[name, text, known if text == _NO_SPAN else ""] += count
+
+
+def unread_notes(lines: Iterable[str], layers: Mapping[str, str]) -> list[str]:
+    """Of the lines about some sentences those of mentions that are not read, under tasks' names.
+
+    `layers` are the tasks' layers, of which one must lie in `Entity=`.
+    """
+    tasks = [task for task, layer in layers.items() if layer in BRACKETED]
+    begin = _UNREAD.partition("{}")[0]
+    return [f"{', '.join(tasks)}: {line}" for line in lines if tasks and line.startswith(begin)]
 
 
 def _counts(layer: Layer, spans: set[tuple[int, int]] | None) -> Iterator[tuple[str, int]]:

@@ -90,12 +90,13 @@ def test_relations_of_words_that_are_no_span_are_counted(tmp_path: Path) -> None
     source = jsonl_source(path, columns)
     assert len(sentences(source)) == 2
     assert source.reports() == (
-        "relation: 2 of words that are no span of entity, not learnt from gold spans",
+        "relation: 2 of words that are no span of entity, neither learnt nor found from gold spans",
     )
     both = jsonl_source(path, {**columns, "mention": "spans.mention"})
     assert len(sentences(both)) == 2
     assert both.reports() == (
-        "relation: 1 of words that are no span of entity or mention, not learnt from gold spans",
+        "relation: 1 of words that are no span of entity or mention, neither learnt nor found from "
+        "gold spans",
     )
     alone = jsonl_source(path, {"relation": "relations.relation"})
     assert len(sentences(alone)) == 2
@@ -137,15 +138,16 @@ def test_clusters_spans_and_arguments_that_are_not_learnt_are_counted(tmp_path: 
         ("entity:", "2 spans cross another one: of two that cross only one can be found"),
         (
             "srl:",
-            "2 arguments have words of another one of their predicate, where one of the two is not "
-            "learnt",
+            "2 arguments share words with another one of their predicate: one is learnt or found",
         ),
         (
             "coref:",
-            "1 mentions have the words of another one, and are not learnt: a place is in one "
-            "cluster",
+            "1 mentions have the words of another one: of a place one cluster is learnt or found",
         ),
-        ("coref:", "1 of words that are no span of entity, not learnt from gold spans"),
+        (
+            "coref:",
+            "1 of words that are no span of entity, neither learnt nor found from gold spans",
+        ),
     ]
     word = "{}\tw\t_\tX\t_\t_\t_\t_\t_\t{}\n"
     cells = ("Entity=(a-x-1-", "Entity=(b-x-1-", "Entity=a)", "Entity=b)")

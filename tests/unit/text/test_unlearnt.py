@@ -36,7 +36,7 @@ def test_mentions_that_are_no_spans_are_counted() -> None:
     entity = Spans(spans((0, 2), (3, 4)))
     coref = Mentions((Span(0, 2, "1"), Span(3, 5, "1"), Span(6, 7, "2")))
     assert told({"entity": entity, "coref": coref}, {"entity": Spans(()), "coref": coref}) == (
-        "coref: 5 of words that are no span of entity, not learnt from gold spans",
+        "coref: 5 of words that are no span of entity, neither learnt nor found from gold spans",
     )
     assert told({"entity": entity, "coref": Mentions(coref.mentions[:1])}) == ()
     assert told({"coref": coref}) == ()  # nothing says which spans there are
@@ -45,8 +45,8 @@ def test_mentions_that_are_no_spans_are_counted() -> None:
 def test_mentions_in_two_clusters_are_counted() -> None:
     one = Span(0, 2, "1")
     assert told({"coref": Mentions((one, Span(0, 2, "2"), Span(4, 5, "1")))}) == (
-        "coref: 1 mentions have the words of another one, and are not learnt: a place is in one "
-        "cluster",
+        "coref: 1 mentions have the words of another one: of a place one cluster is learnt or "
+        "found",
     )
     # The same places in another sentence are other words.
     assert told({"coref": Mentions((one,))}, {"coref": Mentions((Span(0, 2, "2"),))}) == ()
@@ -63,7 +63,7 @@ def test_arguments_that_share_words_are_counted() -> None:
     both = Frame(7, None, spans((0, 3), (2, 7)))
     nested = Frame(7, None, spans((0, 3), (1, 2), (4, 5)))
     apart = Frame(7, None, spans((0, 3), (3, 7)))
-    text = "have words of another one of their predicate, where one of the two is not learnt"
+    text = "share words with another one of their predicate: one is learnt or found"
     assert told({"srl": Frames((both, apart))}) == (f"srl: 2 arguments {text}",)
     assert told({"srl": Frames((nested,))}) == (f"srl: 2 arguments {text}",)
     # Those of two predicates may.
