@@ -1,4 +1,4 @@
-"""What sentences are annotated with that cannot be learnt, or not be found, counted."""
+"""What sentences are annotated with that is not learnt or found as it stands, counted."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +17,7 @@ _ITSELF = "{} from words to themselves, not learnt, and missed in scores"
 _NO_SPAN = "{} of words that are no span of {}, neither learnt nor found from gold spans"
 _TWICE = "{} mentions have the words of another one: of a place one cluster is learnt or found"
 _CROSSING = "{} spans cross another one: of two that cross only one can be found"
+_NAMELESS = "{} spans have an empty label, which is learnt as one"
 _SHARED = "{} arguments share words with another one of their predicate: one is learnt or found"
 
 
@@ -82,6 +83,7 @@ def _counts(layer: Layer, spans: set[tuple[int, int]] | None) -> Iterator[tuple[
     """What is counted of a layer, and how much; `spans` are those of the sentence, if known."""
     match layer:
         case Spans(own):
+            yield _NAMELESS, sum(not span.label for span in own)
             yield _CROSSING, crossing(own, whole=True)
         case Relations(relations):
             ends = [(one.head, one.tail) for one in relations]

@@ -52,6 +52,15 @@ def test_mentions_in_two_clusters_are_counted() -> None:
     assert told({"coref": Mentions((one,))}, {"coref": Mentions((Span(0, 2, "2"),))}) == ()
 
 
+def test_spans_without_a_label_are_counted() -> None:
+    entity = Spans((Span(0, 2, ""), Span(3, 4, "x"), Span(5, 6, "")))
+    assert told({"entity": entity}) == (
+        "entity: 2 spans have an empty label, which is learnt as one",
+    )
+    # A group needs none, nor do arguments and relations, which are refused without.
+    assert told({"coref": Mentions((Span(0, 2, ""),))}) == ()
+
+
 def test_spans_that_cross_are_counted() -> None:
     assert told({"entity": Spans(spans((0, 4), (3, 7), (4, 6), (0, 2)))}) == (
         "entity: 2 spans cross another one: of two that cross only one can be found",
