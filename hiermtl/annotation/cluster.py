@@ -125,6 +125,7 @@ def annotate_on_cluster(
                 sentences=total.sentences + found["sentences"],
                 words=total.words + found["words"],
                 documents=total.documents + found["documents"],
+                cut=total.cut + found["cut"],
                 files=total.files + 1,
                 seconds=found["seconds"],
             )
@@ -184,7 +185,7 @@ class _Worker:
             report = annotate_jobs(self._nlp, [job], self.asked.names)
         except HiermtlError as error:
             return {"error": str(error), "kind": type(error).__name__}
-        return {key: getattr(report, key) for key in ("sentences", "words", "documents")}
+        return {key: getattr(report, key) for key in ("sentences", "words", "documents", "cut")}
 
 
 def _ray() -> Any:

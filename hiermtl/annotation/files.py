@@ -38,6 +38,8 @@ class AnnotateReport:
     model without a place in the output's format; `skipped` files of a folder that were not read;
     `there` how many of a cluster's parts were done before. `files` are those written. `left` has
     for each task with exits, where they are used, how many sentences were read at which depth.
+    `cut` are documents that were annotated in parts since they are long, between which nothing is
+    linked.
     """
 
     sentences: int
@@ -50,6 +52,7 @@ class AnnotateReport:
     skipped: tuple[Path, ...] = ()
     there: int = 0
     left: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    cut: int = 0
 
     @property
     def words_per_second(self) -> float:
@@ -106,12 +109,12 @@ def annotate_jobs(
 ) -> AnnotateReport:
     """Annotates one file after the other with these tasks, for which their formats have places."""
     started = time.perf_counter()
-    sentences = words = documents = 0
+    sentences = words = documents = cut = 0
     line: deque[tuple[int, Record]] = deque()
     nlp = nlp.with_exits(nlp.exits)  # counted anew
     levels = {name: LEVELS.get(nlp.model.head(name).layer, "tags") for name in names}
     with ExitStack() as stack:
-        at, writer = -1, None
+        at, writer, goes_on = -1, None, False
         whole = any(nlp.model.head(name).unit == "document" for name in names)
         for document in nlp.pipe(_texts(jobs, line, whole), names, workers=workers):
             place, record = line.popleft()
@@ -122,13 +125,17 @@ def annotate_jobs(
             sentences += len(document.source)
             words += len(document)
             documents += record.opens
+            cut += whole and not record.opens and not goes_on
+            goes_on = not record.opens
         while at < len(jobs) - 1:
             at, writer = _next_writer(jobs, at, stack, writer, levels=levels)
         if writer is not None:
             writer.finish()
     seconds = time.perf_counter() - started
     left = {task: dict(sorted(depths.items())) for task, depths in nlp.left.items()}
-    return AnnotateReport(sentences, words, seconds, documents, len(jobs), names, left=left)
+    return AnnotateReport(
+        sentences, words, seconds, documents, len(jobs), names, left=left, cut=cut
+    )
 
 
 def _texts(jobs: Sequence[Job], line: deque[tuple[int, Record]], whole: bool) -> Iterator[Given]:

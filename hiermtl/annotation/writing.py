@@ -12,6 +12,7 @@ from hiermtl.annotation.parquet import Rows
 from hiermtl.annotation.reading import PARQUET, STANDARD, Record
 from hiermtl.atomic import written_whole
 from hiermtl.document import Document
+from hiermtl.document.parts import numbered_on
 from hiermtl.errors import DataError
 from hiermtl.text.conllu import render_conllu
 from hiermtl.text.conllu_write import Written
@@ -45,18 +46,25 @@ class Writer(ABC):
 
 
 class ConlluWriter(Writer):
-    """Sentences read from CoNLL-U keep their lines; others get `# newdoc` and `# sent_id`."""
+    """Sentences read from CoNLL-U keep their lines; others get `# newdoc` and `# sent_id`.
+
+    Clusters of a record that goes on with a document are none of those before.
+    """
 
     def __init__(self, file: BinaryIO, levels: Mapping[str, str]) -> None:
         super().__init__(file, levels)
         self._sentences = 0
         self._written = Written()
+        self._clusters: dict[str, int] = {}
 
     def write(self, record: Record, document: Document) -> None:
         """Writes the document's sentences."""
         blocks = []
         opens = record.opens
-        for sentence, layers in zip(document.source, document.conllu_layers(), strict=True):
+        if opens:
+            self._clusters = {}
+        own_layers = numbered_on(document.conllu_layers(), self._clusters)
+        for sentence, layers in zip(document.source, own_layers, strict=True):
             self._sentences += 1
             own = sentence
             if sentence.lines is None:

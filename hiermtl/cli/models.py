@@ -291,6 +291,14 @@ def annotate(
         say(f"skipped: {path}, which is of no format that is read", quiet=quiet)
     if report.there:
         say(f"{report.there:,} parts were there already", quiet=quiet)
+    if report.cut:
+        from hiermtl.annotation.reading import LONGEST
+
+        say(
+            f"{report.cut:,} documents of more than {LONGEST:,} words were annotated in parts, "
+            "between which no mentions are linked",
+            quiet=quiet,
+        )
     for task, depths in report.left.items():
         read = listing(f"{count:,} at depth {depth}" for depth, count in depths.items())
         say(f"{task}: {read}", quiet=quiet)

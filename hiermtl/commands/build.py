@@ -11,6 +11,7 @@ import numpy as np
 from hiermtl.commands.corpora import used_examples
 from hiermtl.commands.remarks import (
     document_lines,
+    far_mentions,
     nothing_to_learn,
     unknown_labels,
     unlearnt_spans,
@@ -278,6 +279,7 @@ def make_examples(
             )
     lines += unknown_labels(recipe, corpora, labels)
     lines += unlearnt_spans(recipe, corpora, labels)
+    lines += far_mentions(recipe, corpora)
     return examples, lines + nothing_to_learn(recipe, labels)
 
 

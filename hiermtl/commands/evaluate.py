@@ -32,6 +32,7 @@ from hiermtl.text.conllu import read_conllu
 from hiermtl.text.docbin import read_docbin
 from hiermtl.text.segment import SEGMENT
 from hiermtl.text.sentence import Sentence
+from hiermtl.text.unlearnt import Unlearnt, unread_notes
 
 TIMED_WORDS, TIMED_ROUNDS = 2000, 3
 """On how many words levels are timed, and how often."""
@@ -112,7 +113,8 @@ def evaluate(
                 "is scored whole: leave out one of the two"
             )
         path = Path(data)
-        sentences = read_gold(path)
+        unlearnt = Unlearnt()
+        sentences = list(unlearnt.watched(read_gold(path)))
         if "seen" in details.by:
             recipe = trained_on(nlp.model)
             corpora = open_corpora(recipe, data_dir=data_dir, splits=("train",))
@@ -127,6 +129,8 @@ def evaluate(
             details=details,
         )
         scores = _with_and_without_exits(nlp, judge)
+        layers = {task: nlp.heads[task].column or task for task in nlp.levels(asked)}
+        scores = _noted(scores, unlearnt.notes(layers))
         if cost:
             scores = _with_cost(scores, nlp, sentences)
         if not nlp.model.config.recipe:
@@ -477,7 +481,9 @@ def score_corpora(
         of_passages = [task for task in wanted if task not in of_words]
         if of_words:
             stored = corpora[name].sentences_of(split, **used)
-            sentences = verbatim[name]() if verbatim else list(stored)
+            unlearnt, own = Unlearnt(), {task: layers[task] for task in of_words}
+            sentences = list(unlearnt.watched(verbatim[name]() if verbatim else stored))
+            said = [*unread_notes(corpora[name].reports[split], own), *unlearnt.notes(own)]
             judge = evaluate_raw if verbatim else score
             raw.update([name] if verbatim else ())
             # A task that was asked for must have gold; one that was not may lack it, with a note.
@@ -485,7 +491,8 @@ def score_corpora(
             scores = judge(
                 nlp, sentences, tasks=named, data=name, split=split, seed=seed, details=details
             )
-            found.append(scores.filter(task=(*of_words, SEGMENT)) if asked is None else scores)
+            scores = scores.filter(task=(*of_words, SEGMENT)) if asked is None else scores
+            found.append(_noted(scores, said))
         if of_passages and verbatim:
             note = f"{', '.join(of_passages)}: judge whole texts or pairs, so not scored from text"
             found.append(Scores((), (note,)))
@@ -542,6 +549,11 @@ def merged(parts: Iterable[Scores]) -> Scores:
 
 def _order(row: ScoreRow) -> tuple[int, int, str]:
     return row.level, row.depth, row.task
+
+
+def _noted(scores: Scores, notes: Iterable[str]) -> Scores:
+    """With further notes, each once."""
+    return replace(scores, notes=tuple(dict.fromkeys((*scores.notes, *notes))))
 
 
 def _with_notes(scores: Scores, recipe: Recipe, *, corpora: Iterable[str]) -> Scores:

@@ -11,7 +11,7 @@ from hiermtl.corpus.build import Corpus
 from hiermtl.corpus.names import PLACES, place_column
 from hiermtl.heads import HEADS
 from hiermtl.recipe import Recipe
-from hiermtl.recipe.heads import SpanHead
+from hiermtl.recipe.heads import CoreferenceHead, SpanHead
 
 
 def as_remarks(lines: Sequence[str]) -> str:
@@ -100,15 +100,86 @@ def unlearnt_spans(
     return lines
 
 
-def _spans(corpus: Corpus, layer: str) -> Iterator[tuple[np.ndarray, ...]]:
-    """Of the spans of train, part by part: (spans,) sentence, first word, word behind, label."""
+def far_mentions(recipe: Recipe, corpora: Mapping[str, Corpus]) -> list[str]:
+    """Lines about mentions of train whose entity is not within a coreference head's `window`.
+
+    Counted are gold mentions among gold spans of the task that is read, where the corpus has them.
+    """
+    lines = []
+    for name, tasks in layers_of(recipe).items():
+        for task, layer in tasks.items():
+            head = recipe.tasks[task].head
+            if not isinstance(head, CoreferenceHead):
+                continue
+            spans = next((tasks[other] for other in head.reads if other in tasks), None)
+            back = _mentions_back(recipe, corpora[name], layer, spans=spans)
+            far = int((back > head.window).sum())
+            if far:
+                lines.append(
+                    f"{task}: {far} of {len(back)} mentions of {name} train that are not their "
+                    f"entity's first are more than {head.window} mentions behind the one before, "
+                    "so that they are learnt as new; raise "
+                    f"tasks.{task}.head.window to look further back"
+                )
+    return lines
+
+
+def _mentions_back(recipe: Recipe, corpus: Corpus, layer: str, *, spans: str | None) -> np.ndarray:
+    """(mentions,) how many mentions before each the last one of its entity is, if there is one.
+
+    Mentions are in the order of the text, and among them are spans of the layer that is read.
+    """
+    chosen = corpus.chosen("train", **used_examples(recipe, corpus.name))
+    assert chosen.parts is not None
+    rank = np.full(len(corpus.split("train")), -1)
+    rank[chosen.rows] = np.arange(len(chosen.rows))
+    row, places = _every(corpus, layer, "mentions")
+    mentions = np.column_stack([rank[row], places[:, 0], -places[:, 1], places[:, 2]])
+    mentions = mentions[mentions[:, 0] >= 0]
+    candidates = mentions[:, :3]
+    if spans is not None:
+        row, places = _every(corpus, spans, "spans")
+        candidates = np.column_stack([rank[row], places[:, 0], -places[:, 1]])
+        candidates = candidates[candidates[:, 0] >= 0]
+    order = np.unique(candidates, axis=0)
+    at = {tuple(place): number for number, place in enumerate(order.tolist())}
+    found = {at[key]: entity for *own, entity in mentions.tolist() if (key := tuple(own)) in at}
+    last: dict[tuple[int, int], int] = {}
+    back = []
+    for number in sorted(found):
+        entity = int(chosen.parts[order[number, 0]]), found[number]
+        if entity in last:
+            back.append(number - last[entity])
+        last[entity] = number
+    return np.array(back, dtype=np.int64)
+
+
+def _every(corpus: Corpus, layer: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of the items of train: (items,) sentence, (items, places)."""
+    rows, places, begin = [], [], 0
+    for count, own in _items(corpus, layer, kind):
+        rows.append(begin + np.repeat(np.arange(len(count)), count))
+        places.append(own)
+        begin += len(count)
+    return np.concatenate(rows), np.concatenate(places)
+
+
+def _items(corpus: Corpus, layer: str, kind: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of the items of train, part by part: (sentences,) how many, (items, places)."""
     data = corpus.split("train").data
-    column = place_column(layer, "spans")
+    column = place_column(layer, kind)
     assert column is not None
     for places, own in zip(data.column(column).chunks, data.column(layer).chunks, strict=True):
-        first, behind = places.flatten().to_numpy().reshape(-1, PLACES["spans"]).T
         counts = own.value_lengths().fill_null(0).to_numpy()
-        yield np.repeat(np.arange(len(own)), counts), first, behind, own.flatten().to_numpy()
+        yield counts, places.flatten().to_numpy().reshape(-1, PLACES[kind])
+
+
+def _spans(corpus: Corpus, layer: str) -> Iterator[tuple[np.ndarray, ...]]:
+    """Of the spans of train, part by part: (spans,) sentence, first word, word behind, label."""
+    labels = corpus.split("train").data.column(layer).chunks
+    for (counts, places), own in zip(_items(corpus, layer, "spans"), labels, strict=True):
+        rows = np.repeat(np.arange(len(own)), counts)
+        yield rows, *places.T, own.flatten().to_numpy()
 
 
 def nothing_to_learn(recipe: Recipe, labels: Mapping[str, Sequence[str]]) -> list[str]:

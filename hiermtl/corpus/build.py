@@ -37,7 +37,7 @@ from hiermtl.text.sentence import (
     Tree,
 )
 
-FORMAT = 7
+FORMAT = 8
 """Version of the stored form and of what the readers give; a change makes every entry new."""
 
 

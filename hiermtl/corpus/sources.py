@@ -17,40 +17,25 @@ from hiermtl.text.bio import Bio, with_legal_spans
 from hiermtl.text.columns import read_columns
 from hiermtl.text.conllu import MISC_KEYS, read_conllu
 from hiermtl.text.docbin import read_docbin
-from hiermtl.text.entities import TYPED
 from hiermtl.text.hints import hint_tags
 from hiermtl.text.hub import dataset_fingerprint, dataset_splits, read_dataset
 from hiermtl.text.join import JoinReport, join_layers
 from hiermtl.text.listed import ColumnMap
 from hiermtl.text.propbank import read_propbank
 from hiermtl.text.relations import read_crossre, read_semeval
-from hiermtl.text.sentence import Passage, Relations, Sentence, Spans
+from hiermtl.text.sentence import Passage, Sentence
 from hiermtl.text.tables import read_pairs, read_sick, read_table
+from hiermtl.text.unlearnt import Unlearnt
 
 
 def conllu_source(path: str | Path, *, bio: Bio = "strict") -> Source:
     """A CoNLL-U file; see `read_conllu`. Layers of MISC are held to IOB2 as `bio` says.
 
-    Its report counts repaired tags, and sentences whose mentions are not read.
+    Its report counts repaired tags, sentences whose mentions are not read, and what cannot be
+    learnt.
     """
-    unread = 0
-
-    def read() -> Iterator[Sentence]:
-        nonlocal unread
-        unread = 0
-        for sentence in read_conllu(path):
-            if sentence.layers.keys().isdisjoint((*TYPED, "coref")):
-                unread += any("Entity=" in line for line in sentence.lines or () if line[0] != "#")
-            yield sentence
-
-    def report() -> tuple[str, ...]:
-        told = (
-            f"Entity= of {unread} sentences is not read: mentions have several parts or stand on "
-            "empty nodes, or `# global.Entity` names no group and type"
-        )
-        return (told,) if unread else ()
-
-    source = Source((Path(path),), read, {"reader": "conllu", "bio": bio}, report)
+    options = {"reader": "conllu", "bio": bio}
+    source = _counted(Source((Path(path),), lambda: read_conllu(path), options))
     return _held_to_iob2(source, bio, layers=tuple(MISC_KEYS))
 
 
@@ -94,13 +79,13 @@ def jsonl_source(
 ) -> Source:
     """JSON lines with annotation; see `read_annotated`.
 
-    Its report counts repaired tags, and relations that are of no pair of spans.
+    Its report counts repaired tags, and what cannot be learnt.
     """
     options = {"reader": "jsonl", "columns": dict(columns), "heads_from": heads_from, "bio": bio}
     source = Source(
         (Path(path),), lambda: read_annotated(path, columns, heads_from=heads_from), options
     )
-    return _with_pairs_counted(_held_to_iob2(source, bio, layers=None))
+    return _counted(_held_to_iob2(source, bio, layers=None))
 
 
 def table_source(
@@ -126,20 +111,23 @@ def table_source(
 
 
 def propbank_source(path: str | Path) -> Source:
-    """A file in PropBank's columns; see `read_propbank`. Its brackets of the tree are left out."""
+    """A file in PropBank's columns; see `read_propbank`. Its brackets of the tree are left out.
+
+    Its report counts what cannot be learnt.
+    """
 
     def read() -> Iterator[Sentence]:
         for sentence in read_propbank(path):
             kept = {name: layer for name, layer in sentence.layers.items() if name != "parse"}
             yield replace(sentence, layers=kept)
 
-    return Source((Path(path),), read, {"reader": "propbank"})
+    return _counted(Source((Path(path),), read, {"reader": "propbank"}))
 
 
 def crossre_source(path: str | Path) -> Source:
-    """A file of CrossRE; see `read_crossre`. Its report counts relations that are of no pair."""
+    """A file of CrossRE; see `read_crossre`. Its report counts what cannot be learnt."""
     source = Source((Path(path),), lambda: read_crossre(path), {"reader": "crossre"})
-    return _with_pairs_counted(source)
+    return _counted(source)
 
 
 def semeval_source(
@@ -210,36 +198,14 @@ def _held_to_iob2(source: Source, bio: Bio, *, layers: Sequence[str] | None) -> 
     return replace(source, read=read, reports=lambda: (*source.reports(), *_repaired(repairs)))
 
 
-def _with_pairs_counted(source: Source) -> Source:
-    """The source; its report counts relations that no two spans of a sentence can have.
-
-    That is, from words to themselves, or of words that are no span where there is a layer of spans.
-    """
-    found: Counter[tuple[str, str]] = Counter()
-
-    def read() -> Iterator[Sentence]:
-        found.clear()
-        for sentence in sentences_of(source):
-            spans = {n: x.spans for n, x in sentence.layers.items() if isinstance(x, Spans)}
-            there = {(span.start, span.end) for own in spans.values() for span in own}
-            for name, layer in sentence.layers.items():
-                for one in layer.relations if isinstance(layer, Relations) else ():
-                    if one.head == one.tail:
-                        found[name, ""] += 1
-                    elif spans and not there.issuperset((one.head, one.tail)):
-                        found[name, " or ".join(sorted(spans))] += 1
-            yield sentence
-
-    def report() -> tuple[str, ...]:
-        told = (
-            f"{name}: {count} of words that are no span of {spans}, not learnt from gold spans"
-            if spans
-            else f"{name}: {count} from words to themselves, not learnt, and missed in scores"
-            for (name, spans), count in found.items()
-        )
-        return (*source.reports(), *told)
-
-    return replace(source, read=read, reports=report)
+def _counted(source: Source) -> Source:
+    """The source; its report says what of its sentences cannot be learnt, or not be found."""
+    unlearnt = Unlearnt()
+    return replace(
+        source,
+        read=lambda: unlearnt.watched(sentences_of(source)),
+        reports=lambda: (*source.reports(), *unlearnt.lines()),
+    )
 
 
 def sentences_of(source: Source) -> Iterator[Sentence]:
@@ -333,7 +299,7 @@ def dataset_source(
         **rest,
     }
     made = Source((), lambda: read_dataset(source, columns, split=split, **rest), options)
-    return _held_to_iob2(made, bio, layers=None)
+    return _counted(_held_to_iob2(made, bio, layers=None))
 
 
 def joined_source(

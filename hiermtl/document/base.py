@@ -14,6 +14,7 @@ from hiermtl.document.parts import (
     Relation,
     SentenceView,
     Span,
+    numbered_on,
     slice_of,
     text_of,
 )
@@ -111,12 +112,16 @@ class Document:
 
     @classmethod
     def join(cls, documents: Sequence["Document"]) -> "Document":
-        """One document of several with the same levels, in this order; at least one."""
+        """One document of several with the same levels, in this order; at least one.
+
+        Clusters of different ones stay apart, and get numbers that say so.
+        """
         first = documents[0]
+        known: dict[str, int] = {}
         scored = all(document._scores is not None for document in documents)
         return cls(
             chain.from_iterable(document.source for document in documents),
-            chain.from_iterable(document.layers for document in documents),
+            chain.from_iterable(numbered_on(document.layers, known) for document in documents),
             levels=first.kinds,
             known=first._known,
             scores=chain.from_iterable(d._scores or () for d in documents) if scored else None,

@@ -1,11 +1,11 @@
 """What a document is read in: spans, trees, sentences."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from hiermtl.text.documents import Multiword, multiwords_of
-from hiermtl.text.sentence import Layer, Sentence, Tags
+from hiermtl.text.sentence import Layer, Mentions, Sentence, Tags
 
 if TYPE_CHECKING:
     from hiermtl.document.base import Document
@@ -126,3 +126,28 @@ def slice_of(
             space = " " if spaces[last - 1] else ""
             parts[first - start : last - start] = [form + space, *[""] * (last - first - 1)]
     return "".join(parts).rstrip(" ")
+
+
+def numbered_on(
+    layers: Iterable[Mapping[str, Layer]], known: dict[str, int]
+) -> Iterator[dict[str, Layer]]:
+    """Layers of a part of a document, whose clusters are none of those of the parts before.
+
+    They are called by numbers. `known` has for each level how many there are so far, and is told
+    of those here when the last layers are taken.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for own in layers:
+        numbered = dict(own)
+        for level, layer in own.items():
+            if isinstance(layer, Mentions):
+                names, before = found.setdefault(level, {}), known.get(level, 0)
+                numbered[level] = Mentions(
+                    tuple(
+                        replace(m, label=names.setdefault(m.label, str(before + len(names))))
+                        for m in layer.mentions
+                    )
+                )
+        yield numbered
+    for level, names in found.items():
+        known[level] = known.get(level, 0) + len(names)

@@ -128,11 +128,16 @@ def line_of(data: Mapping[str, Any], origin: Origin, *, pairs: bool) -> JsonLine
 
 
 def _side(data: Mapping[str, Any], key: str, origin: Origin) -> str | tuple[str, ...]:
-    """One text of a pair."""
+    """One text of a pair, which has words."""
     given = data[key]
-    if isinstance(given, str):
-        return given
-    return _words(given, key, origin)
+    side = given if isinstance(given, str) else _words(given, key, origin)
+    if not side or (isinstance(side, str) and side.isspace()):
+        raise DataError(
+            f"`{key}` is empty; give it words, or leave the pair out",
+            origin.path,
+            line=origin.line,
+        )
+    return side
 
 
 def _words(given: Any, key: str, origin: Origin) -> tuple[str, ...]:

@@ -42,8 +42,13 @@ def _crossre(text: str, origin: Origin) -> Sentence:
         for start, end, kind in data["ner"]:
             if not (isinstance(start, int) and isinstance(end, int)):
                 raise ValueError(f"the entity {[start, end, kind]} has no whole numbers")
-            if not isinstance(kind, str):
+            if not isinstance(kind, str) or not kind.strip():
                 raise ValueError(f"the entity {[start, end, kind]} has no label")
+            if not 0 <= start <= end < len(words):
+                raise ValueError(
+                    f"the entity {[start, end, kind]} is outside of the words 0 to "
+                    f"{len(words) - 1}, its end among them"
+                )
             if (start, end) in spans:
                 raise ValueError(f"two entities stand on the words {start} to {end}")
             spans[start, end] = Span(start, end + 1, kind)
@@ -87,7 +92,7 @@ def _range(span: Span) -> Words:
 
 def _label(row: Sequence[Any]) -> str:
     label = row[4]
-    if not isinstance(label, str):
+    if not isinstance(label, str) or not label.strip():
         raise ValueError(f"the relation {list(row[:5])} has no label")
     return label
 

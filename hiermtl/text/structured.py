@@ -51,8 +51,8 @@ def structures_of(
         columns: Layer -> key and level, `spans.entity`. Default: all there are, under their names.
 
     Raises:
-        DataError: What lies there is of another form, is outside of the words or in two sentences,
-            or a level has several keys.
+        DataError: What lies there is of another form, has an empty label, is outside of the words
+            or in two sentences, or a level has several keys.
     """
     reader = _Reader(line, [0, *accumulate(lengths)])
     if columns is None:
@@ -108,13 +108,16 @@ class _Reader:
             match key, item:
                 case "spans", [start, end, str(label)]:
                     at, words = self._words(start, end, item, name)
-                    parts[at].spans.append(Span(*words, label))
+                    # CorefUD's mentions may have no type, and are written so.
+                    own = label and self._label(label, item, name)
+                    parts[at].spans.append(Span(*words, own))
                 case "relations", [*places, str(label)] if len(places) == 4:
                     at, head = self._words(*places[:2], item, name)
                     other, tail = self._words(*places[2:], item, name)
                     if at != other:
                         self._refuse_two(item, name, places[0], places[2])
-                    parts[at].relations.append(Relation(head, tail, label))
+                    own = self._label(label, item, name)
+                    parts[at].relations.append(Relation(head, tail, own))
                 case "clusters", [*mentions] if all(map(_is_pair, mentions)):
                     label = f"{self.line.origin.line}.{number}"
                     for start, end in mentions:
@@ -139,6 +142,8 @@ class _Reader:
         sense, given = rest.get("sense"), rest.get("arguments", [])
         if not (isinstance(sense, str | None) and isinstance(given, list) and _is_place(place)):
             self._refuse_form(item, "roles", name)
+        if sense is not None and not sense.strip():
+            self.refuse(f"{name!r} has {item!r:.80}, whose sense is empty; name it, or write null")
         at, words = self._words(place, place + 1, item, name)
         arguments = []
         for argument in given:
@@ -147,7 +152,7 @@ class _Reader:
                     other, own = self._words(start, end, argument, name)
                     if at != other:
                         self._refuse_two(item, name, place, start)
-                    arguments.append(Span(*own, role))
+                    arguments.append(Span(*own, self._label(role, argument, name)))
                 case _:
                     self._refuse_form(item, "roles", name)
         return at, Frame(words[0], sense, tuple(arguments))
@@ -164,6 +169,14 @@ class _Reader:
         if end > self.bounds[at + 1]:
             self._refuse_two(item, name, start, end - 1)
         return at, (start - self.bounds[at], end - self.bounds[at])
+
+    def _label(self, label: str, item: Any, name: str) -> str:
+        """The label of an item, which says something."""
+        if not label.strip():
+            self.refuse(
+                f"{name!r} has {item!r:.80}, whose label is empty; name it, or leave it out"
+            )
+        return label
 
     def _refuse_form(self, item: Any, key: str, name: str) -> NoReturn:
         self.refuse(f"{name!r} has {item!r:.80}; allowed is {FORMS[key]}")

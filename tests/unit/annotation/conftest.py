@@ -85,6 +85,27 @@ def nlp(bert: tuple[HierarchicalModel, Tokenizer]) -> Annotator:
 
 
 @pytest.fixture
+def coreference() -> Annotator:
+    """Finds spans and what they are together, by chance."""
+    _, words = make_bilstm()
+    encoder = BiLstmEncoder(
+        layers=1, hidden=8, word_width=8, ngram_width=8, vocabulary=3, buckets=97
+    )
+    tasks = {
+        "entity": {"depth": 1, "head": "span", "labels": ["person"]},
+        "coref": {
+            "depth": 1,
+            "head": "coreference",
+            "labels": ["mention"],
+            "options": {"reads": {"entity": 1}},
+        },
+    }
+    torch.manual_seed(0)
+    config = HierarchicalConfig(encoder.config(), tasks, language="en")
+    return Annotator(spread(HierarchicalModel(config, encoder)), words)
+
+
+@pytest.fixture
 def sentences() -> list[list[str]]:
     """Of many lengths, none and one among them, and longer than the encoder."""
     generator = torch.Generator().manual_seed(1)

@@ -67,7 +67,7 @@ def begun(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **options:
         for job in jobs[:-1]:
             Path(job.target).parent.mkdir(parents=True, exist_ok=True)
             Path(job.target).write_text("")
-            yield {"sentences": 1, "words": 2, "documents": 1, "seconds": 1.0}
+            yield {"sentences": 1, "words": 2, "documents": 1, "cut": 1, "seconds": 1.0}
         raise RecipeError("broken off")
 
     monkeypatch.setattr(cluster, "_ray", lambda: None)

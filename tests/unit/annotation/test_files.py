@@ -20,7 +20,7 @@ from hiermtl.errors import DataError, RecipeError, RunError
 from hiermtl.model import HierarchicalModel
 from hiermtl.text.conllu import read_conllu
 from hiermtl.text.plain import from_words
-from hiermtl.text.sentence import Frame, Frames, Relation, Relations, Span
+from hiermtl.text.sentence import Frame, Frames, Mentions, Relation, Relations, Span
 
 CONLLU = """# newdoc id = n1
 # sent_id = s1
@@ -353,3 +353,43 @@ def test_documents_are_read_whole_where_they_are_judged_so(
         (1, "x", False),
         (1, "newdoc-2", True),
     ]
+
+
+def clusters_in(path: Path) -> list[set[str]]:
+    """The clusters of each sentence of a file."""
+    found = []
+    for sentence in read_conllu(path):
+        layer = sentence.layers["coref"]
+        assert isinstance(layer, Mentions)
+        found.append({span.label for span in layer.mentions})
+    return found
+
+
+def test_clusters_of_a_document_in_parts_stay_apart(
+    coreference: Annotator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "a.txt", tmp_path / "a.conllu"
+    line = "the dog barks at the cat\n"
+    source.write_text(f"{line}{line}{line}\n{line}\nthe dog\n")
+    assert annotate_files(coreference, source, target).cut == 0
+    whole = clusters_in(target)
+    assert whole[0] & whole[1]  # something holds them together
+    count = len(whole[0] | whole[1] | whole[2])
+    monkeypatch.setattr(reading, "LONGEST", 1)
+    report = annotate_files(coreference, source, target)
+    assert (report.documents, report.cut) == (3, 1)
+    first, second, third, other, last = clusters_in(target)
+    assert all((first, second, third, other, last))
+    assert first | second | third == set(map(str, range(3 * len(first))))
+    assert len(first) == len(second) == len(third) != count
+    # A document that is not cut has numbers from the first on, behind its own prefix.
+    assert other == {f"d2.{number}" for number in range(len(first))}
+    # In a DocBin the parts are one `Doc`.
+    assert annotate_files(coreference, source, tmp_path / "a.spacy").cut == 1
+    docs = list(DocBin().from_disk(tmp_path / "a.spacy").get_docs(spacy.blank("en").vocab))
+    keys = [sorted(key for key in doc.spans if key.startswith("coref_")) for doc in docs]
+    assert list(map(len, keys)) == [3 * len(first), len(first), len(last)]
+    sentences = [{token.sent.start for span in docs[0].spans[k] for token in span} for k in keys[0]]
+    assert all(len(starts) == 1 for starts in sentences)
+    # As JSON each part is an object of its own.
+    assert annotate_files(coreference, source, tmp_path / "a.jsonl").cut == 1

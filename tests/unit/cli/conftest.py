@@ -58,6 +58,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
             skipped=(),
             there=0,
             left={},
+            cut=2,
         ),
         "check": ["5 tasks", "1 corpus"],
         "report": SimpleNamespace(

@@ -231,8 +231,12 @@ def test_annotate_passes_everything_on_and_reports_on_standard_error(program: An
         *("--input-format", "conllu", "--workers", "3", "--device", "cpu"),
     )
     assert (found.exit_code, found.stdout) == (0, "")
-    left_out, said = found.stderr.splitlines()
+    left_out, cut, said = found.stderr.splitlines()
     assert left_out == "left out: topic, which the format of the output cannot hold"
+    assert cut == (
+        "2 documents of more than 100,000 words were annotated in parts, between which no mentions "
+        "are linked"
+    )
     assert said == "1,200 sentences, 24,000 words in 2.0 s, 12,000 words/s"
     assert program.calls == [
         (
@@ -259,7 +263,7 @@ def test_annotate_says_where_sentences_were_read(program: Any) -> None:
     report.left = {"dep": {3: 700, 6: 500}, "ner": {5: 1200}}
     found = program("annotate", "runs/a", "in", "-o", "out", "--exits")
     assert program.calls[-1][2]["exits"] is True
-    assert found.stderr.splitlines()[1:3] == [
+    assert found.stderr.splitlines()[2:4] == [
         "dep: 700 at depth 3 and 500 at depth 6",
         "ner: 1,200 at depth 5",
     ]

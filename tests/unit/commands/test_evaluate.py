@@ -1,6 +1,7 @@
 """Scores of a model on the corpora it knows, and on files."""
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -335,3 +336,73 @@ def test_tasks_that_are_not_timed_are_noted(tmp_path: Path) -> None:
     assert note in found.notes
     alone = evaluate(nlp, path, tasks=["segment"], cost=True)
     assert (alone.cost, alone.notes) == ((), (note,))
+
+
+def test_what_cannot_be_learnt_or_found_is_noted(tmp_path: Path) -> None:
+    sound: dict[str, Any] = {
+        "words": list("abcdefgh"),
+        "spans": {"entity": [[0, 4, "p"], [4, 7, "p"]]},
+        "roles": {"srl": [{"predicate": 7, "arguments": [[0, 3, "A0"], [3, 7, "A1"]]}]},
+        "relations": {"relation": [[0, 4, 4, 7, "met"]]},
+        "clusters": {"coref": [[[0, 4], [4, 7]]]},
+    }
+    odd = {
+        **sound,
+        "spans": {"entity": [[0, 4, "p"], [3, 7, "p"]]},
+        "roles": {"srl": [{"predicate": 7, "arguments": [[0, 3, "A0"], [2, 7, "A1"]]}]},
+        "relations": {"relation": [[0, 4, 0, 4, "met"], [0, 4, 1, 2, "met"]]},
+        "clusters": {"coref": [[[0, 4], [3, 7]], [[0, 4], [5, 6]]]},
+    }
+    files = {}
+    for split, lines in {"train": [sound] * 3, "dev": [sound, odd], "test": [sound]}.items():
+        files[split] = str(tmp_path / f"{split}.jsonl")
+        Path(files[split]).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    columns = {
+        name: f"{key}.{name}"
+        for key in ("spans", "roles", "relations", "clusters")
+        for name in sound[key]
+    }
+    tasks = {
+        "thing": {"depth": 1, "column": "entity", "head": "span"},
+        "srl": {"depth": 1},
+        "relation": {"depth": 1, "head": {"name": "relation", "reads": "thing"}},
+        "coref": {"depth": 1, "head": {"name": "coreference", "reads": "thing"}},
+    }
+    corpora = {"own": {"format": "jsonl", "columns": columns, **files}}
+    run = train(recipe(corpora=corpora, tasks=tasks), output=tmp_path / "run")
+    no_span = "of words that are no span of entity, neither learnt nor found from gold spans"
+    expected = {
+        "thing: 2 spans cross another one: of two that cross only one can be found",
+        "srl: 2 arguments share words with another one of their predicate: one is learnt or found",
+        "relation: 1 from words to themselves, not learnt, and missed in scores",
+        f"relation: 1 {no_span}",
+        f"coref: 1 {no_span}",
+        "coref: 1 mentions have the words of another one: of a place one cluster is learnt or "
+        "found",
+    }
+    for scores in (evaluate(run.folder), evaluate(run.folder, files["dev"]), run.scores):
+        assert set(scores.notes) >= expected
+    for scores in (evaluate(run.folder, split="test"), evaluate(run.folder, files["test"])):
+        assert not any("neither learnt" in note or " found" in note for note in scores.notes)
+    alone = evaluate(run.folder, files["dev"], tasks=["srl"]).notes
+    assert {note.partition(":")[0] for note in alone} <= {"srl"}
+
+
+def test_mentions_that_are_not_read_are_noted(tmp_path: Path) -> None:
+    """They are in no layer, so that their sentences are not scored."""
+    word = "{}\tw\t_\tX\t_\t_\t_\t_\t_\tEntity={}\n"
+    whole = word.format(1, "(e1-p-1-)") + "\n"
+    parts = word.format(1, "(e1[1/2]-p-1-)") + word.format(2, "(e1[2/2]-p-1-)") + "\n"
+    files = {}
+    for split, own in {"train": whole, "dev": whole + parts, "test": whole}.items():
+        files[split] = str(tmp_path / f"{split}.conllu")
+        Path(files[split]).write_text(f"# global.Entity = eid-etype-head-other\n{own}")
+    tasks = {"upos": {"depth": 1}, "thing": {"depth": 1, "column": "entity", "head": "span"}}
+    corpora = {"own": {"format": "conllu", **files}}
+    run = train(recipe(corpora=corpora, tasks=tasks), output=tmp_path / "run")
+    for given in ({}, {"data": files["dev"]}, {"raw": True}, {"tasks": ["thing"]}):
+        (note,) = (note for note in evaluate(run.folder, **given).notes if "Entity=" in note)
+        assert note.startswith("thing: Entity= of 1 sentences is not read: mentions have several")
+    others: list[dict[str, Any]] = [{"split": "test"}, {"data": files["test"]}, {"tasks": ["upos"]}]
+    for given in others:
+        assert not any("Entity=" in note for note in evaluate(run.folder, **given).notes)

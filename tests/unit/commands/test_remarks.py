@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import hiermtl
+from hiermtl.commands.build import build
 from hiermtl.commands.corpora import open_corpora
-from hiermtl.commands.remarks import unknown_labels, unlearnt_spans
+from hiermtl.commands.remarks import far_mentions, unknown_labels, unlearnt_spans
 from hiermtl.recipe import Recipe, load_recipe
 
 Spans = Sequence[tuple[int, int, str]]
@@ -69,6 +70,63 @@ def test_labels_that_are_not_learnt_are_counted(tmp_path: Path) -> None:
         "mention: 2 items of x train have 1 labels that the model does not have, which are not "
         "learnt (b)"
     ]
+
+
+def far_in(folder: Path, *documents: dict[str, Any], window: int, **training: Any) -> list[str]:
+    """What is said of mentions of documents."""
+    (folder / "train.jsonl").write_text("".join(json.dumps(one) + "\n" for one in documents))
+    columns = {"mention": "spans.mention", "coref": "clusters.coref"}
+    corpus = {"format": "jsonl", "columns": columns, "train": str(folder / "train.jsonl")}
+    head = {"name": "coreference", "window": window}
+    recipe = load_recipe(
+        {
+            "language": "en",
+            "corpora": {"x": corpus},
+            "encoder": {"name": "bilstm", "hidden": 4, "layers": 1, "word_width": 4},
+            "tasks": {
+                "mention": {"depth": 1, "head": "span"},
+                "coref": {"depth": 1, "head": head},
+            },
+            "training": training,
+        }
+    )
+    corpora = open_corpora(recipe, splits=["train"])
+    found = far_mentions(recipe, corpora)
+    assert set(found) <= set(build(recipe, corpora).lines)
+    return found
+
+
+def document(*clusters: Sequence[int], spans: Sequence[int] = ()) -> dict[str, Any]:
+    """Mentions of a word each in sentences of four words, and spans that are in no cluster."""
+    every = sorted({*spans, *(at for own in clusters for at in own)})
+    return {
+        "words": list("abcdefghijkl"),
+        "sentences": [[0, 4], [4, 8], [8, 12]],
+        "spans": {"mention": [[at, at + 1, "x"] for at in every]},
+        "clusters": {"coref": [[[at, at + 1] for at in own] for own in clusters]},
+    }
+
+
+def test_mentions_too_far_from_the_one_before_are_counted(tmp_path: Path) -> None:
+    def line(count: int, *, of: int, window: int) -> list[str]:
+        return [
+            f"coref: {count} of {of} mentions of x train that are not their entity's first are "
+            f"more than {window} mentions behind the one before, so that they are learnt as new; "
+            "raise tasks.coref.head.window to look further back"
+        ]
+
+    one = document([0, 4, 11], [5, 6], spans=[7, 8])
+    assert far_in(tmp_path, one, window=5) == []
+    assert far_in(tmp_path, one, window=4) == line(1, of=3, window=4)
+    assert far_in(tmp_path, one, document([0, 11]), window=4) == line(1, of=4, window=4)
+    # Spans that are no mention of an entity lie between too, those with the same words once.
+    assert far_in(tmp_path, document([0, 11]), window=1) == []
+    between = document([0, 11], spans=[4, 4, 8])
+    assert far_in(tmp_path, between, window=2) == line(1, of=1, window=2)
+    assert far_in(tmp_path, between, window=3) == []
+    # What is not used is not counted, and in another document are other entities.
+    assert far_in(tmp_path, document([0]), between, window=2, max_examples=3) == []
+    assert far_in(tmp_path, document([0], [4], [8]), document([0]), window=1) == []
 
 
 @pytest.mark.parametrize("sharing", ["low_supervision", "single"])

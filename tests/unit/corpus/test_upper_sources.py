@@ -90,12 +90,13 @@ def test_relations_of_words_that_are_no_span_are_counted(tmp_path: Path) -> None
     source = jsonl_source(path, columns)
     assert len(sentences(source)) == 2
     assert source.reports() == (
-        "relation: 2 of words that are no span of entity, not learnt from gold spans",
+        "relation: 2 of words that are no span of entity, neither learnt nor found from gold spans",
     )
     both = jsonl_source(path, {**columns, "mention": "spans.mention"})
     assert len(sentences(both)) == 2
     assert both.reports() == (
-        "relation: 1 of words that are no span of entity or mention, not learnt from gold spans",
+        "relation: 1 of words that are no span of entity or mention, neither learnt nor found from "
+        "gold spans",
     )
     alone = jsonl_source(path, {"relation": "relations.relation"})
     assert len(sentences(alone)) == 2
@@ -118,6 +119,44 @@ def test_sentences_whose_mentions_are_no_spans_are_counted(tmp_path: Path) -> No
     path.write_text(f"{declared}# global.EntityLayers = mention\n{whole}")
     assert len(sentences(source)) == 1
     assert source.reports() == ()
+
+
+def test_clusters_spans_and_arguments_that_are_not_learnt_are_counted(tmp_path: Path) -> None:
+    """At each reading anew, whatever the file; `hiermtl.text.unlearnt` has what is counted."""
+    path = tmp_path / "a.jsonl"
+    line = {
+        "words": list("abcdefgh"),
+        "spans": {"entity": [[0, 4, "p"], [3, 7, "p"]]},
+        "roles": {"srl": [{"predicate": 7, "arguments": [[0, 3, "A0"], [2, 7, "A1"]]}]},
+        "clusters": {"coref": [[[0, 4], [3, 7]], [[0, 4], [5, 6]]]},
+    }
+    path.write_text(json.dumps(line) + "\n")
+    columns = {"entity": "spans.entity", "srl": "roles.srl", "coref": "clusters.coref"}
+    source = jsonl_source(path, columns)
+    assert len(sentences(source)) == len(sentences(source)) == 1
+    assert [told.partition(" ")[0:3:2] for told in source.reports()] == [
+        ("entity:", "2 spans cross another one: of two that cross only one can be found"),
+        (
+            "srl:",
+            "2 arguments share words with another one of their predicate: one is learnt or found",
+        ),
+        (
+            "coref:",
+            "1 mentions have the words of another one: of a place one cluster is learnt or found",
+        ),
+        (
+            "coref:",
+            "1 of words that are no span of entity, neither learnt nor found from gold spans",
+        ),
+    ]
+    word = "{}\tw\t_\tX\t_\t_\t_\t_\t_\t{}\n"
+    cells = ("Entity=(a-x-1-", "Entity=(b-x-1-", "Entity=a)", "Entity=b)")
+    rows = [word.format(at, cell) for at, cell in enumerate(cells, 1)]
+    other = tmp_path / "a.conllu"
+    other.write_text("".join(["# global.Entity = eid-etype-head-other\n", *rows, "\n"]))
+    crossed = conllu_source(other)
+    assert len(sentences(crossed)) == 1
+    assert [told.partition(":")[0] for told in crossed.reports()] == ["entity"]
 
 
 def test_corpora_whose_texts_spacy_splits_are_read_anew_with_another_spacy(

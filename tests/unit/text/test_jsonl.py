@@ -44,6 +44,8 @@ def test_pairs_are_read_where_they_are_wanted() -> None:
     for second, message in (
         (b"3", "-:1: `second` is 3; allowed is a string or a list of words"),
         (b'[""]', "-:1: `second`: word 0 of 1 is ''"),
+        (b"[]", "-:1: `second` is empty; give it words, or leave the pair out"),
+        (b'" \\u3000"', "-:1: `second` is empty; give it words, or leave the pair out"),
     ):
         with pytest.raises(DataError, match=message):
             list(parse_jsonl([b'{"first": "a", "second": ' + second + b"}"], "-", pairs=True))

@@ -43,7 +43,8 @@ def test_ends_become_half_open_and_a_pair_keeps_all_its_relations(tmp_path: Path
     [
         (
             {"ner": [[0, 9, "person"]], "relations": []},
-            r"a\.json:1: layer 'entity' has the span 0 to 10",
+            r"a\.json:1: no object of CrossRE \(the entity \[0, 9, 'person'\] is outside of the "
+            r"words 0 to 4, its end among them\); each line needs",
         ),
         ({"relations": [[0, 0, 1, 1, "x"]]}, r"a relation names the words \(1, 1\), which are no"),
         ({"ner": None}, "no object of CrossRE"),
@@ -52,6 +53,10 @@ def test_ends_become_half_open_and_a_pair_keeps_all_its_relations(tmp_path: Path
             r"a\.json:1: no object of CrossRE \(the relation \[0, 0, 2, 3, None\] has no label\)",
         ),
         ({"ner": [[0, 0, None]], "relations": []}, r"the entity \[0, 0, None\] has no label"),
+        ({"ner": [[0, 0, ""]], "relations": []}, r"the entity \[0, 0, ''\] has no label"),
+        ({"relations": [[0, 0, 2, 3, " "]]}, r"the relation \[0, 0, 2, 3, ' '\] has no label"),
+        ({"ner": [[-1, 0, "a"]], "relations": []}, r"the entity \[-1, 0, 'a'\] is outside of the"),
+        ({"ner": [[1, 0, "a"]], "relations": []}, r"the entity \[1, 0, 'a'\] is outside of the"),
         ({"relations": [[0, 0]]}, "a relation names the words|no object of CrossRE"),
         ({"sentence": "Ada met"}, "`sentence` is no list of words"),
         ({"ner": [[0, 0, "a"], [0, 0, "b"]]}, "two entities stand on the words 0 to 0"),

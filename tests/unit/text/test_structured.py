@@ -122,6 +122,22 @@ IN_TWO = "which is in two sentences, words 0 to 3 and words 4 to 8; keep it in o
             {"x": [[0, 1, "y"]]},
             r"'relations.x' has \[0, 1, 'y'\]; allowed is \[head st",
         ),
+        (
+            "spans",
+            {"x": [[0, 1, " "]]},
+            r"x' has \[0, 1, ' '\], whose label is empty; name it, or leave",
+        ),
+        ("relations", {"x": [[0, 1, 1, 2, ""]]}, r"has \[0, 1, 1, 2, ''\], whose label is empty"),
+        (
+            "roles",
+            {"x": [{"predicate": 1, "arguments": [[0, 1, ""]]}]},
+            r"'roles.x' has \[0, 1, ''\], whose label is empty",
+        ),
+        (
+            "roles",
+            {"x": [{"predicate": 1, "sense": ""}]},
+            r"'sense': ''}, whose sense is empty; name it, or write null",
+        ),
         ("relations", {"x": [[0, 1, 4, 5, "y"]]}, rf"has \[0, 1, 4, 5, 'y'\], {IN_TWO}"),
         ("relations", {"x": [[0, 1, 8, 10, "y"]]}, r"has \[0, 1, 8, 10, 'y'\] in 9 words"),
         ("clusters", {"x": [[0, 1]]}, r"'clusters.x' has \[0, 1\]; allowed is a list of mentions"),
