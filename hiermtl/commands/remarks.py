@@ -8,7 +8,7 @@ import numpy as np
 from hiermtl.commands.corpora import MOST_WORDS, used_examples
 from hiermtl.commands.tasks import layers_of
 from hiermtl.corpus.build import Corpus
-from hiermtl.corpus.names import PLACES, place_column
+from hiermtl.corpus.names import PLACES, Kind, place_column
 from hiermtl.heads import HEADS
 from hiermtl.recipe import Recipe
 from hiermtl.recipe.heads import CoreferenceHead, SpanHead
@@ -154,7 +154,7 @@ def _mentions_back(recipe: Recipe, corpus: Corpus, layer: str, *, spans: str | N
     return np.array(back, dtype=np.int64)
 
 
-def _every(corpus: Corpus, layer: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
+def _every(corpus: Corpus, layer: str, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
     """Of the items of train: (items,) sentence, (items, places)."""
     rows, places, begin = [], [], 0
     for count, own in _items(corpus, layer, kind):
@@ -164,7 +164,7 @@ def _every(corpus: Corpus, layer: str, kind: str) -> tuple[np.ndarray, np.ndarra
     return np.concatenate(rows), np.concatenate(places)
 
 
-def _items(corpus: Corpus, layer: str, kind: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _items(corpus: Corpus, layer: str, kind: Kind) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Of the items of train, part by part: (sentences,) how many, (items, places)."""
     data = corpus.split("train").data
     column = place_column(layer, kind)
