@@ -57,6 +57,8 @@ def _check_task(first: RunResult, other: RunResult, task: str) -> None:
     if all(names):
         golds = [sorted(own.values()) for own in names]
         if golds[0] == golds[1]:
+            # The same words and gold, but perhaps not cut into the same documents.
+            differ("documents", lambda run: _counted(run, task, like=first))
             return
     differ("data", lambda run: _of(run, task, "data"))
     differ("number of items", lambda run: _of(run, task, "items"))
@@ -66,7 +68,16 @@ def _check_task(first: RunResult, other: RunResult, task: str) -> None:
             f"the gold of {task!r} is {', '.join(names[0].values())} and "
             f"{', '.join(names[1].values())}; score them on one version of the corpus"
         )
-    differ("documents", lambda run: [_gold(part) for part in parts_of(run, task)], shown=False)
+    differ(
+        "documents",
+        lambda run: [_gold(part) for part in parts_of(run, task, like=first)],
+        shown=False,
+    )
+
+
+def _counted(run: RunResult, task: str, *, like: RunResult) -> str:
+    """How many documents each data set of the task has."""
+    return ", ".join(f"{len(part.rows):,}" for part in parts_of(run, task, like=like))
 
 
 def _gold(units: Units) -> tuple[Any, ...]:

@@ -323,11 +323,14 @@ def _difference(
     mean = fmean(scores[0]) - fmean(scores[1])
     low = high = p = None
     if len(pairs) >= FEWEST_SEEDS:
-        own, other = (drawn.arm(*pair) for pair in zip(sides, (task, task), scores, strict=True))
+        own, other = (
+            drawn.arm(side, task, of_side, like=pairs[0][1])
+            for side, of_side in zip(sides, scores, strict=True)
+        )
         if test == "bootstrap":
             found = bootstrap_test(own, other)
         else:
-            counts = [[parts_of(run, task) for run in side] for side in sides]
+            counts = [[parts_of(run, task, like=pairs[0][1]) for run in side] for side in sides]
             found = randomisation_test(
                 own, other, (counts[0], counts[1]), resamples=drawn.resamples
             )

@@ -290,6 +290,82 @@ def test_both_tests_find_what_is_there(test: str) -> None:
     assert difference.p < 0.01
 
 
+def on_two_corpora(arm: str, seed: int, names: tuple[str, str], *, shift: float) -> RunResult:
+    """A run scored on two corpora of other documents, which it lists in this order."""
+    found, rows = dict[str, Units](), list[ScoreRow]()
+    for name in names:
+        count, base = {"x": (60, 0.3), "y": (40, 0.6)}[name]
+        rates = np.random.default_rng(count).uniform(base, base + 0.3, count)
+        noise = np.random.default_rng([seed, count]).normal(0, 0.01, count)
+        own = found[f"upos ({name})"] = units(rates + shift + noise)
+        right, total = own.rows.sum(axis=0)[:2]
+        about = ("upos", "accuracy", 100 * right / total, int(total), name)
+        rows.append(ScoreRow(1, 1, *about, "test", "accuracy", "fp32", seed))
+    gold = {key: f"gold of {key}" for key in found}
+    return RunResult(arm, None, seed, {}, {}, tuple(rows), found, gold=gold)
+
+
+@pytest.mark.parametrize("test", ["bootstrap", "randomisation"])
+@pytest.mark.parametrize("known", [True, False], ids=["by gold", "by name"])
+def test_documents_are_paired_whatever_the_order_of_data_sets(test: str, known: bool) -> None:
+    one = [on_two_corpora("a", seed, ("x", "y"), shift=0) for seed in range(3)]
+    alike, turned = (
+        [on_two_corpora("b", seed + 3, names, shift=0.02) for seed in range(3)]
+        for names in (("x", "y"), ("y", "x"))
+    )
+    if not known:
+        one = [replace(run, gold={}) for run in one]
+    found = [
+        compare_results([*one, *other], controls=["a"], test=test, resamples=300).differences[0]
+        for other in (alike, turned)
+    ]
+    assert replace(found[0], mean=0.0, low=0.0, high=0.0) == replace(
+        found[1], mean=0.0, low=0.0, high=0.0
+    )
+    for name in ("mean", "low", "high"):
+        assert getattr(found[0], name) == pytest.approx(getattr(found[1], name), rel=1e-9)
+    assert (found[0].p or 1) < 0.05
+
+
+def test_the_same_gold_under_other_names_is_paired_by_it() -> None:
+    def renamed(run: RunResult) -> RunResult:
+        """With the names of both corpora exchanged, but not their documents."""
+        other = {"upos (x)": "upos (y)", "upos (y)": "upos (x)"}
+        return replace(
+            run,
+            rows=tuple(replace(row, data={"x": "y", "y": "x"}[row.data]) for row in run.rows),
+            units={other[key]: units for key, units in run.units.items()},
+            gold={other[key]: gold for key, gold in run.gold.items()},
+        )
+
+    one = [on_two_corpora("a", seed, ("x", "y"), shift=0) for seed in range(3)]
+    other = [on_two_corpora("b", seed + 3, ("x", "y"), shift=0.02) for seed in range(3)]
+    found, again = (
+        compare_results([*one, *runs], controls=["a"], resamples=300).differences
+        for runs in (other, list(map(renamed, other)))
+    )
+    assert found == again
+
+
+def test_the_same_gold_in_other_documents_is_refused() -> None:
+    one = [on_two_corpora("a", seed, ("x", "y"), shift=0) for seed in range(3)]
+    joined = [
+        replace(
+            run,
+            arm="b",
+            units={
+                key: replace(own, rows=np.add.reduceat(own.rows, range(0, len(own.rows), 2)))
+                for key, own in run.units.items()
+            },
+        )
+        for run in one
+    ]
+    with pytest.raises(
+        RecipeError, match="differ in the documents that 'upos' was scored on: 60, 40 and 30, 20"
+    ):
+        compare_results([*one, *joined], controls=["a"])
+
+
 def test_csv_has_a_line_for_each_task_arm_and_control() -> None:
     found = compare_results([*runs("single", 0), *runs("low", 0.1)], controls=["single"])
     lines = list(csv.DictReader(found.to_csv().splitlines()))
