@@ -9,13 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hiermtl.annotation import load
+from hiermtl.commands.corpora import open_corpora, training_data
 from hiermtl.commands.evaluate import evaluate
 from hiermtl.commands.run_folder import finished, keys_of
 from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.evaluation.compare import Comparison, compare_results
 from hiermtl.evaluation.results import RunResult, read_result, units_of
 from hiermtl.evaluation.significance import RESAMPLES
-from hiermtl.folders import CONFIG, RECIPE
+from hiermtl.folders import CONFIG, RECIPE, TRAINED
 from hiermtl.precision import resolve_device
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.recipe.resolved import chosen
@@ -170,17 +171,38 @@ def scored(
         notes=scores.notes,
         train=evaluate(nlp, split="train", data_dir=data_dir).rows if gap else (),
         learnt=nlp.model.described(),
-        budget=_budget(run.recipe),
+        budget=_budget(run.recipe, _trained_on(folder, run.recipe, data_dir=data_dir)),
         gold={key: counts.gold for key, counts in scores.counts.items()},
     )
 
 
-def _budget(recipe: Recipe) -> dict[str, object]:
-    """What a recipe says of how much is trained; arms that are compared have it in common."""
+def _trained_on(
+    folder: Path, recipe: Recipe, *, data_dir: str | Path | None
+) -> Mapping[str, object]:
+    """What a run wrote of its training data; of an older run what lies there now, if it does."""
+    try:
+        found = json.loads((folder / TRAINED).read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError):
+        return {}
+    try:
+        return training_data(recipe, open_corpora(recipe, data_dir=data_dir, splits=("train",)))
+    except DataError:
+        return {}
+
+
+def _budget(recipe: Recipe, data: Mapping[str, object]) -> dict[str, object]:
+    """What says how much is trained, and on what; arms that are compared have it in common."""
     training = recipe.training
+    limited = training.max_examples is not None
     return {
         "training.epochs": training.epochs,
         "training.max_steps": training.max_steps,
         "training.max_examples": training.max_examples,
+        "training.patience": training.patience,
+        **({"training.examples": training.examples} if limited else {}),
+        **{f"corpora.{name}.train": told for name, told in data.items()},
         **{f"corpora.{name}.repeat": corpus.repeat for name, corpus in recipe.corpora.items()},
     }

@@ -30,11 +30,12 @@ def check_comparable(runs: Sequence[RunResult], tasks: Sequence[str]) -> None:
 
 
 def _check_budget(first: RunResult, other: RunResult) -> None:
-    for key in first.budget.keys() & other.budget.keys():
-        if first.budget[key] != other.budget[key]:
+    for key, own in first.budget.items():
+        if key in other.budget and other.budget[key] != own:
+            alike = "on the same data" if key.endswith((".train", ".examples")) else "for as long"
             raise RecipeError(
-                f"{_told(first, other)} had other budgets: {key} is {first.budget[key]} and "
-                f"{other.budget[key]}; train both for as long"
+                f"{_told(first, other)} had other budgets: {key} is {own} and "
+                f"{other.budget[key]}; train both {alike}"
             )
 
 

@@ -180,13 +180,16 @@ def compare_results(
 
 
 def _unknown(results: Sequence[RunResult]) -> list[str]:
-    """A note on results that do not say for how long was trained."""
+    """Notes on results that do not say for how long was trained, or on what."""
     bare = sum(not result.budget for result in results)
-    if not bare:
-        return []
+    on = sum(not any(key.endswith(".train") for key in result.budget) for result in results) - bare
     return [
-        f"of {bare} of {len(results)} results it is not known for how long was trained: they were "
-        "made before that was kept"
+        f"of {count} of {len(results)} results it is not known {what} was trained: {why}"
+        for count, what, why in (
+            (bare, "for how long", "they were made before that was kept"),
+            (on, "on what data", "it was not kept when they were made"),
+        )
+        if count
     ]
 
 

@@ -243,6 +243,9 @@ def test_other_budgets_are_refused_and_those_that_are_not_known_are_not() -> Non
     found = compare_results([*one, *runs("low", 0.1)], controls=["single"])
     assert found.differences
     assert "of 5 of 10 results it is not known for how long was trained" in found.to_text()
+    assert "of 5 of 10 results it is not known on what data was trained" in found.to_text()
+    told = [replace(run, budget={**run.budget, "corpora.c.train": "9 examples"}) for run in one]
+    assert "on what data" not in compare_results(told).to_text()
 
 
 def test_arms_of_other_sizes_are_refused() -> None:
