@@ -87,7 +87,7 @@ class MeanCost:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All of it, in the order of sizes, arms and levels."""
+    """All of it, in the order of sizes, arms and levels; `controls` are the arms set against."""
 
     split: str
     test: TestName
@@ -96,6 +96,7 @@ class Comparison:
     costs: tuple[MeanCost, ...]
     changes: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
+    controls: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Tables for a terminal."""
@@ -175,8 +176,41 @@ def compare_results(
         differences=tuple(_corrected(differences)),
         costs=tuple(costs),
         changes={_label(size, arm): dict(runs[0].changes) for (size, arm), runs in groups.items()},
-        notes=(*_unknown(results), *dict.fromkeys(n for result in results for n in result.notes)),
+        notes=(
+            *_left_out(groups, controls),
+            *_unknown(results),
+            *dict.fromkeys(n for result in results for n in result.notes),
+        ),
+        controls=tuple(controls),
     )
+
+
+def _left_out(
+    groups: Mapping[tuple[int | None, str], Sequence[RunResult]], controls: Sequence[str]
+) -> list[str]:
+    """Notes on tasks that not all runs of an arm have, and on arms that share none with another."""
+    notes = []
+    for (size, arm), runs in groups.items():
+        kept, whole = _tasks(runs), _all_tasks(runs)
+        for task in whole:
+            if task not in kept:
+                lacking = [run.seed for run in runs if all(row.task != task for row in run.rows)]
+                notes.append(
+                    f"{_label(size, arm)}: {task!r} is left out, since there is no score of it for "
+                    f"{'seed' if len(lacking) == 1 else 'seeds'} {listing(map(str, lacking))}"
+                )
+        for control in controls:
+            others = groups.get((size, control))
+            if others and control != arm and not set(kept) & set(_tasks(others)):
+                notes.append(
+                    f"{_label(size, arm)}: no difference to {control}, as they have no task in "
+                    f"common ({_listed(kept)} and {_listed(_tasks(others))})"
+                )
+    return notes
+
+
+def _listed(tasks: Sequence[str]) -> str:
+    return listing(tasks) if tasks else "none"
 
 
 def _unknown(results: Sequence[RunResult]) -> list[str]:
@@ -236,8 +270,13 @@ def _order(results: Iterable[RunResult]) -> dict[str, float]:
 
 def _tasks(runs: Sequence[RunResult]) -> list[str]:
     """The tasks that all of these runs have a score of, lowest level first."""
-    found = [list(dict.fromkeys(row.task for row in run.rows)) for run in runs]
-    return [task for task in found[0] if all(task in other for other in found)]
+    found = [{row.task for row in run.rows} for run in runs]
+    return [task for task in _all_tasks(runs) if all(task in other for other in found)]
+
+
+def _all_tasks(runs: Sequence[RunResult]) -> list[str]:
+    """The tasks that any of these runs has a score of."""
+    return list(dict.fromkeys(row.task for run in runs for row in run.rows))
 
 
 def _main(run: RunResult, task: str) -> tuple[str, float]:

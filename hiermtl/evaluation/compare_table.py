@@ -158,7 +158,8 @@ def table_notes(comparison: "Comparison") -> list[str]:
         )
     if len(tested) < len(comparison.differences):
         found.append("with fewer than 3 common seeds nothing is tested")
-    if not comparison.differences and len({mean.arm for mean in comparison.means}) > 1:
+    bare = not comparison.controls and not comparison.differences
+    if bare and len({mean.arm for mean in comparison.means}) > 1:
         found.append(
             "no arm is a control, so that no differences are shown; name controls in the grid's "
             "file, or by `hiermtl compare ... --controls`"

@@ -110,6 +110,45 @@ def test_arms_without_a_control_are_told_how_to_get_one() -> None:
     assert message not in compare_results(runs("a", 0)).to_text()  # one arm
 
 
+def of_tasks(run: RunResult, *tasks: str) -> RunResult:
+    """The run with these tasks in the place of its own."""
+    row = run.rows[0]
+    return replace(
+        run,
+        rows=tuple(replace(row, task=task) for task in tasks),
+        units=dict.fromkeys(tasks, run.units["upos"]),
+    )
+
+
+def test_a_task_that_a_seed_lacks_is_left_out_aloud() -> None:
+    one = [of_tasks(run, "upos", "ner") for run in runs("single", 0)]
+    other = [of_tasks(run, "upos", "ner") for run in runs("low", 0.1)]
+    found = compare_results([*one, *other], controls=["single"])
+    assert {item.task for item in found.differences} == {"upos", "ner"}
+    assert "left out" not in found.to_text()
+    for place in (0, 3):
+        other[place] = of_tasks(other[place], "upos")
+    found = compare_results([*one, *other], controls=["single"])
+    assert {item.task for item in found.differences} == {"upos"}
+    said = "low: 'ner' is left out, since there is no score of it for seeds 0 and 3"
+    assert said in found.notes
+    assert said in found.to_text()
+    assert said in found.to_markdown()
+    # The first run is no other than the rest.
+    assert said in compare_results([*reversed(other), *one], controls=["single"]).notes
+
+
+def test_arms_without_a_common_task_are_said_to_have_none() -> None:
+    one = [of_tasks(run, "ner") for run in runs("single", 0)]
+    found = compare_results([*one, *runs("low", 0.1)], controls=["single"])
+    assert not found.differences
+    assert "low: no difference to single, as they have no task in common (upos and ner)" in (
+        found.notes
+    )
+    assert "no arm is a control" not in found.to_text()
+    assert found.controls == ("single",)
+
+
 def test_tables_say_the_same_in_text_and_markdown() -> None:
     found = compare_results([*runs("single", 0), *runs("low", 0.1)], controls=["single"])
     for table in (found.to_text(), found.to_markdown()):
