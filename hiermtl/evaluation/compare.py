@@ -55,8 +55,9 @@ class Mean:
 class Difference:
     """An arm minus a control, with the 95 % interval and the two-sided p value of the test.
 
-    `p_holm` is p corrected for all differences of the comparison. All are `None` where there are
-    fewer than `FEWEST_SEEDS` seeds. `level` is the task's in the arm.
+    `p_holm` is p corrected for all differences of the comparison. All are `None` where one of both
+    has fewer than `FEWEST_SEEDS` seeds. `level` is the task's in the arm, `seeds` are the arm's,
+    `control_seeds` the control's.
     """
 
     size: int | None
@@ -71,6 +72,7 @@ class Difference:
     p: float | None
     p_holm: float | None
     seeds: int
+    control_seeds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,59 +328,48 @@ def _differences(
             shared = [task for task in _tasks(runs) if task in _tasks(others)]
             shared.sort(key=order.__getitem__)
             check_comparable([*others, *runs], shared)
-            found += [
-                _difference(size, arm, control, task, _paired(runs, others), test, drawn)
-                for task in shared
-            ]
+            found += [_difference(size, (runs, others), task, test, drawn) for task in shared]
     return found
-
-
-def _paired(
-    runs: Sequence[RunResult], others: Sequence[RunResult]
-) -> list[tuple[RunResult, RunResult]]:
-    """Runs of the seeds that both arms have; where they have none in common, in their order."""
-    by_seed = {run.seed: run for run in others}
-    pairs = [(run, by_seed[run.seed]) for run in runs if run.seed in by_seed]
-    if pairs:
-        return pairs
-    if len(runs) != len(others):
-        raise RecipeError(
-            f"arms {runs[0].arm!r} and {others[0].arm!r} have no seed in common, and {len(runs)} "
-            f"and {len(others)} runs; train both with the same seeds"
-        )
-    return list(zip(runs, others, strict=True))
 
 
 def _difference(
     size: int | None,
-    arm: str,
-    control: str,
+    sides: tuple[Sequence[RunResult], Sequence[RunResult]],
     task: str,
-    pairs: Sequence[tuple[RunResult, RunResult]],
     test: TestName,
     drawn: Drawn,
 ) -> Difference:
-    first = pairs[0][0]
-    metric = _main(first, task)[0]
-    sides = [list(side) for side in zip(*pairs, strict=True)]
+    """All runs of an arm less all of a control: seeds of one number are no pairs."""
+    (first, *_), (control, *_) = sides
     scores = [[_main(run, task)[1] for run in side] for side in sides]
-    mean = fmean(scores[0]) - fmean(scores[1])
     low = high = p = None
-    if len(pairs) >= FEWEST_SEEDS:
+    if min(map(len, sides)) >= FEWEST_SEEDS:
         own, other = (
-            drawn.arm(side, task, of_side, like=pairs[0][1])
+            drawn.arm(side, task, of_side, like=control)
             for side, of_side in zip(sides, scores, strict=True)
         )
         if test == "bootstrap":
             found = bootstrap_test(own, other)
         else:
-            counts = [[parts_of(run, task, like=pairs[0][1]) for run in side] for side in sides]
+            counts = [[parts_of(run, task, like=control) for run in side] for side in sides]
             found = randomisation_test(
                 own, other, (counts[0], counts[1]), resamples=drawn.resamples
             )
         low, high, p = found.low, found.high, found.p
-    level = _level(first, task)
-    return Difference(size, arm, control, level, task, metric, mean, low, high, p, None, len(pairs))
+    return Difference(
+        size,
+        first.arm,
+        control.arm,
+        _level(first, task),
+        task,
+        _main(first, task)[0],
+        fmean(scores[0]) - fmean(scores[1]),
+        low,
+        high,
+        p,
+        None,
+        *map(len, sides),
+    )
 
 
 def _corrected(differences: Sequence[Difference]) -> list[Difference]:

@@ -17,7 +17,7 @@ _HOLM = "p (Holm)"
 
 COLUMNS = (
     *("size", "arm", "level", "task", "metric", "split", "seeds", "mean", "spread"),
-    *("control", "common_seeds", "difference", "low", "high", "test", "p", "p_holm"),
+    *("control", "control_seeds", "difference", "low", "high", "test", "p", "p_holm"),
 )
 
 
@@ -92,9 +92,15 @@ def _differences(differences: "Sequence[Difference]") -> Table:
         last = item.arm
         mean = f"{item.mean:+.{places}f}"
         values = [shown_p(item.p), shown_p(item.p_holm)]
-        about = [arm, str(item.level), item.task, item.metric, str(item.seeds)]
+        about = [arm, str(item.level), item.task, item.metric, _seeds(item)]
         rows.append([*about, mean, between, *values])
     return rows
+
+
+def _seeds(item: "Difference") -> str:
+    """Of the arm, and of the control where it has another number of them."""
+    same = item.seeds == item.control_seeds
+    return str(item.seeds) if same else f"{item.seeds} and {item.control_seeds}"
 
 
 def shown_p(p: float | None) -> str:
@@ -124,7 +130,14 @@ def comparison_rows(comparison: "Comparison") -> Iterator[list[Any]]:
             if (item.size, item.arm, item.task) == (mean.size, mean.arm, mean.task)
         ]
         for item in own:
-            found = [item.control, item.seeds, item.mean, item.low, item.high, comparison.test]
+            found = [
+                item.control,
+                item.control_seeds,
+                item.mean,
+                item.low,
+                item.high,
+                comparison.test,
+            ]
             yield [*about, *found, item.p, item.p_holm]
         if not own:
             yield [*about, *[None] * (len(COLUMNS) - len(about))]
@@ -157,7 +170,7 @@ def table_notes(comparison: "Comparison") -> list[str]:
             f"{_HOLM} is corrected for all of them"
         )
     if len(tested) < len(comparison.differences):
-        found.append("with fewer than 3 common seeds nothing is tested")
+        found.append("where one of both arms has fewer than 3 seeds nothing is tested")
     bare = not comparison.controls and not comparison.differences
     if bare and len({mean.arm for mean in comparison.means}) > 1:
         found.append(

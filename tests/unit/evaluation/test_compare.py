@@ -98,7 +98,7 @@ def test_two_seeds_are_not_tested() -> None:
         [*runs("single", 0, seeds=2), *runs("low", 0.1, seeds=2)], controls=["single"]
     )
     assert [item.p for item in found.differences] == [None]
-    assert "with fewer than 3 common seeds nothing is tested" in found.to_text()
+    assert "where one of both arms has fewer than 3 seeds nothing is tested" in found.to_text()
 
 
 def test_arms_without_a_control_are_told_how_to_get_one() -> None:
@@ -299,12 +299,35 @@ def test_arms_of_other_sizes_are_refused() -> None:
     assert len(compare_results([*one, *both], controls=["single"]).differences) == 1
 
 
-def test_arms_without_a_common_seed_are_compared_if_they_have_as_many() -> None:
+def test_arms_without_a_common_seed_are_compared() -> None:
     moved = [replace(run, seed=run.seed + 10) for run in runs("low", 0.1)]
     (found,) = compare_results([*runs("single", 0), *moved], controls=["single"]).differences
     assert found.seeds == 5
-    with pytest.raises(RecipeError, match="no seed in common, and 4 and 5 runs"):
-        compare_results([*runs("single", 0), *moved[1:]], controls=["single"])
+
+
+@pytest.mark.parametrize("test", ["bootstrap", "randomisation"])
+@pytest.mark.parametrize("first", [0, 2, 10])
+def test_all_seeds_of_both_arms_count_whatever_their_numbers(test: str, first: int) -> None:
+    """Also where few or none are of one number: the difference is that of the means."""
+    moved = [replace(run, seed=run.seed + first) for run in runs("low", 0.02, seeds=5, noise=0.01)]
+    both = [*runs("single", 0, seeds=3, noise=0.01), *moved]
+    found = compare_results(both, controls=["single"], test=test, resamples=300)
+    (difference,) = found.differences
+    means = {mean.arm: mean for mean in found.means}
+    assert difference.mean == means["low"].mean - means["single"].mean
+    assert (difference.seeds, difference.control_seeds) == (5, 3)
+    assert (means["low"].seeds, means["single"].seeds) == (5, 3)
+    assert difference.p is not None
+    assert " 5 and 3 " in found.to_text()
+    line = list(csv.DictReader(found.to_csv().splitlines()))[1]
+    assert (line["seeds"], line["control_seeds"]) == ("5", "3")
+    # Numbers of seeds are names.
+    same = [replace(run, seed=run.seed + 100) for run in moved]
+    again = compare_results([*both[:3], *same], controls=["single"], test=test, resamples=300)
+    assert again.differences == found.differences
+    # With two seeds in one arm nothing is tested.
+    (bare,) = compare_results([*both[:2], *moved], controls=["single"], test=test).differences
+    assert (bare.p, bare.seeds, bare.control_seeds) == (None, 5, 2)
 
 
 def test_p_values_are_corrected_for_every_pair_of_arms_once() -> None:

@@ -40,8 +40,8 @@ def comparison(arm: str = "low", control: str = "single") -> Comparison:
             Mean(None, name, 1, "upos", "accuracy", 90.0, 1.0, 3) for name in (arm, control)
         ),
         differences=(
-            Difference(None, arm, control, 1, "upos", "accuracy", 1.5, 0.5, 2.5, 0.01, 0.02, 3),
-            Difference(None, arm, control, 2, "dep", "las", -1.0, None, None, None, None, 2),
+            Difference(None, arm, control, 1, "upos", "accuracy", 1.5, 0.5, 2.5, 0.01, 0.02, 3, 3),
+            Difference(None, arm, control, 2, "dep", "las", -1.0, None, None, None, None, 2, 2),
         ),
         costs=(MeanCost(None, arm, 10.0, 100.0, 60.0, 1000.0),),
         changes={},
