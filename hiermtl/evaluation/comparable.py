@@ -49,8 +49,8 @@ def _check_task(first: RunResult, other: RunResult, task: str) -> None:
                 f"{'by' if what == 'scorer' else 'on'}{told}; score them alike to compare them"
             )
 
-    differ("split", lambda run: _of(run, task, "split"))
-    differ("scorer", lambda run: _of(run, task, "scorer"))
+    differ("split", lambda run: of_main(run, task, "split"))
+    differ("scorer", lambda run: of_main(run, task, "scorer"))
     names = [
         {key: gold for key, gold in run.gold.items() if key == task or key.startswith(f"{task} (")}
         for run in (first, other)
@@ -61,11 +61,12 @@ def _check_task(first: RunResult, other: RunResult, task: str) -> None:
             # The same words and gold, but perhaps not cut into the same documents.
             differ("documents", lambda run: _counted(run, task, like=first))
             return
-    differ("data", lambda run: _of(run, task, "data"))
-    differ("number of items", lambda run: _of(run, task, "items"))
+    differ("data", lambda run: of_main(run, task, "data"))
+    differ("number of items", lambda run: of_main(run, task, "items"))
     if all(names):
+        data = of_main(first, task, "data")
         raise RecipeError(
-            f"{_told(first, other)} were scored on other versions of {_of(first, task, 'data')}: "
+            f"{_told(first, other)} were scored on other versions of {data}: "
             f"the gold of {task!r} is {', '.join(names[0].values())} and "
             f"{', '.join(names[1].values())}; score them on one version of the corpus"
         )
@@ -89,7 +90,7 @@ def _gold(units: Units) -> tuple[Any, ...]:
     return units.metric, units.rows.shape, np.round(units.rows[:, chosen], 2).tolist()
 
 
-def _of(run: RunResult, task: str, key: str) -> Any:
+def of_main(run: RunResult, task: str, key: str) -> Any:
     """What the rows of the task's main metric say under a key; one value, or several as text."""
     metric = next(row.metric for row in run.rows if row.task == task)
     rows = [row for row in run.rows if (row.task, row.metric) == (task, metric)]

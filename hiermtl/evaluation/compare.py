@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, cast
 
 from hiermtl.errors import RecipeError, listing, nearest
-from hiermtl.evaluation.comparable import check_comparable
+from hiermtl.evaluation.comparable import check_comparable, of_main
 from hiermtl.evaluation.compare_table import (
     COLUMNS,
     comparison_csv,
@@ -39,7 +39,11 @@ FEWEST_SEEDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A task's main metric over the seeds of an arm; `spread` is the standard deviation."""
+    """A task's main metric over the seeds of an arm; `spread` is the standard deviation.
+
+    `seeds` is how many there are, `seed_numbers` which. Of several data sets, or number formats of
+    the runs, all are named.
+    """
 
     size: int | None
     arm: str
@@ -49,6 +53,10 @@ class Mean:
     mean: float
     spread: float | None
     seeds: int
+    data: str
+    scorer: str
+    dtype: str
+    seed_numbers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +304,22 @@ def _mean(size: int | None, arm: str, task: str, runs: Sequence[RunResult]) -> M
     metric = _main(runs[0], task)[0]
     scores = [_main(run, task)[1] for run in runs]
     spread = stdev(scores) if len(scores) > 1 else None
-    return Mean(size, arm, _level(runs[0], task), task, metric, fmean(scores), spread, len(scores))
+    about = {
+        key: " and ".join(dict.fromkeys(of_main(run, task, key) for run in runs))
+        for key in ("data", "scorer", "dtype")
+    }
+    return Mean(
+        size,
+        arm,
+        _level(runs[0], task),
+        task,
+        metric,
+        fmean(scores),
+        spread,
+        len(scores),
+        seed_numbers=tuple(run.seed for run in runs),
+        **about,
+    )
 
 
 def _cost(size: int | None, arm: str, runs: Sequence[RunResult]) -> MeanCost:

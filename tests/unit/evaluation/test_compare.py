@@ -431,6 +431,49 @@ def test_the_same_gold_in_other_documents_is_refused() -> None:
         compare_results([*one, *joined], controls=["a"])
 
 
+def test_no_score_is_told_without_split_scorer_format_seeds_and_data() -> None:
+    def strict(run: RunResult) -> RunResult:
+        """The second task's scores by another scorer, on other data."""
+        both = of_tasks(run, "upos", "ner")
+        upos, ner = both.rows
+        return replace(both, rows=(upos, replace(ner, scorer="strict", data="e")))
+
+    one, other = (list(map(strict, arm)) for arm in (runs("single", 0), runs("low", 0.1)))
+    other = [replace(run, rows=run.rows[1:]) for run in other]
+    found = compare_results([*one, *other[:3]], controls=["single"])
+    about = (
+        "split test; scorer accuracy (upos accuracy), strict (ner accuracy); dtype fp32; "
+        "seeds 0 to 4 (single), 0 to 2 (low); data d (upos accuracy), e (ner accuracy)"
+    )
+    assert f"note: {about}\n" in found.to_text()
+    assert f"- {about}\n" in found.to_markdown()
+    assert "number format" not in found.to_text()
+    lines = list(csv.DictReader(found.to_csv().splitlines()))
+    keys = ("task", "data", "scorer", "dtype", "seed_numbers")
+    assert [[line[key] for key in keys] for line in lines] == [
+        ["upos", "d", "accuracy", "fp32", "0 1 2 3 4"],
+        ["ner", "e", "strict", "fp32", "0 1 2 3 4"],
+        ["ner", "e", "strict", "fp32", "0 1 2"],
+    ]
+    told = json.loads(found.to_json())["means"][0]
+    assert (told["data"], told["scorer"], told["dtype"]) == ("d", "accuracy", "fp32")
+    assert told["seed_numbers"] == [0, 1, 2, 3, 4]
+
+
+def test_number_formats_that_differ_are_told_between_arms_and_between_seeds() -> None:
+    def rounded(run: RunResult) -> RunResult:
+        return replace(run, rows=tuple(replace(row, dtype="bf16") for row in run.rows))
+
+    one, other = runs("single", 0), runs("low", 0.1)
+    found = compare_results([*one, *map(rounded, other)], controls=["single"]).to_text()
+    assert "not all runs were scored in one number format (fp32 (single), bf16 (low))" in found
+    mixed = [rounded(one[0]), *one[1:]]
+    found = compare_results(mixed).to_text()
+    assert "dtype bf16 and fp32; seeds 0 to 4; data d" in found
+    assert "not all runs were scored in one number format (bf16 and fp32)" in found
+    assert "number format" not in compare_results(list(map(rounded, one))).to_text()
+
+
 def test_csv_has_a_line_for_each_task_arm_and_control() -> None:
     found = compare_results([*runs("single", 0), *runs("low", 0.1)], controls=["single"])
     lines = list(csv.DictReader(found.to_csv().splitlines()))
