@@ -305,7 +305,7 @@ def _mean(size: int | None, arm: str, task: str, runs: Sequence[RunResult]) -> M
     scores = [_main(run, task)[1] for run in runs]
     spread = stdev(scores) if len(scores) > 1 else None
     about = {
-        key: " and ".join(dict.fromkeys(of_main(run, task, key) for run in runs))
+        key: " and ".join(sorted({of_main(run, task, key) for run in runs}))
         for key in ("data", "scorer", "dtype")
     }
     return Mean(

@@ -194,16 +194,16 @@ def _origins(comparison: "Comparison") -> list[str]:
     named = {mean: f"{mean.task} {mean.metric}" for mean in means}
     several = len({mean.size for mean in means}) > 1
     arms = {mean: f"{mean.arm} at {mean.size or 'all'}" if several else mean.arm for mean in means}
-    dtypes = _each((mean.dtype, arms[mean]) for mean in means)
     found = [
         f"split {comparison.split}; "
-        f"scorer {_each((mean.scorer, named[mean]) for mean in means)}; dtype {dtypes}; "
+        f"scorer {_each((mean.scorer, named[mean]) for mean in means)}; "
+        f"dtype {_each((mean.dtype, arms[mean]) for mean in means)}; "
         f"seeds {_each((_numbers(mean.seed_numbers), arms[mean]) for mean in means)}; "
         f"data {_each((mean.data, named[mean]) for mean in means)}"
     ]
     if len({mean.dtype for mean in means}) > 1 or any(" and " in mean.dtype for mean in means):
         found.append(
-            f"not all runs were scored in one number format ({dtypes}): a part of a difference may "
+            "not all runs were scored in one number format, see dtype: a part of a difference may "
             "be that of formats"
         )
     return found

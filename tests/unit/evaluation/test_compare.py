@@ -466,11 +466,12 @@ def test_number_formats_that_differ_are_told_between_arms_and_between_seeds() ->
 
     one, other = runs("single", 0), runs("low", 0.1)
     found = compare_results([*one, *map(rounded, other)], controls=["single"]).to_text()
-    assert "not all runs were scored in one number format (fp32 (single), bf16 (low))" in found
+    assert "; dtype fp32 (single), bf16 (low); " in found
+    assert "not all runs were scored in one number format, see dtype" in found
     mixed = [rounded(one[0]), *one[1:]]
     found = compare_results(mixed).to_text()
     assert "dtype bf16 and fp32; seeds 0 to 4; data d" in found
-    assert "not all runs were scored in one number format (bf16 and fp32)" in found
+    assert "not all runs were scored in one number format, see dtype" in found
     assert "number format" not in compare_results(list(map(rounded, one))).to_text()
 
 
