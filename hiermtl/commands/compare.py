@@ -18,6 +18,8 @@ from hiermtl.evaluation.results import RunResult, read_result, units_of
 from hiermtl.evaluation.significance import RESAMPLES
 from hiermtl.folders import CONFIG, RECIPE, TRAINED
 from hiermtl.precision import resolve_device
+from hiermtl.pretrained import model_name
+from hiermtl.pretrained.weights import INDEX, WEIGHTS
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.recipe.resolved import chosen
 
@@ -117,16 +119,22 @@ def _results(path: Path, *, split: str, data_dir: str | Path | None) -> Iterator
 def result_of_run(folder: Path, *, split: str, data_dir: str | Path | None = None) -> RunResult:
     """What a run folder's model scores on a split; scored once, then read from beside it.
 
+    It is scored anew, and a note says so, where the model is no longer the one that was scored. A
+    result that does not name its model, or whose model's weights are gone, is taken as it is.
+
     Raises:
         RecipeError: The run is not finished.
     """
-    kept = folder / f"result-{split}.json"
-    if kept.exists():
-        return read_result(kept)
+    path = folder / f"result-{split}.json"
+    kept = read_result(path) if path.exists() else None
+    if kept is not None and not kept.model:
+        return kept
     if not (folder / CONFIG).exists():
         raise RecipeError(
             f"the run in {folder} is not finished; go on with it (hiermtl train --resume)"
         )
+    if kept is not None and kept.model == _model_there(folder, default=kept.model):
+        return kept
     recipe = load_recipe(keys_of(folder))
     result = scored(
         folder,
@@ -136,8 +144,17 @@ def result_of_run(folder: Path, *, split: str, data_dir: str | Path | None = Non
         split=split,
         data_dir=data_dir,
     )
-    result.write(kept)
-    return result
+    result.write(path)
+    if kept is None:
+        return result
+    note = f"{folder} was scored anew: {path.name} was of another model than lies there now"
+    return replace(result, notes=(note, *result.notes))
+
+
+def _model_there(folder: Path, *, default: str) -> str:
+    """The name of the model in a run folder; the default where its weights were taken away."""
+    weights = (WEIGHTS, INDEX)
+    return model_name(folder) if any((folder / name).exists() for name in weights) else default
 
 
 def scored(
@@ -173,6 +190,7 @@ def scored(
         learnt=nlp.model.described(),
         budget=_budget(run.recipe, _trained_on(folder, run.recipe, data_dir=data_dir)),
         gold={key: counts.gold for key, counts in scores.counts.items()},
+        model=model_name(folder),
     )
 
 

@@ -64,11 +64,12 @@ def _check_task(first: RunResult, other: RunResult, task: str) -> None:
     differ("data", lambda run: of_main(run, task, "data"))
     differ("number of items", lambda run: of_main(run, task, "items"))
     if all(names):
-        data = of_main(first, task, "data")
+        data, split = of_main(first, task, "data"), of_main(first, task, "split")
         raise RecipeError(
             f"{_told(first, other)} were scored on other versions of {data}: "
             f"the gold of {task!r} is {', '.join(names[0].values())} and "
-            f"{', '.join(names[1].values())}; score them on one version of the corpus"
+            f"{', '.join(names[1].values())}; score them on one version of the corpus: a run "
+            f"folder is scored anew once its result-{split}.json is deleted"
         )
     differ(
         "documents",

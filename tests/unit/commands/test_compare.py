@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import hiermtl
 from hiermtl.commands import Run, compare, train
 from hiermtl.commands.compare import result_of_run
 from hiermtl.errors import RecipeError
-from hiermtl.evaluation.results import RunResult, Units
+from hiermtl.evaluation.results import RunResult, Units, read_result
 from hiermtl.evaluation.scores import ScoreRow
 from hiermtl.metrics.accuracy import Accuracy
 from hiermtl.recipe import load_recipe
@@ -158,6 +160,56 @@ def test_training_data_is_that_of_the_time_of_training(
     (folder / "trained.json").unlink()
     (folder / "result-dev.json").unlink()
     assert result_of_run(folder, split="dev").budget[key] == then
+
+
+def test_a_model_that_changed_is_scored_anew_and_the_same_is_not(
+    short: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(short("one"), folder)
+    file = folder / "result-dev.json"
+    file.unlink(missing_ok=True)
+    first = result_of_run(folder, split="dev")
+    written = file.stat().st_mtime_ns
+    assert first.model
+    assert result_of_run(folder, split="dev").rows == first.rows
+    assert file.stat().st_mtime_ns == written
+    # The same model saved once more has the same scores, whether or not it is scored anew.
+    hiermtl.load(folder).save_pretrained(folder)
+    assert result_of_run(folder, split="dev").rows == first.rows
+    # Another one over it.
+    other = hiermtl.load(folder)
+    with torch.no_grad():
+        for parameter in other.model.parameters():
+            parameter.normal_()
+    other.save_pretrained(folder)
+    again = compare([folder])
+    said = f"{folder} was scored anew: result-dev.json was of another model than lies there now"
+    assert said in again.notes
+    now = read_result(file)
+    assert now.model != first.model
+    assert now.rows != first.rows
+    assert now.rows == result_of_run(folder, split="dev").rows
+    assert said not in compare([folder]).notes
+
+
+def test_a_result_outlives_weights_and_one_that_names_no_model_is_taken(
+    short: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(short("one"), folder)
+    first = result_of_run(folder, split="dev")
+    (folder / "model.safetensors").unlink()
+    assert result_of_run(folder, split="dev").rows == first.rows
+    (folder / "config.json").unlink()
+    with pytest.raises(RecipeError, match="is not finished"):
+        result_of_run(folder, split="dev")
+    # From before models were named.
+    file = folder / "result-dev.json"
+    data = json.loads(file.read_text())
+    del data["model"]
+    file.write_text(json.dumps(data))
+    assert result_of_run(folder, split="dev").rows == first.rows
 
 
 def test_the_same_run_twice_is_refused(tmp_path: Path) -> None:
