@@ -10,6 +10,8 @@ CONFIG = "config.json"
 """In a run's folder, what makes it a model's folder; it is there once training has ended."""
 
 SCORES, COST, LOG = "scores.json", "cost.json", "log.jsonl"
+TRAINED = "trained.json"
+"""In a run's folder, how much of which training data was used."""
 ENVIRONMENT, FAILURE = "environment.json", "failure.json"
 EXTENDS, PROBE, REMARKS = "extends.json", "probe.json", "remarks.json"
 CHECKPOINTS, SKIPPED = "checkpoints", "skipped"

@@ -9,14 +9,17 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hiermtl.annotation import load
+from hiermtl.commands.corpora import open_corpora, training_data
 from hiermtl.commands.evaluate import evaluate
 from hiermtl.commands.run_folder import finished, keys_of
 from hiermtl.errors import DataError, RecipeError, listing
 from hiermtl.evaluation.compare import Comparison, compare_results
 from hiermtl.evaluation.results import RunResult, read_result, units_of
 from hiermtl.evaluation.significance import RESAMPLES
-from hiermtl.folders import CONFIG, RECIPE
+from hiermtl.folders import CONFIG, RECIPE, TRAINED
 from hiermtl.precision import resolve_device
+from hiermtl.pretrained import model_name
+from hiermtl.pretrained.weights import INDEX, WEIGHTS
 from hiermtl.recipe import Recipe, load_recipe
 from hiermtl.recipe.resolved import chosen
 
@@ -116,16 +119,22 @@ def _results(path: Path, *, split: str, data_dir: str | Path | None) -> Iterator
 def result_of_run(folder: Path, *, split: str, data_dir: str | Path | None = None) -> RunResult:
     """What a run folder's model scores on a split; scored once, then read from beside it.
 
+    It is scored anew, and a note says so, where the model is no longer the one that was scored. A
+    result that does not name its model, or whose model's weights are gone, is taken as it is.
+
     Raises:
         RecipeError: The run is not finished.
     """
-    kept = folder / f"result-{split}.json"
-    if kept.exists():
-        return read_result(kept)
+    path = folder / f"result-{split}.json"
+    kept = read_result(path) if path.exists() else None
+    if kept is not None and not kept.model:
+        return kept
     if not (folder / CONFIG).exists():
         raise RecipeError(
             f"the run in {folder} is not finished; go on with it (hiermtl train --resume)"
         )
+    if kept is not None and kept.model == _model_there(folder, default=kept.model):
+        return kept
     recipe = load_recipe(keys_of(folder))
     result = scored(
         folder,
@@ -135,8 +144,17 @@ def result_of_run(folder: Path, *, split: str, data_dir: str | Path | None = Non
         split=split,
         data_dir=data_dir,
     )
-    result.write(kept)
-    return result
+    result.write(path)
+    if kept is None:
+        return result
+    note = f"{folder} was scored anew: {path.name} was of another model than lies there now"
+    return replace(result, notes=(note, *result.notes))
+
+
+def _model_there(folder: Path, *, default: str) -> str:
+    """The name of the model in a run folder; the default where its weights were taken away."""
+    weights = (WEIGHTS, INDEX)
+    return model_name(folder) if any((folder / name).exists() for name in weights) else default
 
 
 def scored(
@@ -170,17 +188,39 @@ def scored(
         notes=scores.notes,
         train=evaluate(nlp, split="train", data_dir=data_dir).rows if gap else (),
         learnt=nlp.model.described(),
-        budget=_budget(run.recipe),
+        budget=_budget(run.recipe, _trained_on(folder, run.recipe, data_dir=data_dir)),
         gold={key: counts.gold for key, counts in scores.counts.items()},
+        model=model_name(folder),
     )
 
 
-def _budget(recipe: Recipe) -> dict[str, object]:
-    """What a recipe says of how much is trained; arms that are compared have it in common."""
+def _trained_on(
+    folder: Path, recipe: Recipe, *, data_dir: str | Path | None
+) -> Mapping[str, object]:
+    """What a run wrote of its training data; of an older run what lies there now, if it does."""
+    try:
+        found = json.loads((folder / TRAINED).read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError):
+        return {}
+    try:
+        return training_data(recipe, open_corpora(recipe, data_dir=data_dir, splits=("train",)))
+    except DataError:
+        return {}
+
+
+def _budget(recipe: Recipe, data: Mapping[str, object]) -> dict[str, object]:
+    """What says how much is trained, and on what; arms that are compared have it in common."""
     training = recipe.training
+    limited = training.max_examples is not None
     return {
         "training.epochs": training.epochs,
         "training.max_steps": training.max_steps,
         "training.max_examples": training.max_examples,
+        "training.patience": training.patience,
+        **({"training.examples": training.examples} if limited else {}),
+        **{f"corpora.{name}.train": told for name, told in data.items()},
         **{f"corpora.{name}.repeat": corpus.repeat for name, corpus in recipe.corpora.items()},
     }

@@ -15,6 +15,7 @@ from hiermtl.corpus.sources import (
     hinted_source,
 )
 from hiermtl.errors import DataError, RecipeError, listing
+from hiermtl.evaluation.counts import GoldName
 from hiermtl.heads import HEADS
 from hiermtl.recipe import Recipe, corpora_of, resolved
 from hiermtl.recipe.corpora import (
@@ -41,6 +42,24 @@ def used_examples(recipe: Recipe, name: str) -> dict[str, Any]:
         "spread": training.examples == "spread",
         "document": MOST_WORDS if document_tasks(recipe, name) else None,
     }
+
+
+def training_data(recipe: Recipe, corpora: Mapping[str, Corpus]) -> dict[str, str]:
+    """For each corpus how many of its training examples are used, and a short name of them all.
+
+    That name is made of the words of the whole split: which of them are used is said by the recipe,
+    and arms with other tasks choose whole documents where others choose sentences.
+    """
+    found = {}
+    for name, corpus in corpora.items():
+        whole, used = corpus.chosen("train"), corpus.chosen("train", **used_examples(recipe, name))
+        counts = [f"{len(one.passages) + len(one.rows):,}" for one in (used, whole)]
+        words = GoldName()
+        for batch in corpus.split("train").data.to_batches():
+            for sentence in batch.column("words").to_pylist():
+                words.add(sentence)
+        found[name] = f"{' of '.join(dict.fromkeys(counts))} examples ({words})"
+    return found
 
 
 def placed(recipe: Recipe, *, data_dir: str | Path | None = None) -> dict[str, Any]:

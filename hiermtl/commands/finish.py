@@ -12,13 +12,14 @@ from hiermtl.annotation import Annotator
 from hiermtl.atomic import write_whole
 from hiermtl.commands.build import Built
 from hiermtl.commands.card import model_card
+from hiermtl.commands.corpora import training_data
 from hiermtl.commands.evaluate import score_corpora
 from hiermtl.commands.run_folder import Cost, Run, example_of
 from hiermtl.commands.tasks import auxiliary_tasks, dev_tasks
 from hiermtl.corpus.build import Corpus
 from hiermtl.evaluation import Scores
 from hiermtl.evaluation.best import points
-from hiermtl.folders import COST, SCORES
+from hiermtl.folders import COST, SCORES, TRAINED
 from hiermtl.precision import has_bf16
 from hiermtl.pretrained import save_model
 from hiermtl.recipe import (
@@ -54,6 +55,7 @@ def finish(
         card = model_card(nlp, about or recipe, scores, words=built.words)
         scores.write_json(folder / SCORES)
         write_whole(folder / COST, json.dumps(asdict(cost)) + "\n")
+        write_whole(folder / TRAINED, json.dumps(training_data(recipe, corpora), indent=2) + "\n")
         save_model(model, built.tokenizer, folder, card=card)
     example = example_of(Annotator(model, built.tokenizer), corpora)
     return Run(folder, scores, cost, recipe, example)

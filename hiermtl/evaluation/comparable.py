@@ -30,11 +30,12 @@ def check_comparable(runs: Sequence[RunResult], tasks: Sequence[str]) -> None:
 
 
 def _check_budget(first: RunResult, other: RunResult) -> None:
-    for key in first.budget.keys() & other.budget.keys():
-        if first.budget[key] != other.budget[key]:
+    for key, own in first.budget.items():
+        if key in other.budget and other.budget[key] != own:
+            alike = "on the same data" if key.endswith((".train", ".examples")) else "for as long"
             raise RecipeError(
-                f"{_told(first, other)} had other budgets: {key} is {first.budget[key]} and "
-                f"{other.budget[key]}; train both for as long"
+                f"{_told(first, other)} had other budgets: {key} is {own} and "
+                f"{other.budget[key]}; train both {alike}"
             )
 
 
@@ -48,8 +49,8 @@ def _check_task(first: RunResult, other: RunResult, task: str) -> None:
                 f"{'by' if what == 'scorer' else 'on'}{told}; score them alike to compare them"
             )
 
-    differ("split", lambda run: _of(run, task, "split"))
-    differ("scorer", lambda run: _of(run, task, "scorer"))
+    differ("split", lambda run: of_main(run, task, "split"))
+    differ("scorer", lambda run: of_main(run, task, "scorer"))
     names = [
         {key: gold for key, gold in run.gold.items() if key == task or key.startswith(f"{task} (")}
         for run in (first, other)
@@ -57,16 +58,29 @@ def _check_task(first: RunResult, other: RunResult, task: str) -> None:
     if all(names):
         golds = [sorted(own.values()) for own in names]
         if golds[0] == golds[1]:
+            # The same words and gold, but perhaps not cut into the same documents.
+            differ("documents", lambda run: _counted(run, task, like=first))
             return
-    differ("data", lambda run: _of(run, task, "data"))
-    differ("number of items", lambda run: _of(run, task, "items"))
+    differ("data", lambda run: of_main(run, task, "data"))
+    differ("number of items", lambda run: of_main(run, task, "items"))
     if all(names):
+        data, split = of_main(first, task, "data"), of_main(first, task, "split")
         raise RecipeError(
-            f"{_told(first, other)} were scored on other versions of {_of(first, task, 'data')}: "
+            f"{_told(first, other)} were scored on other versions of {data}: "
             f"the gold of {task!r} is {', '.join(names[0].values())} and "
-            f"{', '.join(names[1].values())}; score them on one version of the corpus"
+            f"{', '.join(names[1].values())}; score them on one version of the corpus: a run "
+            f"folder is scored anew once its result-{split}.json is deleted"
         )
-    differ("documents", lambda run: [_gold(part) for part in parts_of(run, task)], shown=False)
+    differ(
+        "documents",
+        lambda run: [_gold(part) for part in parts_of(run, task, like=first)],
+        shown=False,
+    )
+
+
+def _counted(run: RunResult, task: str, *, like: RunResult) -> str:
+    """How many documents each data set of the task has."""
+    return ", ".join(f"{len(part.rows):,}" for part in parts_of(run, task, like=like))
 
 
 def _gold(units: Units) -> tuple[Any, ...]:
@@ -77,7 +91,7 @@ def _gold(units: Units) -> tuple[Any, ...]:
     return units.metric, units.rows.shape, np.round(units.rows[:, chosen], 2).tolist()
 
 
-def _of(run: RunResult, task: str, key: str) -> Any:
+def of_main(run: RunResult, task: str, key: str) -> Any:
     """What the rows of the task's main metric say under a key; one value, or several as text."""
     metric = next(row.metric for row in run.rows if row.task == task)
     rows = [row for row in run.rows if (row.task, row.metric) == (task, metric)]

@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, cast
 
 from hiermtl.errors import RecipeError, listing, nearest
-from hiermtl.evaluation.comparable import check_comparable
+from hiermtl.evaluation.comparable import check_comparable, of_main
 from hiermtl.evaluation.compare_table import (
     COLUMNS,
     comparison_csv,
@@ -39,7 +39,11 @@ FEWEST_SEEDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A task's main metric over the seeds of an arm; `spread` is the standard deviation."""
+    """A task's main metric over the seeds of an arm; `spread` is the standard deviation.
+
+    `seeds` is how many there are, `seed_numbers` which. Of several data sets, or number formats of
+    the runs, all are named.
+    """
 
     size: int | None
     arm: str
@@ -49,14 +53,19 @@ class Mean:
     mean: float
     spread: float | None
     seeds: int
+    data: str
+    scorer: str
+    dtype: str
+    seed_numbers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """An arm minus a control, with the 95 % interval and the two-sided p value of the test.
 
-    `p_holm` is p corrected for all differences of the comparison. All are `None` where there are
-    fewer than `FEWEST_SEEDS` seeds. `level` is the task's in the arm.
+    `p_holm` is p corrected for all differences of the comparison. All are `None` where one of both
+    has fewer than `FEWEST_SEEDS` seeds. `level` is the task's in the arm, `seeds` are the arm's,
+    `control_seeds` the control's.
     """
 
     size: int | None
@@ -71,6 +80,7 @@ class Difference:
     p: float | None
     p_holm: float | None
     seeds: int
+    control_seeds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,7 @@ class MeanCost:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All of it, in the order of sizes, arms and levels."""
+    """All of it, in the order of sizes, arms and levels; `controls` are the arms set against."""
 
     split: str
     test: TestName
@@ -96,6 +106,7 @@ class Comparison:
     costs: tuple[MeanCost, ...]
     changes: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
+    controls: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Tables for a terminal."""
@@ -175,18 +186,54 @@ def compare_results(
         differences=tuple(_corrected(differences)),
         costs=tuple(costs),
         changes={_label(size, arm): dict(runs[0].changes) for (size, arm), runs in groups.items()},
-        notes=(*_unknown(results), *dict.fromkeys(n for result in results for n in result.notes)),
+        notes=(
+            *_left_out(groups, controls),
+            *_unknown(results),
+            *dict.fromkeys(n for result in results for n in result.notes),
+        ),
+        controls=tuple(controls),
     )
 
 
+def _left_out(
+    groups: Mapping[tuple[int | None, str], Sequence[RunResult]], controls: Sequence[str]
+) -> list[str]:
+    """Notes on tasks that not all runs of an arm have, and on arms that share none with another."""
+    notes = []
+    for (size, arm), runs in groups.items():
+        kept, whole = _tasks(runs), _all_tasks(runs)
+        for task in whole:
+            if task not in kept:
+                lacking = [run.seed for run in runs if all(row.task != task for row in run.rows)]
+                notes.append(
+                    f"{_label(size, arm)}: {task!r} is left out, since there is no score of it for "
+                    f"{'seed' if len(lacking) == 1 else 'seeds'} {listing(map(str, lacking))}"
+                )
+        for control in controls:
+            others = groups.get((size, control))
+            if others and control != arm and not set(kept) & set(_tasks(others)):
+                notes.append(
+                    f"{_label(size, arm)}: no difference to {control}, as they have no task in "
+                    f"common ({_listed(kept)} and {_listed(_tasks(others))})"
+                )
+    return notes
+
+
+def _listed(tasks: Sequence[str]) -> str:
+    return listing(tasks) if tasks else "none"
+
+
 def _unknown(results: Sequence[RunResult]) -> list[str]:
-    """A note on results that do not say for how long was trained."""
+    """Notes on results that do not say for how long was trained, or on what."""
     bare = sum(not result.budget for result in results)
-    if not bare:
-        return []
+    on = sum(not any(key.endswith(".train") for key in result.budget) for result in results) - bare
     return [
-        f"of {bare} of {len(results)} results it is not known for how long was trained: they were "
-        "made before that was kept"
+        f"of {count} of {len(results)} results it is not known {what} was trained: {why}"
+        for count, what, why in (
+            (bare, "for how long", "they were made before that was kept"),
+            (on, "on what data", "it was not kept when they were made"),
+        )
+        if count
     ]
 
 
@@ -233,8 +280,13 @@ def _order(results: Iterable[RunResult]) -> dict[str, float]:
 
 def _tasks(runs: Sequence[RunResult]) -> list[str]:
     """The tasks that all of these runs have a score of, lowest level first."""
-    found = [list(dict.fromkeys(row.task for row in run.rows)) for run in runs]
-    return [task for task in found[0] if all(task in other for other in found)]
+    found = [{row.task for row in run.rows} for run in runs]
+    return [task for task in _all_tasks(runs) if all(task in other for other in found)]
+
+
+def _all_tasks(runs: Sequence[RunResult]) -> list[str]:
+    """The tasks that any of these runs has a score of."""
+    return list(dict.fromkeys(row.task for run in runs for row in run.rows))
 
 
 def _main(run: RunResult, task: str) -> tuple[str, float]:
@@ -252,7 +304,22 @@ def _mean(size: int | None, arm: str, task: str, runs: Sequence[RunResult]) -> M
     metric = _main(runs[0], task)[0]
     scores = [_main(run, task)[1] for run in runs]
     spread = stdev(scores) if len(scores) > 1 else None
-    return Mean(size, arm, _level(runs[0], task), task, metric, fmean(scores), spread, len(scores))
+    about = {
+        key: " and ".join(sorted({of_main(run, task, key) for run in runs}))
+        for key in ("data", "scorer", "dtype")
+    }
+    return Mean(
+        size,
+        arm,
+        _level(runs[0], task),
+        task,
+        metric,
+        fmean(scores),
+        spread,
+        len(scores),
+        seed_numbers=tuple(run.seed for run in runs),
+        **about,
+    )
 
 
 def _cost(size: int | None, arm: str, runs: Sequence[RunResult]) -> MeanCost:
@@ -284,56 +351,48 @@ def _differences(
             shared = [task for task in _tasks(runs) if task in _tasks(others)]
             shared.sort(key=order.__getitem__)
             check_comparable([*others, *runs], shared)
-            found += [
-                _difference(size, arm, control, task, _paired(runs, others), test, drawn)
-                for task in shared
-            ]
+            found += [_difference(size, (runs, others), task, test, drawn) for task in shared]
     return found
-
-
-def _paired(
-    runs: Sequence[RunResult], others: Sequence[RunResult]
-) -> list[tuple[RunResult, RunResult]]:
-    """Runs of the seeds that both arms have; where they have none in common, in their order."""
-    by_seed = {run.seed: run for run in others}
-    pairs = [(run, by_seed[run.seed]) for run in runs if run.seed in by_seed]
-    if pairs:
-        return pairs
-    if len(runs) != len(others):
-        raise RecipeError(
-            f"arms {runs[0].arm!r} and {others[0].arm!r} have no seed in common, and {len(runs)} "
-            f"and {len(others)} runs; train both with the same seeds"
-        )
-    return list(zip(runs, others, strict=True))
 
 
 def _difference(
     size: int | None,
-    arm: str,
-    control: str,
+    sides: tuple[Sequence[RunResult], Sequence[RunResult]],
     task: str,
-    pairs: Sequence[tuple[RunResult, RunResult]],
     test: TestName,
     drawn: Drawn,
 ) -> Difference:
-    first = pairs[0][0]
-    metric = _main(first, task)[0]
-    sides = [list(side) for side in zip(*pairs, strict=True)]
+    """All runs of an arm less all of a control: seeds of one number are no pairs."""
+    (first, *_), (control, *_) = sides
     scores = [[_main(run, task)[1] for run in side] for side in sides]
-    mean = fmean(scores[0]) - fmean(scores[1])
     low = high = p = None
-    if len(pairs) >= FEWEST_SEEDS:
-        own, other = (drawn.arm(*pair) for pair in zip(sides, (task, task), scores, strict=True))
+    if min(map(len, sides)) >= FEWEST_SEEDS:
+        own, other = (
+            drawn.arm(side, task, of_side, like=control)
+            for side, of_side in zip(sides, scores, strict=True)
+        )
         if test == "bootstrap":
             found = bootstrap_test(own, other)
         else:
-            counts = [[parts_of(run, task) for run in side] for side in sides]
+            counts = [[parts_of(run, task, like=control) for run in side] for side in sides]
             found = randomisation_test(
                 own, other, (counts[0], counts[1]), resamples=drawn.resamples
             )
         low, high, p = found.low, found.high, found.p
-    level = _level(first, task)
-    return Difference(size, arm, control, level, task, metric, mean, low, high, p, None, len(pairs))
+    return Difference(
+        size,
+        first.arm,
+        control.arm,
+        _level(first, task),
+        task,
+        _main(first, task)[0],
+        fmean(scores[0]) - fmean(scores[1]),
+        low,
+        high,
+        p,
+        None,
+        *map(len, sides),
+    )
 
 
 def _corrected(differences: Sequence[Difference]) -> list[Difference]:

@@ -16,8 +16,9 @@ Table = list[list[str]]
 _HOLM = "p (Holm)"
 
 COLUMNS = (
-    *("size", "arm", "level", "task", "metric", "split", "seeds", "mean", "spread"),
-    *("control", "common_seeds", "difference", "low", "high", "test", "p", "p_holm"),
+    *("size", "arm", "level", "task", "metric", "split", "data", "scorer", "dtype"),
+    *("seeds", "seed_numbers", "mean", "spread"),
+    *("control", "control_seeds", "difference", "low", "high", "test", "p", "p_holm"),
 )
 
 
@@ -92,9 +93,15 @@ def _differences(differences: "Sequence[Difference]") -> Table:
         last = item.arm
         mean = f"{item.mean:+.{places}f}"
         values = [shown_p(item.p), shown_p(item.p_holm)]
-        about = [arm, str(item.level), item.task, item.metric, str(item.seeds)]
+        about = [arm, str(item.level), item.task, item.metric, _seeds(item)]
         rows.append([*about, mean, between, *values])
     return rows
+
+
+def _seeds(item: "Difference") -> str:
+    """Of the arm, and of the control where it has another number of them."""
+    same = item.seeds == item.control_seeds
+    return str(item.seeds) if same else f"{item.seeds} and {item.control_seeds}"
 
 
 def shown_p(p: float | None) -> str:
@@ -117,14 +124,22 @@ def comparison_rows(comparison: "Comparison") -> Iterator[list[Any]]:
     """One row per size, arm, task and control; an arm that is set against none has one, too."""
     for mean in comparison.means:
         about = [mean.size, mean.arm, mean.level, mean.task, mean.metric, comparison.split]
-        about += [mean.seeds, mean.mean, mean.spread]
+        about += [mean.data, mean.scorer, mean.dtype]
+        about += [mean.seeds, " ".join(map(str, mean.seed_numbers)), mean.mean, mean.spread]
         own = [
             item
             for item in comparison.differences
             if (item.size, item.arm, item.task) == (mean.size, mean.arm, mean.task)
         ]
         for item in own:
-            found = [item.control, item.seeds, item.mean, item.low, item.high, comparison.test]
+            found = [
+                item.control,
+                item.control_seeds,
+                item.mean,
+                item.low,
+                item.high,
+                comparison.test,
+            ]
             yield [*about, *found, item.p, item.p_holm]
         if not own:
             yield [*about, *[None] * (len(COLUMNS) - len(about))]
@@ -147,8 +162,8 @@ def _costs(costs: Iterable[Any]) -> Table:
 
 
 def table_notes(comparison: "Comparison") -> list[str]:
-    """What a reader of the tables must know."""
-    found = []
+    """What a reader of the tables must know: first how and on what was scored."""
+    found = _origins(comparison)
     tested = [item for item in comparison.differences if item.p is not None]
     if tested:
         pairs = {(d.size, frozenset((d.arm, d.control)), d.task) for d in tested}
@@ -157,8 +172,9 @@ def table_notes(comparison: "Comparison") -> list[str]:
             f"{_HOLM} is corrected for all of them"
         )
     if len(tested) < len(comparison.differences):
-        found.append("with fewer than 3 common seeds nothing is tested")
-    if not comparison.differences and len({mean.arm for mean in comparison.means}) > 1:
+        found.append("where one of both arms has fewer than 3 seeds nothing is tested")
+    bare = not comparison.controls and not comparison.differences
+    if bare and len({mean.arm for mean in comparison.means}) > 1:
         found.append(
             "no arm is a control, so that no differences are shown; name controls in the grid's "
             "file, or by `hiermtl compare ... --controls`"
@@ -168,6 +184,46 @@ def table_notes(comparison: "Comparison") -> list[str]:
             shown = ", ".join(f"{key}={value}" for key, value in changes.items())
             found.append(f"{arm}: {shown}")
     return [*found, *comparison.notes]
+
+
+def _origins(comparison: "Comparison") -> list[str]:
+    """A line as under a table of scores, and one where runs were scored in other formats."""
+    means = comparison.means
+    if not means:
+        return []
+    named = {mean: f"{mean.task} {mean.metric}" for mean in means}
+    several = len({mean.size for mean in means}) > 1
+    arms = {mean: f"{mean.arm} at {mean.size or 'all'}" if several else mean.arm for mean in means}
+    found = [
+        f"split {comparison.split}; "
+        f"scorer {_each((mean.scorer, named[mean]) for mean in means)}; "
+        f"dtype {_each((mean.dtype, arms[mean]) for mean in means)}; "
+        f"seeds {_each((_numbers(mean.seed_numbers), arms[mean]) for mean in means)}; "
+        f"data {_each((mean.data, named[mean]) for mean in means)}"
+    ]
+    if len({mean.dtype for mean in means}) > 1 or any(" and " in mean.dtype for mean in means):
+        found.append(
+            "not all runs were scored in one number format, see dtype: a part of a difference may "
+            "be that of formats"
+        )
+    return found
+
+
+def _each(pairs: Iterable[tuple[str, str]]) -> str:
+    """The one value, or each with what has it: `bf16 (hard, low), fp32 (single)`."""
+    found: dict[str, dict[str, None]] = {}
+    for value, name in pairs:
+        found.setdefault(value, {})[name] = None
+    if len(found) == 1:
+        return next(iter(found))
+    return ", ".join(f"{value} ({', '.join(names)})" for value, names in found.items())
+
+
+def _numbers(seeds: Sequence[int]) -> str:
+    """Numbers that follow each other by the first and the last, others one by one."""
+    if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return " ".join(map(str, seeds))
 
 
 def text_columns(table: Table) -> set[int]:

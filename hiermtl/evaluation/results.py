@@ -54,6 +54,7 @@ class RunResult:
             that were made before it was kept.
         gold: For each task what names the gold it was scored against, as `Counts.gold`; empty
             likewise.
+        model: A name of the config and weights that were scored; empty likewise.
     """
 
     arm: str
@@ -70,6 +71,7 @@ class RunResult:
     learnt: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
     gold: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
 
     def write(self, path: str | Path) -> None:
         """Writes the result, whole or not at all."""
@@ -85,6 +87,7 @@ class RunResult:
             "learnt": dict(self.learnt),
             "budget": dict(self.budget),
             "gold": dict(self.gold),
+            "model": self.model,
             "train": [asdict(row) for row in self.train],
             "dev": [asdict(row) for row in self.dev],
             "rows": [asdict(row) for row in self.rows],
@@ -136,6 +139,7 @@ def read_result(path: str | Path) -> RunResult:
             learnt=dict(data.get("learnt", {})),
             budget=dict(data.get("budget", {})),
             gold=dict(data.get("gold", {})),
+            model=str(data.get("model", "")),
         )
     except OSError as error:
         raise DataError(f"the result cannot be read ({error.strerror})", path) from None

@@ -65,21 +65,36 @@ class Drawn:
     def __init__(self, resamples: int = RESAMPLES, seed: int = 0) -> None:
         self.resamples, self._seed = resamples, seed
         self._weights: dict[tuple[int, ...], list[Scored]] = {}
-        self._scores: dict[tuple[RunResult, str], tuple[Scored, Scored]] = {}
+        self._scores: dict[tuple[RunResult, tuple[str, ...]], tuple[Scored, Scored]] = {}
 
-    def arm(self, runs: Sequence[RunResult], task: str, scores: Sequence[float]) -> Arm:
-        """Runs of an arm, whose scores are these."""
-        drawn, pulls = zip(*(self.of(run, task) for run in runs), strict=True)
+    def arm(
+        self,
+        runs: Sequence[RunResult],
+        task: str,
+        scores: Sequence[float],
+        *,
+        like: RunResult | None = None,
+    ) -> Arm:
+        """Runs of an arm, whose scores are these.
+
+        Of arms that are compared all are `like` one run, so that their documents have one order,
+        whatever that of the data sets in each.
+        """
+        like = like or runs[0]
+        drawn, pulls = zip(*(self.of(run, task, like=like) for run in runs), strict=True)
         return Arm(np.array(scores), np.stack(drawn), np.stack(pulls))
 
-    def of(self, run: RunResult, task: str) -> tuple[Scored, Scored]:
+    def of(
+        self, run: RunResult, task: str, *, like: RunResult | None = None
+    ) -> tuple[Scored, Scored]:
         """The task's main metric (resamples,), and how much each document pulls it (documents,).
 
-        Where it has several data sets it is their mean.
+        Where it has several data sets it is their mean; they are in the order of `like`.
         """
-        key = run, task
+        names = tuple(_places(run, task, like=like or run))
+        key = run, names
         if key not in self._scores:
-            parts = parts_of(run, task)
+            parts = [run.units[name] for name in names]
             weights = self._drawn(tuple(len(part.rows) for part in parts))
             drawn = [
                 main_of(part, of_part @ part.rows)
@@ -104,12 +119,34 @@ class Drawn:
         return self._weights[sizes]
 
 
-def parts_of(run: RunResult, task: str) -> list[Units]:
-    """The task's counts on each of its data sets."""
+def parts_of(run: RunResult, task: str, *, like: RunResult | None = None) -> list[Units]:
+    """The task's counts on each of its data sets, in the order of their names in another run.
+
+    They are the same data where the gold is the same, or of the same name where that of one of both
+    is not known.
+    """
+    return [run.units[name] for name in _places(run, task, like=like or run)]
+
+
+def _places(run: RunResult, task: str, *, like: RunResult) -> list[str]:
+    """The keys of the task's counts in a run, by the names of the same data in another."""
+    names, order = _of_task(run, task), _of_task(like, task)
+    if len(names) != len(order):
+        return names  # such runs are not comparable
+    known = run.gold.keys() >= set(names) and like.gold.keys() >= set(order)
+
+    def by_gold(one: RunResult, own: Sequence[str]) -> list[str]:
+        return sorted(own, key=lambda name: (one.gold[name] if known else "", name))
+
+    partners = dict(zip(by_gold(like, order), by_gold(run, names), strict=True))
+    return [partners[name] for name in sorted(order)]
+
+
+def _of_task(run: RunResult, task: str) -> list[str]:
     return [
-        units
-        for key, units in run.units.items()
-        if key == task or (key.startswith(f"{task} (") and key.endswith(")"))
+        name
+        for name in run.units
+        if name == task or (name.startswith(f"{task} (") and name.endswith(")"))
     ]
 
 

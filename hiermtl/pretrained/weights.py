@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from safetensors import SafetensorError, safe_open
 
 from hiermtl.errors import ModelError
+from hiermtl.folders import CONFIG
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -40,6 +41,19 @@ def weight_files(folder: Path) -> list[Path]:
         if not (folder / name).is_file():
             raise ModelError(f"{folder}: {INDEX} names {name}, which is missing; copy it too")
     return [folder / name for name in names]
+
+
+def model_name(folder: Path) -> str:
+    """A short name of the bytes of a model's config and weights: of another model it is another.
+
+    Raises:
+        ModelError: There are no weights.
+    """
+    name = hashlib.sha256((folder / CONFIG).read_bytes())
+    for path in weight_files(folder):
+        with path.open("rb") as file:
+            name.update(hashlib.file_digest(file, "sha256").digest())
+    return name.hexdigest()[:16]
 
 
 def _names_in(index: Path) -> list[str]:

@@ -203,7 +203,7 @@ def _comparison(material: Material) -> Content:
         drawn.append(_figure(forest(f"Difference to {control}{part}, in points", own)))
     if drawn:
         said = (
-            "Lines: 95 % intervals, from three common seeds on. Filled: the interval does not hold "
+            "Lines: 95 % intervals, from three seeds of both on. Filled: the interval is without "
             "0. Right of the line is better."
         )
         found += [tag("div", drawn, class_="beside"), _said(said, quiet=True)]

@@ -264,7 +264,8 @@ def test_speed_gives_shares_of_the_peak_and_ratios_with_goals() -> None:
     ],
 )
 def test_differences_that_are_sure_are_bold(metric: str, p: float | None, shown: str) -> None:
-    found = Difference(*(None, "arm", "single", 1, "task", metric, -1.234, -2.0, -0.5, 0.01, p, 3))
+    about = (None, "arm", "single", 1, "task", metric)
+    found = Difference(*about, -1.234, -2.0, -0.5, 0.01, p, 3, 3)
     assert cell(found) == shown
 
 

@@ -252,7 +252,7 @@ def test_controls_are_compared_with(tmp_path: Path) -> None:
     page = page_of(runs["low"], tmp_path, compare_with=[runs["hard"]], pictures=tmp_path / "out")
     found = section(page, "Comparison with controls", "Confusion")
     assert "Difference to hard, in points" in found
-    assert "with fewer than 3 common seeds nothing is tested" in found
+    assert "where one of both arms has fewer than 3 seeds nothing is tested" in found
     assert (tmp_path / "out" / "difference-hard.svg").exists()
     with pytest.raises(RecipeError, match=r"'x' is no arm; there are "):
         report(runs["low"], tmp_path / "y.html", compare_with=[runs["hard"]], controls=["x"])

@@ -98,7 +98,7 @@ def test_two_seeds_are_not_tested() -> None:
         [*runs("single", 0, seeds=2), *runs("low", 0.1, seeds=2)], controls=["single"]
     )
     assert [item.p for item in found.differences] == [None]
-    assert "with fewer than 3 common seeds nothing is tested" in found.to_text()
+    assert "where one of both arms has fewer than 3 seeds nothing is tested" in found.to_text()
 
 
 def test_arms_without_a_control_are_told_how_to_get_one() -> None:
@@ -108,6 +108,45 @@ def test_arms_without_a_control_are_told_how_to_get_one() -> None:
     assert message in compare_results(both).to_markdown()
     assert message not in compare_results(both, controls=["a"]).to_text()
     assert message not in compare_results(runs("a", 0)).to_text()  # one arm
+
+
+def of_tasks(run: RunResult, *tasks: str) -> RunResult:
+    """The run with these tasks in the place of its own."""
+    row = run.rows[0]
+    return replace(
+        run,
+        rows=tuple(replace(row, task=task) for task in tasks),
+        units=dict.fromkeys(tasks, run.units["upos"]),
+    )
+
+
+def test_a_task_that_a_seed_lacks_is_left_out_aloud() -> None:
+    one = [of_tasks(run, "upos", "ner") for run in runs("single", 0)]
+    other = [of_tasks(run, "upos", "ner") for run in runs("low", 0.1)]
+    found = compare_results([*one, *other], controls=["single"])
+    assert {item.task for item in found.differences} == {"upos", "ner"}
+    assert "left out" not in found.to_text()
+    for place in (0, 3):
+        other[place] = of_tasks(other[place], "upos")
+    found = compare_results([*one, *other], controls=["single"])
+    assert {item.task for item in found.differences} == {"upos"}
+    said = "low: 'ner' is left out, since there is no score of it for seeds 0 and 3"
+    assert said in found.notes
+    assert said in found.to_text()
+    assert said in found.to_markdown()
+    # The first run is no other than the rest.
+    assert said in compare_results([*reversed(other), *one], controls=["single"]).notes
+
+
+def test_arms_without_a_common_task_are_said_to_have_none() -> None:
+    one = [of_tasks(run, "ner") for run in runs("single", 0)]
+    found = compare_results([*one, *runs("low", 0.1)], controls=["single"])
+    assert not found.differences
+    assert "low: no difference to single, as they have no task in common (upos and ner)" in (
+        found.notes
+    )
+    assert "no arm is a control" not in found.to_text()
+    assert found.controls == ("single",)
 
 
 def test_tables_say_the_same_in_text_and_markdown() -> None:
@@ -220,7 +259,9 @@ def test_another_version_of_the_gold_is_refused_and_the_same_under_another_name_
     one = [replace(run, gold={"upos": "aaa"}) for run in runs("single", 0)]
     other = [replace(run, gold={"upos": "bbb"}) for run in runs("low", 0.1)]
     with pytest.raises(
-        RecipeError, match="scored on other versions of d: the gold of 'upos' is aaa and bbb"
+        RecipeError,
+        match="scored on other versions of d: the gold of 'upos' is aaa and bbb; .* once its "
+        r"result-test\.json is deleted",
     ):
         compare_results([*one, *other], controls=["single"])
     renamed = [
@@ -243,6 +284,9 @@ def test_other_budgets_are_refused_and_those_that_are_not_known_are_not() -> Non
     found = compare_results([*one, *runs("low", 0.1)], controls=["single"])
     assert found.differences
     assert "of 5 of 10 results it is not known for how long was trained" in found.to_text()
+    assert "of 5 of 10 results it is not known on what data was trained" in found.to_text()
+    told = [replace(run, budget={**run.budget, "corpora.c.train": "9 examples"}) for run in one]
+    assert "on what data" not in compare_results(told).to_text()
 
 
 def test_arms_of_other_sizes_are_refused() -> None:
@@ -257,12 +301,35 @@ def test_arms_of_other_sizes_are_refused() -> None:
     assert len(compare_results([*one, *both], controls=["single"]).differences) == 1
 
 
-def test_arms_without_a_common_seed_are_compared_if_they_have_as_many() -> None:
+def test_arms_without_a_common_seed_are_compared() -> None:
     moved = [replace(run, seed=run.seed + 10) for run in runs("low", 0.1)]
     (found,) = compare_results([*runs("single", 0), *moved], controls=["single"]).differences
     assert found.seeds == 5
-    with pytest.raises(RecipeError, match="no seed in common, and 4 and 5 runs"):
-        compare_results([*runs("single", 0), *moved[1:]], controls=["single"])
+
+
+@pytest.mark.parametrize("test", ["bootstrap", "randomisation"])
+@pytest.mark.parametrize("first", [0, 2, 10])
+def test_all_seeds_of_both_arms_count_whatever_their_numbers(test: str, first: int) -> None:
+    """Also where few or none are of one number: the difference is that of the means."""
+    moved = [replace(run, seed=run.seed + first) for run in runs("low", 0.02, seeds=5, noise=0.01)]
+    both = [*runs("single", 0, seeds=3, noise=0.01), *moved]
+    found = compare_results(both, controls=["single"], test=test, resamples=300)
+    (difference,) = found.differences
+    means = {mean.arm: mean for mean in found.means}
+    assert difference.mean == means["low"].mean - means["single"].mean
+    assert (difference.seeds, difference.control_seeds) == (5, 3)
+    assert (means["low"].seeds, means["single"].seeds) == (5, 3)
+    assert difference.p is not None
+    assert " 5 and 3 " in found.to_text()
+    line = list(csv.DictReader(found.to_csv().splitlines()))[1]
+    assert (line["seeds"], line["control_seeds"]) == ("5", "3")
+    # Numbers of seeds are names.
+    same = [replace(run, seed=run.seed + 100) for run in moved]
+    again = compare_results([*both[:3], *same], controls=["single"], test=test, resamples=300)
+    assert again.differences == found.differences
+    # With two seeds in one arm nothing is tested.
+    (bare,) = compare_results([*both[:2], *moved], controls=["single"], test=test).differences
+    assert (bare.p, bare.seeds, bare.control_seeds) == (None, 5, 2)
 
 
 def test_p_values_are_corrected_for_every_pair_of_arms_once() -> None:
@@ -288,6 +355,126 @@ def test_both_tests_find_what_is_there(test: str) -> None:
     assert found.test == test
     assert difference.p is not None
     assert difference.p < 0.01
+
+
+def on_two_corpora(arm: str, seed: int, names: tuple[str, str], *, shift: float) -> RunResult:
+    """A run scored on two corpora of other documents, which it lists in this order."""
+    found, rows = dict[str, Units](), list[ScoreRow]()
+    for name in names:
+        count, base = {"x": (60, 0.3), "y": (40, 0.6)}[name]
+        rates = np.random.default_rng(count).uniform(base, base + 0.3, count)
+        noise = np.random.default_rng([seed, count]).normal(0, 0.01, count)
+        own = found[f"upos ({name})"] = units(rates + shift + noise)
+        right, total = own.rows.sum(axis=0)[:2]
+        about = ("upos", "accuracy", 100 * right / total, int(total), name)
+        rows.append(ScoreRow(1, 1, *about, "test", "accuracy", "fp32", seed))
+    gold = {key: f"gold of {key}" for key in found}
+    return RunResult(arm, None, seed, {}, {}, tuple(rows), found, gold=gold)
+
+
+@pytest.mark.parametrize("test", ["bootstrap", "randomisation"])
+@pytest.mark.parametrize("known", [True, False], ids=["by gold", "by name"])
+def test_documents_are_paired_whatever_the_order_of_data_sets(test: str, known: bool) -> None:
+    one = [on_two_corpora("a", seed, ("x", "y"), shift=0) for seed in range(3)]
+    alike, turned = (
+        [on_two_corpora("b", seed + 3, names, shift=0.02) for seed in range(3)]
+        for names in (("x", "y"), ("y", "x"))
+    )
+    if not known:
+        one = [replace(run, gold={}) for run in one]
+    found = [
+        compare_results([*one, *other], controls=["a"], test=test, resamples=300).differences[0]
+        for other in (alike, turned)
+    ]
+    assert replace(found[0], mean=0.0, low=0.0, high=0.0) == replace(
+        found[1], mean=0.0, low=0.0, high=0.0
+    )
+    for name in ("mean", "low", "high"):
+        assert getattr(found[0], name) == pytest.approx(getattr(found[1], name), rel=1e-9)
+    assert (found[0].p or 1) < 0.05
+
+
+def test_the_same_gold_under_other_names_is_paired_by_it() -> None:
+    def renamed(run: RunResult) -> RunResult:
+        """With the names of both corpora exchanged, but not their documents."""
+        other = {"upos (x)": "upos (y)", "upos (y)": "upos (x)"}
+        return replace(
+            run,
+            rows=tuple(replace(row, data={"x": "y", "y": "x"}[row.data]) for row in run.rows),
+            units={other[key]: units for key, units in run.units.items()},
+            gold={other[key]: gold for key, gold in run.gold.items()},
+        )
+
+    one = [on_two_corpora("a", seed, ("x", "y"), shift=0) for seed in range(3)]
+    other = [on_two_corpora("b", seed + 3, ("x", "y"), shift=0.02) for seed in range(3)]
+    found, again = (
+        compare_results([*one, *runs], controls=["a"], resamples=300).differences
+        for runs in (other, list(map(renamed, other)))
+    )
+    assert found == again
+
+
+def test_the_same_gold_in_other_documents_is_refused() -> None:
+    one = [on_two_corpora("a", seed, ("x", "y"), shift=0) for seed in range(3)]
+    joined = [
+        replace(
+            run,
+            arm="b",
+            units={
+                key: replace(own, rows=np.add.reduceat(own.rows, range(0, len(own.rows), 2)))
+                for key, own in run.units.items()
+            },
+        )
+        for run in one
+    ]
+    with pytest.raises(
+        RecipeError, match="differ in the documents that 'upos' was scored on: 60, 40 and 30, 20"
+    ):
+        compare_results([*one, *joined], controls=["a"])
+
+
+def test_no_score_is_told_without_split_scorer_format_seeds_and_data() -> None:
+    def strict(run: RunResult) -> RunResult:
+        """The second task's scores by another scorer, on other data."""
+        both = of_tasks(run, "upos", "ner")
+        upos, ner = both.rows
+        return replace(both, rows=(upos, replace(ner, scorer="strict", data="e")))
+
+    one, other = (list(map(strict, arm)) for arm in (runs("single", 0), runs("low", 0.1)))
+    other = [replace(run, rows=run.rows[1:]) for run in other]
+    found = compare_results([*one, *other[:3]], controls=["single"])
+    about = (
+        "split test; scorer accuracy (upos accuracy), strict (ner accuracy); dtype fp32; "
+        "seeds 0 to 4 (single), 0 to 2 (low); data d (upos accuracy), e (ner accuracy)"
+    )
+    assert f"note: {about}\n" in found.to_text()
+    assert f"- {about}\n" in found.to_markdown()
+    assert "number format" not in found.to_text()
+    lines = list(csv.DictReader(found.to_csv().splitlines()))
+    keys = ("task", "data", "scorer", "dtype", "seed_numbers")
+    assert [[line[key] for key in keys] for line in lines] == [
+        ["upos", "d", "accuracy", "fp32", "0 1 2 3 4"],
+        ["ner", "e", "strict", "fp32", "0 1 2 3 4"],
+        ["ner", "e", "strict", "fp32", "0 1 2"],
+    ]
+    told = json.loads(found.to_json())["means"][0]
+    assert (told["data"], told["scorer"], told["dtype"]) == ("d", "accuracy", "fp32")
+    assert told["seed_numbers"] == [0, 1, 2, 3, 4]
+
+
+def test_number_formats_that_differ_are_told_between_arms_and_between_seeds() -> None:
+    def rounded(run: RunResult) -> RunResult:
+        return replace(run, rows=tuple(replace(row, dtype="bf16") for row in run.rows))
+
+    one, other = runs("single", 0), runs("low", 0.1)
+    found = compare_results([*one, *map(rounded, other)], controls=["single"]).to_text()
+    assert "; dtype fp32 (single), bf16 (low); " in found
+    assert "not all runs were scored in one number format, see dtype" in found
+    mixed = [rounded(one[0]), *one[1:]]
+    found = compare_results(mixed).to_text()
+    assert "dtype bf16 and fp32; seeds 0 to 4; data d" in found
+    assert "not all runs were scored in one number format, see dtype" in found
+    assert "number format" not in compare_results(list(map(rounded, one))).to_text()
 
 
 def test_csv_has_a_line_for_each_task_arm_and_control() -> None:

@@ -12,7 +12,7 @@ from hiermtl.reporting.shapes import Dot, Line, Picture, Words, svg_file
 
 
 def difference(mean: float, low: float | None, high: float | None, metric: str) -> Difference:
-    return Difference(None, "low", "single", 1, "task", metric, mean, low, high, 0.5, 0.5, 3)
+    return Difference(None, "low", "single", 1, "task", metric, mean, low, high, 0.5, 0.5, 3, 3)
 
 
 def dots(picture: Picture) -> list[Dot]:

@@ -39,11 +39,15 @@ def comparison(arm: str = "low", control: str = "single") -> Comparison:
         split="dev",
         test="bootstrap",
         means=tuple(
-            Mean(None, name, 1, "upos", "accuracy", 90.0, 1.0, 3) for name in (arm, control)
+            Mean(
+                *(None, name, 1, "upos", "accuracy", 90.0, 1.0, 3),
+                *("d", "accuracy", "fp32", (0, 1, 2)),
+            )
+            for name in (arm, control)
         ),
         differences=(
-            Difference(None, arm, control, 1, "upos", "accuracy", 1.5, 0.5, 2.5, 0.01, 0.02, 3),
-            Difference(None, arm, control, 2, "dep", "las", -1.0, None, None, None, None, 2),
+            Difference(None, arm, control, 1, "upos", "accuracy", 1.5, 0.5, 2.5, 0.01, 0.02, 3, 3),
+            Difference(None, arm, control, 2, "dep", "las", -1.0, None, None, None, None, 2, 2),
         ),
         costs=(MeanCost(None, arm, 10.0, 100.0, 60.0, 1000.0),),
         changes={},
