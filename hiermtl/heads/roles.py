@@ -225,11 +225,10 @@ class RolesHead(Head):
     def _paths(self, output: HeadOutput, owners: np.ndarray, at: np.ndarray) -> np.ndarray:
         """(predicates, longest): the best tags of the words of each."""
         device = output.scores["sense"].device
-        scores = self.tag_scores(output, placed(owners, device), placed(at, device)).detach()
-        begin, inside = scores.chunk(2, dim=-1)
-        lengths = placed(output.layout.word_counts[owners], device)
-        outside = scores.new_zeros(scores.shape[:2])
-        return best_bio(outside, begin, inside, lengths=lengths).cpu().numpy()
+        scores = self.tag_scores(output, placed(owners, device), placed(at, device))
+        begin, inside = np.split(scores.detach().cpu().numpy(), 2, axis=-1)
+        outside = np.zeros(begin.shape[:2], dtype=begin.dtype)
+        return best_bio(outside, begin, inside, lengths=output.layout.word_counts[owners])
 
     def options(self) -> dict[str, Any]:
         """Width of the projections, reach of distances, dropout, and the senses of training."""
