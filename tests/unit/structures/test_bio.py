@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hiermtl.structures import padding
 from hiermtl.structures.bio import best_bio, spans_of_bio
 
 
@@ -81,6 +82,76 @@ def test_of_equal_labellings_it_is_that_of_the_recursion(seed: int) -> None:
         turned = [label and (10 if label > 3 else 4) - label for label in word_by_word(*backwards)]
         other += turned != found[row][:length]
     assert other > 5  # so that there were equal ones to choose from
+
+
+def repeats(path: tuple[int, ...], once: tuple[int, ...]) -> bool:
+    return any(path.count(1 + kind) > 1 for kind in once)
+
+
+@pytest.mark.parametrize("once", [(0,), (1,), (0, 1)])
+def test_it_is_the_best_in_which_types_that_may_begin_once_do(once: tuple[int, ...]) -> None:
+    scores = random_scores(7, 60, 5, 2)
+    lengths = np.arange(60) % 6
+    free = best_bio(*scores, lengths=lengths)
+    found = best_bio(*scores, lengths=lengths, once=once)
+    every = np.concatenate([scores[0][..., None], *scores[1:]], axis=-1)
+    repeated = 0
+    for row, (own, length) in enumerate(zip(found.tolist(), lengths.tolist(), strict=True)):
+        path = tuple(own[:length])
+        assert legal(path, 2)
+        assert not repeats(path, once)
+        assert not any(own[length:])
+        if not repeats(tuple(free[row].tolist()), once):
+            assert own == free[row].tolist()
+            continue
+        repeated += 1
+        best = max(
+            total(other, every[row])
+            for other in product(range(5), repeat=length)
+            if legal(other, 2) and not repeats(other, once)
+        )
+        assert total(path, every[row]) == pytest.approx(best)
+    assert repeated > 5  # so that the rule was needed
+    assert found.shape == free.shape
+
+
+def test_a_type_that_repeats_only_where_another_may_not_is_held_too() -> None:
+    """Each word is best of the first type, where that is counted of the second, and so on."""
+    begin = np.array([[[5.0, 4.0, 0.0], [5.0, 4.0, 0.0], [5.0, 4.0, 0.0]]])
+    outside, inside = np.zeros((1, 3)), np.full_like(begin, -9.0)
+    lengths = np.array([3])
+    assert best_bio(outside, begin, inside, lengths=lengths).tolist() == [[1, 1, 1]]
+    one = best_bio(outside, begin, inside, lengths=lengths, once=(0,))
+    assert sorted(one[0].tolist()) == [1, 2, 2]
+    both = best_bio(outside, begin, inside, lengths=lengths, once=(0, 1))
+    assert sorted(both[0].tolist()) in ([0, 1, 2], [1, 2, 3])
+
+
+def test_what_repeats_nothing_stays_as_it_is_among_equals() -> None:
+    scores = random_scores(5, 200, 5, 3, whole=True)
+    lengths = np.arange(200) % 6
+    free = best_bio(*scores, lengths=lengths)
+    found = best_bio(*scores, lengths=lengths, once=(0, 1, 2))
+    kept = np.array([not repeats(tuple(row), (0, 1, 2)) for row in free.tolist()])
+    assert 20 < kept.sum() < 180
+    np.testing.assert_array_equal(found[kept], free[kept])
+    assert (found[~kept] != free[~kept]).any(1).all()
+
+
+def test_types_that_begin_once_are_found_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = random_scores(3, 40, 12, 4)
+    lengths = np.arange(40) % 13
+    whole = best_bio(*scores, lengths=lengths, once=(0, 1, 3))
+    assert (whole != best_bio(*scores, lengths=lengths)).any(1).sum() > 10
+    monkeypatch.setattr(padding, "CELLS", 100)
+    np.testing.assert_array_equal(best_bio(*scores, lengths=lengths, once=(0, 1, 3)), whole)
+
+
+def test_scores_that_are_no_numbers_end_too() -> None:
+    scores = random_scores(3, 20, 6, 3)
+    for score in scores:
+        score[::2, ::3] = np.nan
+    assert best_bio(*scores, lengths=np.full(20, 6), once=(0, 1, 2)).shape == (20, 6)
 
 
 def test_nothing_gives_nothing() -> None:
