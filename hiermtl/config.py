@@ -10,7 +10,7 @@ from hiermtl.errors import ModelError, listing, nearest
 from hiermtl.heads import HEADS
 from hiermtl.hierarchy import Hierarchy, Task
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Of model folders; one with a higher version is refused, and one with a lower is read as if it had
 been saved now (`hiermtl.earlier`)."""
 
@@ -56,10 +56,7 @@ class HierarchicalConfig(PreTrainedConfig):
                 "which hiermtl never runs; use a model without auto_map"
             )
         self.encoder = dict(encoder or {})
-        old = format_version < FORMAT_VERSION
-        self.tasks = {
-            name: task_then(task) if old else dict(task) for name, task in (tasks or {}).items()
-        }
+        self.tasks = {name: task_then(task, format_version) for name, task in (tasks or {}).items()}
         self.sharing = dict(sharing or {"name": "low_supervision"})
         self.pooling, self.language, self.precision = pooling, language, precision
         self.recipe, self.learnt = recipe_then(recipe or {}), dict(learnt or {})

@@ -8,9 +8,15 @@ from types import MappingProxyType
 from typing import Any
 
 HEADS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {"span": MappingProxyType({"inside": False})}
+    {
+        "span": MappingProxyType({"inside": False}),
+        "roles": MappingProxyType({"unique": False}),
+    }
 )
-"""A kind of head -> its new options, and what was done before; of format 2 of model folders."""
+"""A kind of head -> its new options, and what was done before."""
+
+FORMATS: Mapping[str, int] = MappingProxyType({"span": 2, "roles": 3})
+"""A kind of head -> the format of model folders since which it has these options."""
 
 KEYS: Mapping[str, Any] = MappingProxyType(
     {
@@ -21,9 +27,10 @@ KEYS: Mapping[str, Any] = MappingProxyType(
 """The last two parts of keys of a recipe -> what was done when there was no such key."""
 
 
-def task_then(task: Mapping[str, Any]) -> dict[str, Any]:
-    """A task of a model's config, with `head` and `options`, as it is written now."""
-    given = HEADS.get(str(task.get("head")), {})
+def task_then(task: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """A task of a model's config of a format, with `head` and `options`, as it is written now."""
+    kind = str(task.get("head"))
+    given = HEADS[kind] if version < FORMATS.get(kind, 0) else {}
     return {**task, **({"options": {**given, **task.get("options", {})}} if given else {})}
 
 

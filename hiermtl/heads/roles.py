@@ -7,7 +7,10 @@ i has for the predicate at word j and each IOB2 tag of a role the score
     [p_j; 1]^T U_tag [a_i; 1]
 
 and the softmax over tags gives the loss, word by word; the best legal sequence of tags is taken, as
-in He et al. 2017 (Deep Semantic Role Labeling: What Works and What's Next), section 2.2. Departs:
+in He et al. 2017 (Deep Semantic Role Labeling: What Works and What's Next), section 2.2, of those
+in which a predicate has each core role (ARG0 to ARG5, ARGA) once at most, a constraint of
+Punyakanok et al. 2008 (The Importance of Syntactic Parsing and Inference in Semantic Role
+Labeling). It is found exactly, and what keeps to that anyhow is as it is without. Departs:
 the tag outside has no weights, since only differences of scores matter; a learned number is added
 for the distance from the predicate to the word, up to `reach` words away; being a predicate and its
 sense are one choice of each word, by a linear layer, among scripts that make a sense of a word (see
@@ -19,6 +22,7 @@ are made where they are used. Units: the loss is in nats, summed over words, of 
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,6 +47,11 @@ LEAST_PROBABLE = 0.01
 """How probable one is at least that is told, as a share of the most probable."""
 
 
+CORE = re.compile(r"(ARG|A)[0-5A]")
+"""Roles that a predicate has once at most, as PropBank and CoNLL-2005 write them; not those that go
+on with one (`C-ARG1`) or refer to one (`R-ARG1`), which stand beside it."""
+
+
 class RolesHead(Head):
     """Predicates and their arguments, by tags of words for each predicate."""
 
@@ -61,23 +70,32 @@ class RolesHead(Head):
         size: int = 150,
         reach: int = 16,
         dropout: float = 0.1,
+        unique: bool = True,
         senses: Sequence[str] = (),
     ) -> None:
         """Takes the states' width, roles and scripts of senses, and the projections' width.
 
-        `reach` is how many words away from a predicate distances are told apart; `senses` are those
-        that predicates of the training data have.
+        `reach` is how many words away from a predicate distances are told apart; `unique` whether a
+        predicate has each core role once at most; `senses` are those that predicates of the
+        training data have.
         """
         super().__init__()
         self.labels = tuple(labels)
         self.reach = reach
         self.senses = frozenset(senses)
-        self._options: dict[str, Any] = {"size": size, "reach": reach, "dropout": dropout}
+        self._options: dict[str, Any] = {
+            "size": size,
+            "reach": reach,
+            "dropout": dropout,
+            "unique": unique,
+        }
         if senses:
             self._options["senses"] = list(senses)
         places = range(len(self.labels))
         self._senses = [at for at in places if self.labels[at].startswith(SENSE)]
         self._roles = [at for at in places if not self.labels[at].startswith(SENSE)]
+        core = [n for n, at in enumerate(self._roles) if CORE.fullmatch(self.labels[at])]
+        self._once = core if unique else []
         tags = 2 * len(self._roles)
         self.dropout = Dropout(dropout)
         self.output = nn.Linear(width, 1 + len(self._senses))
@@ -225,14 +243,14 @@ class RolesHead(Head):
     def _paths(self, output: HeadOutput, owners: np.ndarray, at: np.ndarray) -> np.ndarray:
         """(predicates, longest): the best tags of the words of each."""
         device = output.scores["sense"].device
-        scores = self.tag_scores(output, placed(owners, device), placed(at, device)).detach()
-        begin, inside = scores.chunk(2, dim=-1)
-        lengths = placed(output.layout.word_counts[owners], device)
-        outside = scores.new_zeros(scores.shape[:2])
-        return best_bio(outside, begin, inside, lengths=lengths).cpu().numpy()
+        scores = self.tag_scores(output, placed(owners, device), placed(at, device))
+        begin, inside = np.split(scores.detach().cpu().numpy(), 2, axis=-1)
+        outside = np.zeros(begin.shape[:2], dtype=begin.dtype)
+        lengths = output.layout.word_counts[owners]
+        return best_bio(outside, begin, inside, lengths=lengths, once=self._once)
 
     def options(self) -> dict[str, Any]:
-        """Width of the projections, reach of distances, dropout, and the senses of training."""
+        """Width, reach of distances, dropout, whether core roles are unique, training's senses."""
         return self._options
 
 

@@ -152,6 +152,10 @@ class RolesHead(HeadOptions):
     reach: int = Field(default=16, ge=0)
     """Words from a predicate up to which distances are told apart. Default: ours."""
 
+    unique: bool = True
+    """Whether a predicate has each core role, ARG0 to ARG5 and ARGA, once at most. Default: true,
+    as PropBank has it."""
+
     min_count: int = Field(default=2, ge=1)
     """Scripts of senses on fewer training words are left out. Default: as of `edits`."""
 

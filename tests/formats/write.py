@@ -64,6 +64,12 @@ def bert() -> tuple[HierarchicalModel, Tokenizer]:
             "labels": ["NO", "YES"],
             "options": {"hidden": 4, "pool": 2, "layers": 1},
         },
+        "srl": {
+            "depth": 2,
+            "head": "roles",
+            "labels": ["ARG0", "ARG1", "ARGM-TMP", *(f"V:=||.0{n}" for n in range(6))],
+            "options": {"size": 4},
+        },
     }
     whole = HierarchicalConfig(encoder.config(), tasks, language="en")
     pieces = BertTokenizerFast(vocab={name: place for place, name in enumerate(names)})

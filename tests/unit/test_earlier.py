@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hiermtl.commands.run_folder import check_folder, keys_of
-from hiermtl.config import HierarchicalConfig
+from hiermtl.config import FORMAT_VERSION, HierarchicalConfig
 from hiermtl.earlier import recipe_then, task_then
 from hiermtl.errors import ModelError, RecipeError
 from hiermtl.folders import RECIPE
@@ -38,13 +38,16 @@ def of_before() -> dict[str, Any]:
         ({"head": "span", "options": {"size": 4}}, {"inside": False, "size": 4}),
         ({"head": "span", "options": {"inside": True}}, {"inside": True}),
         ({"head": "tagging", "options": {"dropout": 0.0}}, {"dropout": 0.0}),
+        ({"head": "roles", "options": {"size": 4}}, {"unique": False, "size": 4}),
+        ({"head": "roles", "options": {"unique": True}}, {"unique": True}),
         ({"head": "tagging"}, None),
     ],
 )
 def test_a_task_of_a_model(task: dict[str, Any], options: dict[str, Any] | None) -> None:
     before = json.dumps(task)
-    assert task_then(task).get("options") == options
-    assert task_then(task)["head"] == task["head"]
+    assert task_then(task, 1).get("options") == options
+    assert task_then(task, 1)["head"] == task["head"]
+    assert task_then(task, FORMAT_VERSION) == task
     assert json.dumps(task) == before
 
 
@@ -80,6 +83,11 @@ def test_a_model_remembers_what_it_was_trained_by() -> None:
     old = HierarchicalConfig(tasks=tasks, recipe=of_before(), format_version=1)
     assert old.tasks["entity"]["options"] == {"inside": False}
     assert old.recipe == resolved(spans(inside=False))
+    assert HierarchicalConfig(tasks=tasks, format_version=2).tasks == tasks
+    roles = {"srl": {"depth": 1, "head": "roles", "labels": ["a"], "options": {}}}
+    assert HierarchicalConfig(tasks=roles, format_version=2).tasks["srl"]["options"] == {
+        "unique": False
+    }
     new = HierarchicalConfig(tasks=tasks)
     assert new.tasks["entity"]["options"] == {}
     newer = HierarchicalConfig(tasks=tasks, format_version=new.format_version + 1)

@@ -13,7 +13,7 @@ from hiermtl.records import MISSING, HeadOutput, Tap
 from hiermtl.structures import padding
 from tests.unit.heads.test_relation import Largest
 from tests.unit.heads.test_tagging import layout_of
-from tests.unit.structures.test_bio import legal
+from tests.unit.structures.test_bio import legal, repeats
 
 LABELS = ("ARG0", "ARG1", "V:be", "V:get")
 COUNTS = (4, 2, 1, 0)
@@ -28,9 +28,9 @@ GOLD = [
 """Sentence, predicate, first word, word behind the last, label."""
 
 
-def head_of(spread: float = 0.7) -> RolesHead:
+def head_of(spread: float = 0.7, *, unique: bool = True) -> RolesHead:
     torch.manual_seed(0)
-    head = RolesHead(5, LABELS, size=3, reach=2).double().eval()
+    head = RolesHead(5, LABELS, size=3, reach=2, unique=unique).double().eval()
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.normal_(std=spread)
@@ -108,8 +108,9 @@ def test_a_word_more_changes_the_loss() -> None:
     assert not torch.isclose(found, other)
 
 
-def test_predicates_are_words_with_a_sense_and_arguments_their_best_tags() -> None:
-    head = head_of(2.0)
+@pytest.mark.parametrize("unique", [True, False])
+def test_predicates_are_words_with_a_sense_and_arguments_their_best_tags(unique: bool) -> None:
+    head = head_of(2.0, unique=unique)
     output = scored(head)
     found = head.decode(output)
     assert len(found) == len(COUNTS)
@@ -133,9 +134,38 @@ def test_predicates_are_words_with_a_sense_and_arguments_their_best_tags() -> No
             best = max(
                 sum(float(scores[word, tag]) for word, tag in enumerate(other))
                 for other in product(range(5), repeat=len(tags))
-                if legal(other, 2)
+                if legal(other, 2) and not (unique and repeats(other, (0, 1)))
             )
             assert taken == pytest.approx(best)
+
+
+def test_a_predicate_has_each_core_role_once_at_most() -> None:
+    labels = ("A0", "ARG5", "ARGA", "ARGM-TMP", "C-ARG5", "R-A0", "ARG1-DSP", "V:be")
+    torch.manual_seed(7)
+    held, free = (
+        RolesHead(5, labels, size=3, unique=unique).double().eval() for unique in (True, False)
+    )
+    with torch.no_grad():
+        for parameter in held.parameters():
+            parameter.normal_(std=0.7)
+    free.load_state_dict(held.state_dict())
+    assert held.options()["unique"]
+    assert not free.options()["unique"]
+    output = long_and_short(held, (9,) * 12)
+    repeated: dict[bool, set[int]] = {True: set(), False: set()}
+    kept = 0
+    for one, other in zip(held.decode(output), free.decode(output), strict=True):
+        for at in np.unique(other[:, 0]):
+            frames = [items[items[:, 0] == at] for items in (one, other)]
+            counts = [np.bincount(frame[1:, 3], minlength=8) for frame in frames]
+            for head, count in zip((held, free), counts, strict=True):
+                repeated[head is held] |= set(np.flatnonzero(count > 1).tolist())
+            if not (counts[1][:3] > 1).any():
+                np.testing.assert_array_equal(*frames)
+                kept += 1
+    assert kept > 3
+    assert repeated[False] >= {0, 1, 2}  # so that the rule was needed
+    assert repeated[True] == {3, 4, 5, 6}
 
 
 def test_a_head_with_a_list_of_senses_tells_all_that_are_probable_the_best_first() -> None:

@@ -272,7 +272,7 @@ def index(content: object) -> Callable[[Path], None]:
         (lambda f: (f / "config.json").write_bytes(b"\xff\xfe{"), "cannot be read"),
         (edit(lambda d: d.update(model_type="bert")), "model_type is 'bert'.*'hiermtl'"),
         (edit(lambda d: d.pop("model_type")), "model_type is None"),
-        (edit(lambda d: d.update(format_version=99)), "format_version is 99.*reads up to 2"),
+        (edit(lambda d: d.update(format_version=99)), "format_version is 99.*reads up to 3"),
         (edit(lambda d: d.update(format_version="x")), "format_version is 'x'"),
         (edit(lambda d: d.pop("tasks")), "`tasks` is missing or empty"),
         (edit(lambda d: d["tasks"]["dep"].pop("head")), "no model can be built.*'head'"),
