@@ -382,7 +382,8 @@ class HierarchicalModel(PreTrainedModel):
         below: Mapping[str, Stream] = {}
         for depth in range(top + 1):
             streams: dict[str, Stream] = {}
-            for branch, parent in self.sharing.branches(depth).items():
+            branches = self.sharing.branches(depth)
+            for branch, parent in branches.items():
                 sentences = raw.get((depth, branch))
                 if sentences is None:
                     continue
@@ -391,7 +392,8 @@ class HierarchicalModel(PreTrainedModel):
                 else:
                     stream = below[parent].narrow(sentences)
                     streams[branch] = self._after_block(depth, branch, stream, kept, outputs)
-            receivers = {branch: who for (at, branch), who in mixed.items() if at == depth}
+            # In an order that does not change from process to process, as that of a set does.
+            receivers = {b: mixed[depth, b] for b in branches if (depth, b) in mixed}
             below = self.sharing.mix(depth, streams, receivers=receivers)
             kept.update(
                 {

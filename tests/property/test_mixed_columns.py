@@ -297,6 +297,23 @@ def test_a_share_of_zero_everywhere_sends_no_gradient(family: str, name: str) ->
     assert any(g is not None and g.any() for n, g in gradients.items() if ".1.dep." in n)
 
 
+def test_receivers_come_in_the_order_of_branches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a set of names is another in each process, and sums with it."""
+    seen = []
+    mix = CrossStitch.mix
+
+    def noted(self: CrossStitch, depth: int, streams: Any, *, receivers: Any) -> Any:
+        seen.append((depth, list(receivers)))
+        return mix(self, depth, streams, receivers=receivers)
+
+    monkeypatch.setattr(CrossStitch, "mix", noted)
+    world = make_world("bilstm", "cross_stitch")
+    world.model(world.batch(world.examples()))
+    assert max(len(names) for _, names in seen) > 2
+    for depth, names in seen:
+        assert names == [b for b in world.model.sharing.branches(depth) if b in names]
+
+
 @mixing
 @pytest.mark.parametrize("mix_last", [True, False])
 def test_the_last_states_are_mixed_if_it_is_asked(name: str, mix_last: bool) -> None:
