@@ -30,6 +30,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_a_cluster_writes_what_one_process_writes(model: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     texts(tmp_path / "in" / "a.jsonl", 30)

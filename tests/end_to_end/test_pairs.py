@@ -79,9 +79,8 @@ def test_json_lines_of_pairs_are_annotated(run: Path, tmp_path: Path) -> None:
 def test_what_pairs_need_is_said(run: Path, tmp_path: Path) -> None:
     source = tmp_path / "a.jsonl"
     source.write_text('{"first": "A dog.", "second": ""}\n', encoding="utf-8")
-    refused(
-        "annotate", run, source, "-o", tmp_path / "o.jsonl", says=("the second text of a pair",)
-    )
+    says = ("a.jsonl:1: `second` is empty; give it words, or leave the pair out",)
+    refused("annotate", run, source, "-o", tmp_path / "o.jsonl", says=says)
     assert not (tmp_path / "o.jsonl").exists()
     text = RECIPE.replace("reads: relatedness", "reads: [upos]")
     (tmp_path / "r.yaml").write_text(text, encoding="utf-8")

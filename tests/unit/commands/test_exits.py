@@ -130,6 +130,7 @@ def test_sentences_are_counted_in_the_data_they_are_of(tmp_path: Path) -> None:
     assert {use.data: use.read for use in found.exits} == {"gold.conllu": {1: len(DEV)}}
 
 
+@pytest.mark.slow
 def test_annotation_uses_exits_only_when_asked(made: Exits, tmp_path: Path) -> None:
     source = tmp_path / "text.txt"
     source.write_text("The old man slept. Ada saw the brumglets.\n\nYes.\n" * 5, encoding="utf-8")

@@ -34,6 +34,7 @@ def test_both_graphs_are_scored_on_a_file(nlp: Annotator, tmp_path: Path):
     assert "split" not in done.to_text()
 
 
+@pytest.mark.slow
 def test_a_file_with_gold_for_some_tasks_is_scored_for_these(nlp: Annotator, tmp_path: Path):
     gold = tmp_path / "gold.conllu"
     gold.write_text("".join(f"{n}\tAda\t_\tNOUN\t_\t_\t_\t_\t_\t_\n" for n in (1, 2)) + "\n")
