@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from hiermtl.errors import ModelError, RunError
+from hiermtl.errors import ModelError, RunError, listing
 from hiermtl.heads import CrfHead
 from hiermtl.model import HierarchicalModel
 from hiermtl.onnx.graph import Graph, example
@@ -31,7 +31,8 @@ from hiermtl.tokens import PieceTokenizer, Tokenizer
 
 GRAPH, SMALL, TASKS = "model.onnx", "model.int8.onnx", "tasks.json"
 FORMAT = 1
-MOST = 1 << 40
+EVERY = 1 << 40
+"""Numbers up to which a tensor of constants is computed when the graph is written: all of them."""
 
 INPUTS = {
     "input_ids": "(rows, pieces) int64: pieces of a sentence, the special ones included",
@@ -81,7 +82,7 @@ def export_model(
 
     Raises:
         ModelError: The packages are missing, the folder is occupied, or there is no graph of the
-            encoder's family or of a task's head.
+            encoder's family or of a task's head, or none for all lengths.
         RunError: The folder cannot be written.
     """
     check_packages()
@@ -140,10 +141,18 @@ def check_packages() -> None:
 def _write_graph(graph: Graph, path: Path, about: Mapping[str, Any]) -> None:
     """Writes the graph, what has to be known in its metadata; weights of over 1.5 GB beside it."""
     from onnxscript.optimizer import fold_constants
+    from torch._dynamo.exc import UserError
 
     inputs, axes = example(graph)
     with _silence(), torch.no_grad():
-        traced = torch.export.export(graph, inputs, dynamic_shapes=(axes,))
+        try:
+            traced = torch.export.export(graph, inputs, dynamic_shapes=(axes,))
+        except UserError as error:
+            raise ModelError(
+                f"torch cannot write the graph of {listing(graph.tasks)} for all numbers of rows, "
+                f"pieces and words ({str(error).strip().splitlines()[0]}); name fewer tasks to "
+                "find the one it is, and leave that out"
+            ) from error
         program = torch.onnx.export(
             traced,
             dynamo=True,
@@ -153,7 +162,7 @@ def _write_graph(graph: Graph, path: Path, about: Mapping[str, Any]) -> None:
             verbose=False,
         )
         assert program is not None
-        fold_constants(program.model, input_size_limit=MOST, output_size_limit=MOST)
+        fold_constants(program.model, input_size_limit=EVERY, output_size_limit=EVERY)
         program.model.metadata_props["hiermtl"] = json.dumps(about, ensure_ascii=False)
         program.save(path)
 

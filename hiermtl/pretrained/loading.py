@@ -109,10 +109,10 @@ def load_tokenizer(folder: Path, encoder: Mapping[str, Any]) -> Tokenizer:
     Raises:
         ModelError: Its files are missing or damaged, or ask for code.
     """
-    asking = folder / _TOKENIZER_CONFIG
-    if asking.exists():
-        refuse_code(read_json(asking), asking)
     if encoder.get("family") == "bilstm":
+        asking = folder / _TOKENIZER_CONFIG
+        if asking.exists():
+            refuse_code(read_json(asking), asking)
         read_json(folder / "words.json")
         try:
             return WordTokenizer.load(folder)

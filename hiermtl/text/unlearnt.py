@@ -84,7 +84,7 @@ def _counts(layer: Layer, spans: set[tuple[int, int]] | None) -> Iterator[tuple[
     match layer:
         case Spans(own):
             yield _NAMELESS, sum(not span.label for span in own)
-            yield _CROSSING, crossing(own, whole=True)
+            yield _CROSSING, crossing(own)
         case Relations(relations):
             ends = [(one.head, one.tail) for one in relations]
             others = [pair for pair in ends if pair[0] != pair[1]]
@@ -97,21 +97,26 @@ def _counts(layer: Layer, spans: set[tuple[int, int]] | None) -> Iterator[tuple[
             if spans is not None:
                 yield _NO_SPAN, sum(place not in spans for place in set(places))
         case Frames(frames):
-            yield _SHARED, sum(crossing(frame.arguments, whole=False) for frame in frames)
+            yield _SHARED, sum(sharing(frame.arguments) for frame in frames)
         case _:
             pass
 
 
-def crossing(spans: Sequence[Span], *, whole: bool) -> int:
-    """How many spans share words with another one; with `whole`, and neither has the other's all.
+def sharing(spans: Sequence[Span]) -> int:
+    """How many spans share words with another one."""
+    if len(spans) < 2:
+        return 0
+    covered = Counter(at for span in spans for at in range(span.start, span.end))
+    return sum(any(covered[at] > 1 for at in range(s.start, s.end)) for s in spans)
 
-    Where `whole` is asked for, spans that nest, or have the same words, do not count.
+
+def crossing(spans: Sequence[Span]) -> int:
+    """How many spans share words with another one of which neither has the other's all.
+
+    Spans that nest, or have the same words, do not count.
     """
     if len(spans) < 2:
         return 0
-    if not whole:
-        covered = Counter(at for span in spans for at in range(span.start, span.end))
-        return sum(any(covered[at] > 1 for at in range(s.start, s.end)) for s in spans)
     far: dict[int, int] = {}
     near: dict[int, int] = {}
     for span in spans:

@@ -25,6 +25,7 @@ from hiermtl.evaluation.scores import ScoreRow
 from hiermtl.heads import BiaffineHead
 from hiermtl.model import HierarchicalModel
 from hiermtl.onnx import Running, Written, exportable
+from hiermtl.onnx.graph import PROGRAMS
 from hiermtl.records import Batch, Example
 from hiermtl.tokens import Collator, PieceTokenizer, WordTokenizer
 from tests.worlds import make_world, randomise
@@ -392,6 +393,23 @@ def test_families_without_a_graph_are_refused_by_name(family: str, reason: str, 
         match=rf"family '{family}' cannot be exported: .*{reason}.*families that can.*bert",
     ):
         hiermtl.export(nlp, tmp_path / "graph")
+
+
+def test_a_graph_of_one_length_is_refused(
+    nlp: Annotator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Such as torch's exporter writes without a word."""
+
+    def of_one_length(head: Any, scores: Any, grid: Any) -> list[torch.Tensor]:
+        words = int(grid.starts.shape[1])  # which makes it the number of the example's
+        return [scores["labels"].view(-1, words, len(head.labels))]
+
+    monkeypatch.setitem(PROGRAMS, "tagging", of_one_length)
+    with pytest.raises(
+        ModelError, match=r"cannot write the graph of upos for all numbers of rows.*leave that out"
+    ):
+        hiermtl.export(nlp, tmp_path / "graph", tasks=["upos"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_place_that_is_taken_or_a_file_is_refused(nlp: Annotator, tmp_path: Path):

@@ -16,7 +16,7 @@ from hiermtl.text.sentence import (
     Span,
     Spans,
 )
-from hiermtl.text.unlearnt import Unlearnt, crossing
+from hiermtl.text.unlearnt import Unlearnt, crossing, sharing
 
 WORDS = tuple("abcdefgh")
 
@@ -105,5 +105,5 @@ def test_crossing_is_what_pairs_say(seed: int) -> None:
             found |= {i, j}
         if max(a.start, b.start) < min(a.end, b.end):
             shared |= {i, j}
-    assert crossing(own, whole=True) == len(found)
-    assert crossing(own, whole=False) == len(shared)
+    assert crossing(own) == len(found)
+    assert sharing(own) == len(shared)
